@@ -1,0 +1,1 @@
+"""Analyses: one scientific question each, answered by a pure function of what was recorded."""

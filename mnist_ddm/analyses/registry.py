@@ -1,0 +1,26 @@
+"""The analyses that exist: the command line, the report and the tests iterate over them."""
+
+from collections.abc import Mapping
+
+from mnist_ddm.analyses.base import Analysis
+from mnist_ddm.analyses.deviation import ExpertDeviation
+from mnist_ddm.analyses.disagreement import Disagreement
+from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.core.errors import unknown
+
+ANALYSES: Mapping[str, Analysis] = {a.id: a for a in (ExpertDeviation(), Disagreement(), Quality())}
+"""By name."""
+
+APPENDIX_B = ("expert-deviation", "disagreement")
+"""The paper's two experiments on MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
+
+
+def analysis_named(name: str) -> Analysis:
+    """The analysis of that name.
+
+    Raises:
+        InputError: if there is none; the message lists those that exist.
+    """
+    if name not in ANALYSES:
+        raise unknown("experiment", name, list(ANALYSES))
+    return ANALYSES[name]

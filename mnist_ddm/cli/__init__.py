@@ -1,0 +1,70 @@
+"""The command `mnist-ddm`. Subcommands are imported only when they run, so that help appears at once."""
+
+import os
+import sys
+from importlib import import_module
+from typing import final
+
+import click
+
+from mnist_ddm.core.errors import InputError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+_COMMANDS = {
+    "train": ("mnist_ddm.cli.train:train_all", "Train experts, router, monolith and classifier."),
+    "train-experts": ("mnist_ddm.cli.train:train_experts", "Train the experts, each in isolation."),
+    "train-router": ("mnist_ddm.cli.train:train_router", "Train the router."),
+    "train-monolith": ("mnist_ddm.cli.train:train_monolith", "Train one model on all data, with the same budget."),
+    "train-classifier": ("mnist_ddm.cli.train:train_classifier", "Train the classifier that the metrics use."),
+    "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
+    "analyze": ("mnist_ddm.cli.analyze:analyze", "Run experiments of the paper on a system."),
+    "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
+    "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, experiments and caches."),
+}
+
+
+@final
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mnist-ddm")
+def cli() -> None:
+    """Decentralized diffusion models on a laptop: train, route, sample, analyze."""
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, 2 for bad input, or 130 after Ctrl-C."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left; stop quietly, without Python's complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,78 @@
+"""The `analyze` command."""
+
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnist_ddm.cli import options
+
+
+@click.command("analyze")
+@options.system
+@click.option(
+    "--experiment", "experiments", multiple=True, help="An experiment; may be repeated.  [default: Appendix B's two]"
+)
+@click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
+@click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
+@click.option("--solver", default="heun", show_default=True, help="heun or euler.")
+@click.option("--distance", default=None, help="Perceptual distance: digits, or LPIPS with alex, squeeze or vgg.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
+@options.seed
+@options.checkpoint
+@options.data_dir
+@options.workers
+@options.device
+def analyze(
+    system: str,
+    experiments: tuple[str, ...],
+    n: int | None,
+    steps: int | None,
+    solver: str,
+    distance: str | None,
+    out: Path | None,
+    seed: int,
+    checkpoint: Path | None,
+    data_dir: Path | None,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Run experiments of the paper on a system and write tables, plots and a manifest.
+
+    Sampling is recorded once and kept in the cache, so a second look takes seconds, and a run that was stopped goes
+    on where it was.
+    """
+    from mnist_ddm.analyses.base import Settings
+    from mnist_ddm.analyses.registry import APPENDIX_B, analysis_named
+    from mnist_ddm.cli.recordings import record_with_progress
+    from mnist_ddm.report.run import RunFolder, default_folder, identity
+    from mnist_ddm.report.study import answer, make_plan
+    from mnist_ddm.report.tables import to_rich
+    from mnist_ddm.systems.registry import load_system
+
+    console = Console()
+    begin = time.monotonic()
+    chosen = Settings(n=n, steps=steps, seed=seed, solver=solver, distance=distance)
+    analyses = {a: a.settings(chosen) for a in map(analysis_named, dict.fromkeys(experiments or APPENDIX_B))}
+    pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
+    plan = make_plan(pool, analyses)
+    what = identity(pool, chosen, [a.id for a in analyses])
+    folder = RunFolder(out or default_folder(what), what, options.command_line())
+    console.print(f"system {pool.name} ({pool.n_experts} experts): {', '.join(a.id for a in analyses)}")
+    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
+    pictures = []
+    for findings in answer(pool, analyses, recordings).values():
+        for table in findings.tables:
+            if len(table.rows) <= _LONGEST_SHOWN:
+                console.print(to_rich(table))
+        pictures += folder.write(findings)
+    folder.finish(
+        {r.key: {"run": vars(s), "evaluations": vars(r.count)} for s, r in recordings.items()}, time.monotonic() - begin
+    )
+    console.print("pictures:", *(str(p) for p in pictures), sep="\n  ")
+    console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
+
+
+_LONGEST_SHOWN = 12
+"""Longer tables (profiles over t) are in the files and in the plots, not on the screen."""

@@ -1,0 +1,95 @@
+"""The `info` command."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command("info")
+@click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
+def info(checkpoint: Path | None) -> None:
+    """List systems, checkpoints with their figures, strategies, experiments, versions, devices and caches.
+
+    With a folder CHECKPOINT, its card is shown as well.
+    """
+    import torch
+
+    from mnist_ddm.analyses.registry import ANALYSES
+    from mnist_ddm.cli.options import cache_folder
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.core.files import folder_size
+    from mnist_ddm.core.parallel import default_workers
+    from mnist_ddm.core.recording import list_recordings
+    from mnist_ddm.core.routing import known_routings
+    from mnist_ddm.core.solvers import SOLVERS
+    from mnist_ddm.models.checkpoint import CARD
+    from mnist_ddm.models.presets import preset_named, preset_names
+    from mnist_ddm.systems.mnist import checkpoints_folder
+    from mnist_ddm.systems.registry import system_names
+    from mnist_ddm.versions import versions
+
+    console = Console()
+    general = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    general.add_column(style="bold", no_wrap=True)
+    general.add_column()
+    general.add_row("systems", ", ".join(system_names()))
+    general.add_row("routings", ", ".join([*known_routings(), "monolith"]))
+    general.add_row("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()))
+    for analysis in ANALYSES.values():
+        general.add_row("experiment", f"{analysis.id}: {analysis.question}")
+    general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
+    devices = ["cpu", *(f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
+    cache = cache_folder()
+    count = len(list_recordings(cache / "recordings"))
+    general.add_row("cache", f"{cache}: {count} recordings, {folder_size(cache) / 1e6:.1f} MB")
+    console.print(general)
+
+    presets = Table(
+        title="presets (per evaluation of one sample; a multiply and an add are two FLOPs)", title_justify="left"
+    )
+    for heading in ("preset", "expert", "router", "classifier", "training of an expert", "purpose"):
+        presets.add_column(heading)
+    for name in preset_names():
+        preset = preset_named(name)
+        recipe = preset.recipes["expert"]
+        presets.add_row(
+            name,
+            *(preset.size(part) for part in ("expert", "router", "classifier")),
+            f"{recipe.steps} steps of {recipe.batch}",
+            preset.purpose,
+        )
+    console.print(presets)
+
+    if checkpoint is not None and not (checkpoint / CARD).exists():
+        raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
+    folders = [f.parent for f in sorted(checkpoints_folder().glob(f"*/{CARD}"))]
+    for folder in [*folders, *([checkpoint] if checkpoint else [])]:
+        console.print(_card_table(folder))
+
+
+def _card_table(folder: Path) -> Table:
+    from dataclasses import asdict
+
+    from mnist_ddm.core.files import folder_size
+    from mnist_ddm.models.checkpoint import is_finished, part_names, read_figures, read_part_card, read_system_card
+
+    card = read_system_card(folder)
+    table = Table(title=f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
+    table.add_column("of")
+    table.add_column("value")
+    for key, value in asdict(card).items():
+        table.add_row(key.replace("_", " "), str(value))
+    for name in part_names(card.n_experts):
+        if not is_finished(folder, name):
+            table.add_row(name, "not trained")
+            continue
+        part = read_part_card(folder, name)
+        figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
+        table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
+    for row in read_figures(folder).get("quality", []):
+        table.add_row(f"routing {row['routing']}", ", ".join(f"{k} {v}" for k, v in row.items() if k != "routing"))
+    return table

@@ -1,0 +1,70 @@
+"""The `measure` command."""
+
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnist_ddm.cli import options
+
+
+@click.command("measure")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--n", type=int, default=5000, show_default=True, help="Samples of each routing for the FIDs.")
+@click.option("--steps", type=int, default=25, show_default=True, help="Heun steps for the FIDs.")
+@click.option("--fidelity-n", type=int, default=1000, show_default=True, help="Samples for the fidelity.")
+@click.option("--fidelity-steps", type=int, default=50, show_default=True, help="Heun steps for the fidelity.")
+@options.seed
+@options.data_dir
+@options.workers
+@options.device
+def measure(
+    checkpoint: Path,
+    n: int,
+    steps: int,
+    fidelity_n: int,
+    fidelity_steps: int,
+    seed: int,
+    data_dir: Path | None,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Measure an mnist CHECKPOINT and put the figures on its card.
+
+    Frechet distance for label-chosen, Top-1, Top-2, full ensemble and monolith; share of label-chosen samples that the
+    classifier recognises; accuracies of classifier and router.
+    """
+    from mnist_ddm.analyses.base import Settings
+    from mnist_ddm.analyses.quality import Quality
+    from mnist_ddm.cli.recordings import record_with_progress
+    from mnist_ddm.core.recording import Sampling
+    from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
+    from mnist_ddm.models.checkpoint import write_figures
+    from mnist_ddm.report.study import Plan, make_plan
+    from mnist_ddm.report.tables import to_json, to_rich
+    from mnist_ddm.systems.registry import load_system
+
+    console = Console()
+    begin = time.monotonic()
+    pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
+    quality = Quality()
+    settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
+    label = Sampling("label", fidelity_n, seed, "heun", fidelity_steps)
+    plan = make_plan(pool, {quality: settings})
+    plan = Plan({label: (), **plan.observables})
+    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
+    table = quality.analyse(pool, recordings, settings).tables[0]
+    figures = {
+        "command": options.command_line(),
+        "classifier accuracy on the test images": classifier_accuracy(pool),
+        "router accuracy by t": router_accuracy(pool),
+        f"recognised share, label, n = {fidelity_n}, heun {fidelity_steps}": recognised_share(pool, recordings[label]),
+        "quality": to_json(table),
+    }
+    write_figures(checkpoint, figures)
+    console.print(to_rich(table))
+    for key, value in figures.items():
+        if key != "quality":
+            console.print(f"{key}: {value}")
+    console.print(f"on the card of {checkpoint} ({time.monotonic() - begin:.0f} s)")

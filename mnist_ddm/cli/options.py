@@ -1,0 +1,55 @@
+"""Options that several commands share."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+workers = click.option(
+    "--workers", type=int, default=None, help="Parallel processes; the result does not depend on it.  [default: cores]"
+)
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A folder with the four IDX files of any 28x28 set.  [default: the MNIST that ships]",
+)
+checkpoint = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A checkpoint folder.  [default: the one that ships]",
+)
+system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
+
+
+def resolve_workers(value: int | None, device_name: str) -> int:
+    """How many processes to use: as asked, else one for each core, or one if an accelerator does the work."""
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.core.parallel import default_workers
+
+    if value is None:
+        return default_workers() if device_name == "cpu" else 1
+    if value < 1:
+        raise InputError(f"--workers must be at least 1, not {value}")
+    return value
+
+
+def command_line() -> str:
+    """The command as it was typed, for cards and manifests."""
+    return shlex.join(["mnist-ddm", *sys.argv[1:]])
+
+
+def cache_folder() -> Path:
+    """Where recordings are kept between runs: `$MNIST_DDM_CACHE`, else the user's cache folder."""
+    if chosen := os.environ.get("MNIST_DDM_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist-ddm"

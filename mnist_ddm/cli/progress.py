@@ -1,0 +1,50 @@
+"""One readable progress display for parallel jobs."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_LOG_SECONDS = 30.0
+"""Without a terminal, a plain line this often instead of a moving bar."""
+
+
+@contextmanager
+def progress_bars(names: list[str], console: Console) -> Iterator[Callable[[int, float], None]]:
+    """Bars for the running jobs and one for the whole; yields a function of a job's number and its fraction."""
+    if not console.is_terminal:
+        yield _plain(names, console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        whole = progress.add_task("all" if len(names) > 1 else names[0], total=len(names))
+        bars: dict[int, object] = {}
+        fractions = dict.fromkeys(range(len(names)), 0.0)
+
+        def update(job: int, fraction: float) -> None:
+            fractions[job] = fraction
+            if len(names) > 1:
+                if job not in bars:
+                    bars[job] = progress.add_task(names[job], total=1.0)
+                progress.update(bars[job], completed=fraction, visible=fraction < 1)  # type: ignore[arg-type]
+            progress.update(whole, completed=sum(fractions.values()))
+
+        yield update
+
+
+def _plain(names: list[str], console: Console) -> Callable[[int, float], None]:
+    fractions = dict.fromkeys(range(len(names)), 0.0)
+    last = time.monotonic()
+
+    def update(job: int, fraction: float) -> None:
+        nonlocal last
+        finished = fraction >= 1 > fractions[job]
+        fractions[job] = fraction
+        now = time.monotonic()
+        if now - last > _LOG_SECONDS or finished:
+            last = now
+            console.print(f"{sum(fractions.values()) / len(names):4.0%}  {names[job]} {fraction:.0%}")
+
+    return update

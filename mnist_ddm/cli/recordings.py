@@ -1,0 +1,34 @@
+"""Recording a plan with the expected time said first and a progress display."""
+
+from rich.console import Console
+
+from mnist_ddm.cli.options import cache_folder
+from mnist_ddm.cli.progress import progress_bars
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording, Sampling
+from mnist_ddm.report.study import Plan, record_plan, run_label, seconds_per_evaluation
+
+
+def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Sampling, Recording]:
+    """Every recording of a plan, kept in the user's cache."""
+    folder = cache_folder() / "recordings"
+    missing = plan.missing(pool, folder)
+    if missing:
+        evaluations = plan.expert_evaluations(pool, missing)
+        seconds = evaluations * seconds_per_evaluation(pool) / workers
+        console.print(
+            f"recording {len(missing)} of {len(plan.observables)} runs: at most {evaluations:,} expert evaluations, "
+            f"expected time {shown_duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}"
+        )
+    else:
+        console.print(f"all {len(plan.observables)} runs are in the cache {folder}")
+    numbers = {sampling: i for i, sampling in enumerate(plan.observables)}
+    with progress_bars([run_label(sampling) for sampling in plan.observables], console) as update:
+        return record_plan(pool, plan, folder, workers, lambda sampling, f: update(numbers[sampling], f))
+
+
+def shown_duration(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,77 @@
+"""The `sample` command."""
+
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+
+from mnist_ddm.cli import options
+from mnist_ddm.cli.progress import progress_bars
+
+
+@click.command("sample")
+@options.system
+@click.option("--routing", default="top2", show_default=True, help="top1, top2, ..., full, once, label, or monolith.")
+@click.option("--n", type=int, default=64, show_default=True, help="Number of samples.")
+@click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
+@click.option("--solver", default="heun", show_default=True, help="heun or euler.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("grid.png"), show_default=True, help="The picture to write."
+)
+@click.option("--record", is_flag=True, help="Draw each sample as a strip over t, with its predicted clean image.")
+@options.seed
+@options.checkpoint
+@options.data_dir
+@options.workers
+@options.device
+def sample(
+    system: str,
+    routing: str,
+    n: int,
+    steps: int,
+    solver: str,
+    out: Path,
+    record: bool,
+    seed: int,
+    checkpoint: Path | None,
+    data_dir: Path | None,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Draw samples from noise and write them as one picture.
+
+    A sample depends on --seed and its number alone: the first 4 of --n 64 are the 4 of --n 4.
+    """
+    import tempfile
+
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.core.field import make_field
+    from mnist_ddm.core.recording import Sampling
+    from mnist_ddm.core.recording import record as record_run
+    from mnist_ddm.report.pictures import save_grid, save_strips
+    from mnist_ddm.systems.registry import load_system
+
+    console = Console()
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out must be a .png file, not {out}")
+    sampling = Sampling(routing, n, seed, solver, steps)
+    pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
+    make_field(pool, routing)
+    wanted = ("x", "velocity") if record else ()
+    with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
+        count = options.resolve_workers(workers, device)
+        recording = record_run(pool, sampling, wanted, Path(folder), count, lambda fraction: update(0, fraction))
+    description = {
+        "Command": options.command_line(),
+        "System": f"{pool.name} {pool.fingerprint}",
+        "Torch": torch.__version__,
+    }
+    if record:
+        save_strips(pool, recording, out, description)
+    else:
+        save_grid(pool.decode(recording.final), out, description)
+    evaluations = recording.count.experts / n
+    console.print(
+        f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"
+    )

@@ -1,0 +1,195 @@
+"""Velocity fields: a pool and a routing together are one field that any solver or analysis accepts.
+
+`RoutedField` evaluates only the experts and samples that a weight asks for. Each expert gets one batch of exactly the
+samples that need it, and the weighted sum runs over experts in ascending order, so that a sample's velocity does not
+depend on its companions.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.flow import expand_time
+from mnist_ddm.core.pool import Condition, ExpertPool
+from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
+
+NEGLIGIBLE_WEIGHT = 2.0**-26
+"""An expert of a smaller weight is not run: a quarter of float32's spacing at 1, it cannot change the sum."""
+
+MINIMUM_BATCH = 8
+"""Smaller batches are filled up to this size: kernels for very small batches round differently, and a sample must not
+depend on how many companions it has."""
+
+MONOLITH = "monolith"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation of a field found.
+
+    Attributes:
+        velocity: the field's velocity, shape of ``x``.
+        logits: the router's, shape ``(B, K)``; ``None`` for a field without a router.
+        weights: of the experts, shape ``(B, K)``; ``None`` for a field without experts.
+        experts: the velocities of all experts, shape ``(B, K, *state_shape)``, if they were asked for.
+    """
+
+    velocity: Tensor
+    logits: Tensor | None = None
+    weights: Tensor | None = None
+    experts: Tensor | None = None
+
+
+@dataclass
+class EvaluationCount:
+    """How many samples went through the experts and through the router since the field was made."""
+
+    experts: int = 0
+    router: int = 0
+
+
+class VelocityField(ABC):
+    """A velocity field :math:`v(x, t)` over the states of a pool."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The spelling that `make_field` turns back into this field."""
+
+    @property
+    @abstractmethod
+    def pool(self) -> ExpertPool:
+        """The system that the field belongs to."""
+
+    @property
+    @abstractmethod
+    def count(self) -> EvaluationCount:
+        """Evaluations so far."""
+
+    @abstractmethod
+    def evaluate(
+        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+    ) -> Evaluation:
+        """Evaluate the field.
+
+        Args:
+            x: states ``(B, *state_shape)``.
+            t: times ``(B,)``.
+            samples: whose states they are.
+            interval: the interval of the step grid.
+            all_experts: also return every expert's velocity; the routed velocity is then made from those.
+        """
+
+
+@final
+class RoutedField(VelocityField):
+    r"""The routed velocity :math:`v_t(x_t) = \sum_k w_t^{(k)}(x_t)\, v_t^{(k)}(x_t)` (Equation 1)."""
+
+    def __init__(self, pool: ExpertPool, routing: Routing) -> None:
+        """Join a pool and a routing.
+
+        Raises:
+            InputError: if the routing does not fit the pool (k > K).
+        """
+        routing.check(pool.n_experts)
+        self._pool = pool
+        self._count = EvaluationCount()
+        self.routing = routing
+
+    @property
+    def name(self) -> str:
+        return self.routing.name
+
+    @property
+    def pool(self) -> ExpertPool:
+        return self._pool
+
+    @property
+    def count(self) -> EvaluationCount:
+        return self._count
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+    ) -> Evaluation:
+        logits = self._logits(x, t)
+        weights = self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
+        chosen = weights > NEGLIGIBLE_WEIGHT
+        asked = torch.ones_like(chosen) if all_experts else chosen
+        velocity = torch.zeros_like(x)
+        experts = x.new_empty(len(x), self._pool.n_experts, *x.shape[1:]) if all_experts else None
+        for k in range(self._pool.n_experts):
+            rows = asked[:, k].nonzero()[:, 0]
+            if len(rows) == 0:
+                continue
+            v = self._expert(k, x[rows], t[rows], samples.condition.select(rows))
+            if experts is not None:
+                experts[rows, k] = v
+            weight = torch.where(chosen[rows, k], weights[rows, k], 0)
+            velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
+        return Evaluation(velocity, logits, weights, experts)
+
+    def _logits(self, x: Tensor, t: Tensor) -> Tensor:
+        if not self.routing.needs_router:
+            return x.new_zeros(len(x), self._pool.n_experts)
+        self._count.router += len(x)
+        rows = _filled_rows(x)
+        return self._pool.router_logits(x[rows], t[rows])[: len(x)]
+
+    def _expert(self, k: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        self._count.experts += len(x)
+        rows = _filled_rows(x)
+        return self._pool.velocity(k, x[rows], t[rows], condition.select(rows))[: len(x)]
+
+
+@final
+class MonolithField(VelocityField):
+    """The velocity of the one model that was trained on all data (Table 3's first row)."""
+
+    def __init__(self, pool: ExpertPool) -> None:
+        """Take the pool's monolith.
+
+        Raises:
+            InputError: if the pool has none.
+        """
+        if not pool.has_monolith:
+            raise InputError(f"the system {pool.name!r} has no monolithic model; choose a routing instead")
+        self._pool = pool
+        self._count = EvaluationCount()
+
+    @property
+    def name(self) -> str:
+        return MONOLITH
+
+    @property
+    def pool(self) -> ExpertPool:
+        return self._pool
+
+    @property
+    def count(self) -> EvaluationCount:
+        return self._count
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+    ) -> Evaluation:
+        self._count.experts += len(x)
+        rows = _filled_rows(x)
+        velocity = self._pool.monolith_velocity(x[rows], t[rows], samples.condition.select(rows))
+        return Evaluation(velocity[: len(x)])
+
+
+def make_field(pool: ExpertPool, name: str) -> VelocityField:
+    """The field of a spelling: `monolith`, or any routing of `parse_routing` over the pool's experts.
+
+    Raises:
+        InputError: if the name is unknown or does not fit the pool.
+    """
+    return MonolithField(pool) if name == MONOLITH else RoutedField(pool, parse_routing(name))
+
+
+def _filled_rows(x: Tensor) -> Tensor:
+    """Row numbers that repeat the rows of ``x`` until there are `MINIMUM_BATCH` of them."""
+    return torch.arange(max(len(x), MINIMUM_BATCH), device=x.device) % len(x)

@@ -1,0 +1,91 @@
+"""Independent jobs in parallel processes, with progress.
+
+The engine is joblib: its loky back end on one machine, and whatever back end a caller chose with
+``joblib.parallel_config`` (Ray, say) elsewhere. Each process gets one thread: for many small operations two processes
+of one thread beat one process of two.
+"""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import joblib
+import torch
+
+from mnist_ddm.core.errors import InputError
+
+Result = TypeVar("Result")
+Report = Callable[[float], None]
+"""Called by a job with the fraction of its work that is done."""
+
+POLL_SECONDS = 0.5
+
+
+def default_workers() -> int:
+    """One worker for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(
+    jobs: Sequence[Callable[[Report], Result]],
+    workers: int,
+    on_progress: Callable[[int, float], None] = lambda job, fraction: None,
+) -> list[Result]:
+    """Run jobs and return their results in order.
+
+    Args:
+        jobs: functions of a `Report`; with more than one worker they must be picklable.
+        workers: how many processes; with 1 everything runs in this process.
+        on_progress: called here with a job's number and the fraction of it that is done.
+
+    Raises:
+        InputError: if ``workers`` is less than 1.
+    """
+    if workers < 1:
+        raise InputError(f"the number of workers must be at least 1, not {workers}")
+    if workers == 1 or len(jobs) < 2:
+        return [job(lambda fraction, i=i: on_progress(i, fraction)) for i, job in enumerate(jobs)]
+    with tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name, _polling(Path(name), on_progress):
+        parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
+        results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))
+        return results
+
+
+def _run(job: Callable[[Report], Result], progress: Path) -> Result:
+    torch.set_num_threads(1)
+
+    def report(fraction: float) -> None:
+        with contextlib.suppress(OSError):  # on another machine the parent's folder may be out of reach
+            temporary = progress.with_suffix(".new")
+            temporary.write_text(str(fraction))
+            temporary.replace(progress)
+
+    return job(report)
+
+
+@contextlib.contextmanager
+def _polling(folder: Path, on_progress: Callable[[int, float], None]) -> Iterator[None]:
+    done = threading.Event()
+
+    def poll() -> None:
+        for file in folder.glob("*"):
+            with contextlib.suppress(OSError, ValueError):
+                if file.suffix == "":
+                    on_progress(int(file.name), float(file.read_text()))
+
+    def loop() -> None:
+        while not done.wait(POLL_SECONDS):
+            poll()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+        poll()
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,199 @@
+"""The expert pool: all that an analysis may ask of a decentralized diffusion system.
+
+A system is anything that implements `ExpertPool`. Analyses, solvers and the command line see nothing else of it, so
+they run unchanged on ten small UNets, on eight diffusion transformers, or on Gaussians with closed forms.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.noise import Purpose, categorical, uniforms
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What each sample of a batch is asked to be.
+
+    Attributes:
+        cluster: the cluster that the sample is wanted from, int64, shape ``(B,)``. It never reaches an expert: only
+            the `label` routing reads it.
+        captions: one text for each sample, or empty where a system has no text.
+        guidance: the scale of classifier-free guidance; 1 is none.
+    """
+
+    cluster: Tensor
+    captions: tuple[str, ...] = ()
+    guidance: float = 1.0
+
+    def select(self, index: Tensor) -> "Condition":
+        """The condition of the samples at ``index`` (int64, any length)."""
+        captions = tuple(self.captions[int(i)] for i in index) if self.captions else ()
+        return replace(self, cluster=self.cluster[index.to(self.cluster.device)], captions=captions)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A named map from decoded images ``(B, C, H, W)`` to feature vectors ``(B, dim)``."""
+
+    name: str
+    dim: int
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Feature vectors ``(B, dim)`` of decoded images."""
+        return self.function(images)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A named distance between two batches of decoded images; returns ``(B,)``, 0 for equal images."""
+
+    name: str
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """The distance of each pair of images, shape ``(B,)``."""
+        return self.function(a, b)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding of decoded images together with the mean embedding of each expert's own training data.
+
+    Attributes:
+        features: the embedding.
+        centroids: one centroid for each expert, shape ``(K, dim)``.
+    """
+
+    features: Features
+    centroids: Tensor
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier of decoded images that metrics use, never an expert or a router.
+
+    Attributes:
+        name: what it is.
+        labels: the names of its classes.
+        function: images ``(B, C, H, W)`` to class probabilities ``(B, len(labels))``.
+        expert_of_label: for each class the expert trained on it, or ``None`` where clusters are not classes.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    function: Callable[[Tensor], Tensor]
+    expert_of_label: tuple[int, ...] | None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class probabilities ``(B, len(labels))``."""
+        return self.function(images)
+
+
+class ExpertPool(ABC):
+    """K isolated experts, a router, and what is needed to look at their samples.
+
+    Conventions at this boundary, whatever a system does inside: states have shape ``(B, *state_shape)`` and times
+    shape ``(B,)`` in ``[0, 1]`` with ``t = 1`` for noise; experts predict velocity :math:`v = \\varepsilon - x_0` in
+    the dtype of ``x`` (float32 in normal use). Row ``i`` of a result depends on row ``i`` of the arguments alone.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name of the system, as on the command line."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of everything that decides what the pool computes (weights, data, knobs)."""
+
+    @property
+    @abstractmethod
+    def n_experts(self) -> int:
+        """K, the number of experts."""
+
+    @property
+    @abstractmethod
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of one state, ``(C, H, W)``."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where states must lie."""
+
+    @property
+    @abstractmethod
+    def prior(self) -> Tensor:
+        """The share of the data in each expert's cluster, float64, shape ``(K,)``, sums to 1."""
+
+    @abstractmethod
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The velocity :math:`v_k(x_t, t)` of expert ``expert``, shape of ``x``."""
+
+    @abstractmethod
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        """Unnormalised :math:`\\log p_t(k \\mid x_t)`, shape ``(B, K)``."""
+
+    @property
+    @abstractmethod
+    def has_monolith(self) -> bool:
+        """Whether one model trained on all data comes with the pool."""
+
+    @abstractmethod
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The velocity of the monolithic model, shape of ``x``.
+
+        Raises:
+            InputError: if the pool has none.
+        """
+
+    @abstractmethod
+    def condition(self, seeds: Tensor) -> Condition:
+        """What the samples with these seeds ``(B,)`` are asked to be; a pure function of each seed."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Tensor:
+        """States at ``t = 0`` as images in ``[0, 1]``, shape ``(B, C', H', W')``."""
+
+    @property
+    @abstractmethod
+    def embeddings(self) -> Mapping[str, Embedding]:
+        """Embeddings with the experts' centroids, by name; the first is the default."""
+
+    @abstractmethod
+    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
+        """Up to ``n`` held-out real states and the cluster of each, always the same ones.
+
+        Args:
+            n: how many at the most.
+            cluster: take them from this cluster only.
+
+        Returns:
+            States ``(B, *state_shape)`` and clusters ``(B,)``.
+        """
+
+    @property
+    @abstractmethod
+    def distances(self) -> Mapping[str, Distance]:
+        """Perceptual distances by name; the first is the default."""
+
+    @property
+    @abstractmethod
+    def frechet_features(self) -> Mapping[str, Features]:
+        """Feature extractors for Frechet distances by name; the first is the default."""
+
+    @property
+    @abstractmethod
+    def classifier(self) -> Classifier | None:
+        """A classifier of decoded images, where the system has one."""
+
+
+def clusters_from_prior(prior: Tensor, seeds: Tensor) -> Tensor:
+    """A cluster for each sample, drawn from ``prior`` ``(K,)`` by the sample's own seed; int64, shape ``(B,)``."""
+    return categorical(prior, uniforms(seeds, Purpose.CLUSTER))

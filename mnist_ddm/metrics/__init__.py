@@ -1,0 +1,1 @@
+"""Measures of images: perceptual distances, Frechet distances, fidelity."""

@@ -1,0 +1,192 @@
+"""Checkpoints: a folder of safetensors files with a JSON card each, and one card for the system.
+
+`card.json` says what the system is: preset, partition, seed, data. Each trained model `NAME.safetensors` has a card
+`NAME.json` with its hash, its recipe and what was measured; it is written last, so its existence means that the model
+is finished. Parts that were trained on different machines are joined by copying their files into one folder.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
+from mnist_ddm.models.presets import Preset, preset_named
+
+SCHEMA = 1
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class SystemCard:
+    """What all models of one system have in common.
+
+    Attributes:
+        preset: name of the sizes.
+        partition: how the training data were divided: `digit`, `random` or `kmeans`.
+        n_experts: K.
+        classes: classes of the data.
+        seed: of the whole training.
+        data: name of the data.
+        data_digest: its SHA-256.
+    """
+
+    preset: str
+    partition: str
+    n_experts: int
+    classes: int
+    seed: int
+    data: str
+    data_digest: str
+
+
+@dataclass(frozen=True)
+class PartCard:
+    """What one trained model is.
+
+    Attributes:
+        part: its name, such as `expert-3` or `router`.
+        system: digest of the system card that it belongs to.
+        sha256: of its safetensors file.
+        recipe: how it was trained.
+        figures: what was measured while training.
+        versions: of the software.
+        command: that trained it.
+    """
+
+    part: str
+    system: str
+    sha256: str
+    recipe: dict[str, Any]
+    figures: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+
+
+def part_names(n_experts: int) -> list[str]:
+    """The names of all models of a system, experts first."""
+    return [f"expert-{k}" for k in range(n_experts)] + ["router", "monolith", "classifier"]
+
+
+def part_kind(name: str) -> str:
+    """`expert-3` is an `expert`; the others are their own kind."""
+    return name.split("-")[0]
+
+
+def system_digest(card: SystemCard) -> str:
+    """What the cards of a system's parts must carry."""
+    return digest(asdict(card))
+
+
+def open_system(folder: Path, card: SystemCard) -> None:
+    """Make ``folder`` the home of a system, or check that it is already this one's.
+
+    Raises:
+        InputError: if the folder holds another system, or files that are none of ours.
+    """
+    path = folder / CARD
+    if path.exists():
+        found = read_system_card(folder)
+        if found != card:
+            mine, other = asdict(card), asdict(found)
+            differs = ", ".join(f"{k}: {other[k]!r} there, {mine[k]!r} asked" for k in mine if mine[k] != other[k])
+            raise InputError(f"{folder} holds another run ({differs}); choose another --out")
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not an empty folder and holds no {CARD}; choose another --out")
+    write_json(path, {"schema": SCHEMA, **asdict(card)})
+
+
+def read_system_card(folder: Path) -> SystemCard:
+    """Read `card.json`.
+
+    Raises:
+        InputError: if it is missing or is not a card of this schema.
+    """
+    if not (folder / CARD).exists():
+        raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
+    value = read_json(folder / CARD)
+    names = SystemCard.__dataclass_fields__
+    if value.get("schema") != SCHEMA or not set(names) <= set(value):
+        raise InputError(f"{folder / CARD} is not a card of schema {SCHEMA}; restore it or train again")
+    return SystemCard(**{name: value[name] for name in names})
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The measured figures on a system's card; empty if none were measured yet."""
+    figures = read_json(folder / CARD).get("figures", {})
+    return dict(figures)
+
+
+def write_figures(folder: Path, figures: dict[str, Any]) -> None:
+    """Put measured figures on a system's card."""
+    write_json(folder / CARD, {**read_json(folder / CARD), "figures": figures})
+
+
+def is_finished(folder: Path, part: str) -> bool:
+    """Whether a part's card exists."""
+    return (folder / f"{part}.json").exists()
+
+
+def save_part(folder: Path, model: nn.Module, card: PartCard) -> None:
+    """Write a model's file, then its card with the file's hash."""
+    path = folder / f"{card.part}.safetensors"
+    write_tensors(path, model.state_dict())
+    write_json(folder / f"{card.part}.json", {"schema": SCHEMA, **asdict(card), "sha256": sha256(path)})
+
+
+def read_part_card(folder: Path, part: str) -> PartCard:
+    """Read a part's card.
+
+    Raises:
+        InputError: if it is missing or is not a card.
+    """
+    path = folder / f"{part}.json"
+    if not path.exists():
+        raise InputError(f"the checkpoint {folder} has no {path.name}; train that part (mnist-ddm train --help)")
+    value = read_json(path)
+    names = PartCard.__dataclass_fields__
+    if value.get("schema") != SCHEMA or not set(names) <= set(value):
+        raise InputError(f"{path} is not a card of schema {SCHEMA}; restore it or train that part again")
+    return PartCard(**{name: value[name] for name in names})
+
+
+def load_part(folder: Path, part: str, system: SystemCard, device: str | torch.device = "cpu") -> nn.Module:
+    """Load one model, checked against its card.
+
+    Args:
+        folder: of the checkpoint.
+        part: such as `expert-3`.
+        system: the card that the part must belong to.
+        device: where to put it.
+
+    Raises:
+        InputError: if a file is missing, truncated or tampered with, or belongs to another system or preset.
+    """
+    card, path = read_part_card(folder, part), folder / f"{part}.safetensors"
+    if card.system != system_digest(system):
+        raise InputError(f"{path.with_suffix('.json')} belongs to another system than {folder / CARD}; do not mix them")
+    if not path.exists():
+        raise InputError(f"the checkpoint {folder} has no {path.name}; restore it or train that part again")
+    if sha256(path) != card.sha256:
+        raise InputError(f"{path} is truncated or was changed: its hash is not that of its card; restore it")
+    return load_weights(path, preset_named(system.preset), part_kind(part), system, device)
+
+
+def load_weights(path: Path, preset: Preset, kind: str, system: SystemCard, device: str | torch.device) -> nn.Module:
+    """A network of the given kind with the weights of a safetensors file, in evaluation mode.
+
+    Raises:
+        InputError: if the file's tensors are not those of the preset.
+    """
+    tensors, _ = read_tensors(path)
+    with torch.random.fork_rng(devices=[]):
+        model = preset.build(kind, system.n_experts, system.classes)
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    if expected != {name: value.shape for name, value in tensors.items()}:
+        raise InputError(f"{path} does not fit the preset {preset.name!r}; was it trained with another one?")
+    model.load_state_dict(tensors)
+    return model.to(device).eval().requires_grad_(False)

@@ -1,0 +1,134 @@
+"""Presets: the sizes of the networks and how each is trained, as data in `presets.toml`."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mnist_ddm.core.errors import unknown
+from mnist_ddm.data import SIDE
+from mnist_ddm.models.classifier import ClassifierConfig, DigitClassifier
+from mnist_ddm.models.router import Router, RouterConfig
+from mnist_ddm.models.unet import UNet, UNetConfig
+
+PARTS = ("expert", "router", "monolith", "classifier")
+"""The kinds of model that a system is made of."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one kind of model is trained: AdamW, one-cycle learning rate, averaged weights.
+
+    Attributes:
+        steps: optimiser steps; the monolith's are for each expert, so that both get the same total budget.
+        batch: images in a step.
+        learning_rate: at its peak.
+        weight_decay: of AdamW.
+        warmup: share of the steps in which the rate rises; after that it falls to 0 along a cosine.
+        averaging: the averaged weights forget over this share of the steps.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    averaging: float
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of the MNIST system.
+
+    Attributes:
+        name: of the preset.
+        purpose: what it is for.
+        unet: shape of an expert and of the monolith.
+        router: shape of the router.
+        classifier: shape of the classifier.
+        recipes: for each of `PARTS`.
+    """
+
+    name: str
+    purpose: str
+    unet: UNetConfig
+    router: RouterConfig
+    classifier: ClassifierConfig
+    recipes: dict[str, Recipe]
+
+    def build(self, part: str, n_experts: int, classes: int) -> nn.Module:
+        """A fresh network of one of `PARTS`, in channels-last layout.
+
+        Its weights are drawn from torch's global random state unless built on the meta device; callers fork it.
+        """
+        if part in ("expert", "monolith"):
+            model: nn.Module = UNet(self.unet)
+        elif part == "router":
+            model = Router(self.router, n_experts)
+        else:
+            model = DigitClassifier(self.classifier, classes)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+
+    def size(self, part: str) -> str:
+        """Parameters and floating-point operations of one of `PARTS` for ten experts and classes, to be read."""
+        with torch.device("meta"):
+            model = self.build(part, 10, 10)
+        count, operations = parameters(model), flops(model, timed=part != "classifier")
+        return f"{count / 1e6:.2f} M parameters, {operations / 1e6:.0f} MFLOP"
+
+
+def preset_names() -> list[str]:
+    """The presets that exist."""
+    return list(_table())
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        InputError: if there is none; the message lists those that exist.
+    """
+    if name not in _table():
+        raise unknown("preset", name, preset_names())
+    entry = _table()[name]
+    return Preset(
+        name=name,
+        purpose=entry["purpose"],
+        unet=UNetConfig(**_frozen(entry["unet"])),
+        router=RouterConfig(**_frozen(entry["router"])),
+        classifier=ClassifierConfig(**_frozen(entry["classifier"])),
+        recipes={part: Recipe(**entry["recipe"][part]) for part in PARTS},
+    )
+
+
+def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+
+
+def parameters(model: nn.Module) -> int:
+    """The number of parameters."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def flops(model: nn.Module, *, timed: bool = True) -> int:
+    """Floating-point operations of one evaluation of one sample; a multiply and an add are two.
+
+    Args:
+        model: on any device, the meta device included.
+        timed: whether the model takes times besides states.
+    """
+    device = next(model.parameters()).device
+    x = torch.empty(1, 1, SIDE, SIDE, device=device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        _ = model(x, torch.ones(1, device=device)) if timed else model(x)
+    return int(counter.get_total_flops())
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("mnist_ddm.models").joinpath("presets.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What results look like: pictures, plots, tables, and the run folder."""

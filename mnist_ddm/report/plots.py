@@ -1,0 +1,64 @@
+"""Plots as PNG, drawn from plot data without any global matplotlib state."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnist_ddm.analyses.base import Plot, Series
+from mnist_ddm.core.files import replacing
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
+
+
+def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
+    """Draw a plot into a PNG file, replaced atomically; ``description`` is kept in its header."""
+    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, series in enumerate(plot.series):
+        _DRAW[plot.kind](axes, series, COLOURS[number % len(COLOURS)], number, len(plot.series))
+    axes.set_title(plot.title, fontsize=10.5, loc="left")
+    axes.set_xlabel(plot.x_label)
+    axes.set_ylabel(plot.y_label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
+    if plot.falling_x:
+        axes.invert_xaxis()
+    if plot.kind != "points":
+        axes.set_ylim(bottom=0)
+    if len(plot.series) > 1:
+        axes.legend(frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None, **description})
+
+
+def _lines(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+    x = np.asarray(series.x, dtype=float)
+    axes.plot(x, series.y, color=colour, label=series.label, linewidth=1.8)
+    if series.low is not None and series.high is not None:
+        axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _bars(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+    width = 0.7 / count
+    positions = np.arange(len(series.x)) + (number - (count - 1) / 2) * width
+    axes.bar(positions, series.y, width, color=colour, label=series.label)
+    if series.low is not None and series.high is not None:
+        y = np.asarray(series.y)
+        errors = np.stack([y - np.asarray(series.low), np.asarray(series.high) - y])
+        axes.errorbar(positions, y, errors, fmt="none", ecolor="#333333", capsize=4)
+    axes.set_xticks(np.arange(len(series.x)), [str(label) for label in series.x])
+
+
+def _points(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+    axes.scatter(np.asarray(series.x, dtype=float), series.y, s=14, color=colour, alpha=0.55, label=series.label)
+
+
+_DRAW: Final = {"lines": _lines, "bars": _bars, "points": _points}

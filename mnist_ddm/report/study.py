@@ -1,0 +1,101 @@
+"""Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mnist_ddm.analyses.base import Analysis, Findings, Settings
+from mnist_ddm.core.field import MONOLITH, RoutedField, make_field
+from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.observables import OBSERVABLES
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import BLOCK, Recording, Sampling, is_recorded, record, start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The recordings that some analyses need together; each trajectory is computed once.
+
+    Attributes:
+        observables: for each run what must be kept of it.
+    """
+
+    observables: Mapping[Sampling, tuple[str, ...]]
+
+    def missing(self, pool: ExpertPool, folder: Path) -> list[Sampling]:
+        """The runs that are not recorded yet."""
+        return [s for s, names in self.observables.items() if not is_recorded(pool, s, names, folder)]
+
+    def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Sampling]) -> int:
+        """At most how many samples will go through an expert."""
+        total = 0
+        for sampling in runs:
+            field = make_field(pool, sampling.routing)
+            routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
+            everywhere = any(OBSERVABLES[name].needs_experts for name in self.observables[sampling])
+            visited = sampling.grid.size
+            first = pool.n_experts if everywhere else routed
+            total += sampling.n * (visited * first + (sampling.evaluations - visited) * routed)
+        return total
+
+
+def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings]) -> Plan:
+    """Join what the analyses need.
+
+    Raises:
+        InputError: if the system cannot answer one of the questions.
+    """
+    wanted: dict[Sampling, tuple[str, ...]] = {}
+    for analysis, settings in analyses.items():
+        for need in analysis.needs(pool, settings):
+            make_field(pool, need.sampling.routing)
+            names = {*wanted.get(need.sampling, ()), *need.observables}
+            wanted[need.sampling] = tuple(sorted(names))
+    return Plan(wanted)
+
+
+@torch.inference_mode()
+def seconds_per_evaluation(pool: ExpertPool) -> float:
+    """Seconds that one sample takes in one expert, timed on a small batch here and now."""
+    x, samples = start(pool, sample_seeds(0, BLOCK // 4))
+    t = torch.full((len(x),), 0.5, device=pool.device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pool.velocity(0, x, t, samples.condition)
+        begin = time.perf_counter()
+        for k in range(min(pool.n_experts, 4)):
+            pool.velocity(k, x, t, samples.condition)
+        return (time.perf_counter() - begin) / (len(x) * min(pool.n_experts, 4))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def record_plan(
+    pool: ExpertPool,
+    plan: Plan,
+    folder: Path,
+    workers: int,
+    on_progress: Callable[[Sampling, float], None],
+) -> dict[Sampling, Recording]:
+    """Every recording of a plan, computed or read."""
+    return {
+        sampling: record(pool, sampling, names, folder, workers, lambda f, s=sampling: on_progress(s, f))
+        for sampling, names in plan.observables.items()
+    }
+
+
+def run_label(sampling: Sampling) -> str:
+    """A short name of a run for people."""
+    field = "monolith" if sampling.routing == MONOLITH else sampling.routing
+    return f"{field}, n = {sampling.n}, {sampling.solver} {sampling.grid.size}"
+
+
+def answer(
+    pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Sampling, Recording]
+) -> dict[str, Findings]:
+    """What each analysis finds."""
+    return {a.id: a.analyse(pool, recordings, settings) for a, settings in analyses.items()}

@@ -1,0 +1,234 @@
+r"""The analytic system: a mixture of isotropic Gaussians, where every quantity of a DDM has a closed form.
+
+Expert ``k`` is the exact velocity field of :math:`N(\mu_k, s_k^2 I)`; the router is the exact posterior. With
+:math:`\alpha = 1 - t`, :math:`V_k = \alpha^2 s_k^2 + t^2` and :math:`r_k = x - \alpha \mu_k`:
+
+- velocity :math:`u_k = -\mu_k + c_k r_k` with :math:`c_k = V_k' / (2 V_k) = (t - \alpha s_k^2) / V_k`;
+- Jacobian :math:`c_k I`;
+- router :math:`w_k \propto \pi_k N(x; \alpha \mu_k, V_k I)`;
+- the full ensemble *is* the marginal velocity, with Jacobian
+  :math:`(\sum_k w_k c_k) I + \sum_k w_k u_k (g_k - g)^T`, :math:`g_k = -r_k / V_k`, :math:`g = \sum_k w_k g_k`;
+- the flow of one expert is :math:`x(t) = \alpha \mu_k + \sqrt{V_k(t)}\, x(1)`, as :math:`V_k(1) = 1`.
+
+Two knobs leave the exact world on purpose. ``expert_error`` adds to expert ``k`` a constant vector times
+:math:`1 - w_k(x, t)`: the expert stays exact on its own data and is wrong away from it. ``router_temperature``
+divides the router's logits: below 1 it is overconfident, above 1 underconfident.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import digest
+from mnist_ddm.core.flow import expand_time
+from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.core.pool import (
+    Classifier,
+    Condition,
+    Distance,
+    Embedding,
+    ExpertPool,
+    Features,
+    clusters_from_prior,
+)
+
+
+@final
+class GaussianPool(ExpertPool):
+    """K isotropic Gaussians; the formulas are in the module's docstring. Works in the dtype of the states given."""
+
+    def __init__(
+        self,
+        means: Tensor,
+        scales: Tensor,
+        prior: Tensor,
+        *,
+        expert_error: float = 0.0,
+        router_temperature: float = 1.0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        r"""A mixture :math:`\sum_k \pi_k N(\mu_k, s_k^2 I)`.
+
+        Args:
+            means: :math:`\mu_k`, shape ``(K, C, H, W)``.
+            scales: :math:`s_k > 0`, shape ``(K,)``.
+            prior: :math:`\pi_k > 0`, shape ``(K,)``; normalised here.
+            expert_error: length of the error that an expert makes far from its own data; 0 is exact.
+            router_temperature: T > 0 of the router; 1 is exact.
+            device: where to compute.
+
+        Raises:
+            InputError: if shapes disagree or a number is out of range.
+        """
+        k = len(means)
+        if means.ndim != 4 or scales.shape != (k,) or prior.shape != (k,):
+            raise InputError("a gaussian system needs means (K, C, H, W), scales (K,) and a prior (K,)")
+        if k == 0 or bool((scales <= 0).any()) or bool((prior <= 0).any()) or router_temperature <= 0:
+            raise InputError("a gaussian system needs K >= 1 and positive scales, prior and router temperature")
+        if expert_error < 0:
+            raise InputError(f"the expert error must be at least 0, not {expert_error}")
+        self._device = torch.device(device)
+        self.means = means.double().to(self._device)
+        self.scales = scales.double().to(self._device)
+        self._prior = prior.double() / prior.double().sum()
+        self.expert_error = expert_error
+        self.router_temperature = router_temperature
+        rows = [generator(Purpose.DATA, i).standard_normal(means[0].numel()) for i in range(k)]
+        directions = torch.stack([torch.from_numpy(row) for row in rows])
+        self._error_directions = torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device)
+
+    @property
+    def name(self) -> str:
+        return "gaussian"
+
+    @property
+    def fingerprint(self) -> str:
+        arrays = [self.means.tolist(), self.scales.tolist(), self._prior.tolist()]
+        return digest(["gaussian", *arrays, self.expert_error, self.router_temperature])
+
+    @property
+    def n_experts(self) -> int:
+        return len(self.means)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return tuple(self.means.shape[1:])
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @property
+    def prior(self) -> Tensor:
+        return self._prior
+
+    def variance(self, t: Tensor) -> Tensor:
+        r""":math:`V_k(t) = (1 - t)^2 s_k^2 + t^2`, shape ``(B, K)``."""
+        t = t[:, None]
+        return (1 - t) ** 2 * self.scales.to(t.dtype) ** 2 + t**2
+
+    def jacobian_scale(self, t: Tensor) -> Tensor:
+        r""":math:`c_k(t) = (t - (1 - t) s_k^2) / V_k`: expert k's Jacobian is :math:`c_k I`. Shape ``(B, K)``."""
+        return (t[:, None] - (1 - t[:, None]) * self.scales.to(t.dtype) ** 2) / self.variance(t)
+
+    def _residuals(self, x: Tensor, t: Tensor) -> Tensor:
+        alpha = expand_time(1 - t, x)[:, None]
+        return x[:, None] - alpha * self.means.to(x.dtype)
+
+    def exact_velocities(self, x: Tensor, t: Tensor) -> Tensor:
+        """The exact :math:`u_k(x, t)` of all experts, without the error knob, shape ``(B, K, C, H, W)``."""
+        return self.jacobian_scale(t)[:, :, None, None, None] * self._residuals(x, t) - self.means.to(x.dtype)
+
+    def posterior_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        r"""The exact :math:`\log \pi_k N(x; \alpha \mu_k, V_k I)` up to a constant, shape ``(B, K)``."""
+        variance, d = self.variance(t), math.prod(self.state_shape)
+        square = self._residuals(x, t).flatten(2).square().sum(dim=2)
+        prior = self._prior.to(x)
+        return prior.log() - d / 2 * variance.log() - square / (2 * variance)
+
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        alpha = expand_time(1 - t, x)
+        mean = self.means[expert].to(x.dtype)
+        exact = expand_time(self.jacobian_scale(t)[:, expert], x) * (x - alpha * mean) - mean
+        if self.expert_error == 0:
+            return exact
+        elsewhere = 1 - self.posterior_logits(x, t).softmax(dim=1)[:, expert]
+        return exact + self.expert_error * expand_time(elsewhere, x) * self._error_directions[expert].to(x.dtype)
+
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.posterior_logits(x, t) / self.router_temperature
+
+    @property
+    def has_monolith(self) -> bool:
+        return True
+
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The exact marginal velocity: what a perfect model of all the data would predict."""
+        weights = self.posterior_logits(x, t).softmax(dim=1)
+        return torch.einsum("bk,bk...->b...", weights, self.exact_velocities(x, t))
+
+    def marginal_jacobian(self, x: Tensor, t: Tensor) -> Tensor:
+        """The exact Jacobian of the marginal velocity, shape ``(B, d, d)`` with ``d = C H W``."""
+        weights = self.posterior_logits(x, t).softmax(dim=1)
+        velocities = self.exact_velocities(x, t).flatten(2)
+        scores = -self._residuals(x, t).flatten(2) / self.variance(t)[:, :, None]
+        centred = scores - torch.einsum("bk,bkd->bd", weights, scores)[:, None]
+        diagonal = (weights * self.jacobian_scale(t)).sum(dim=1)[:, None, None]
+        identity = torch.eye(velocities.shape[2], dtype=x.dtype, device=x.device)
+        return diagonal * identity + torch.einsum("bk,bki,bkj->bij", weights, velocities, centred)
+
+    def exact_flow(self, expert: int, noise: Tensor, t: Tensor) -> Tensor:
+        r"""Where expert ``expert``'s exact flow is at ``t`` if it starts from ``noise`` at ``t = 1``.
+
+        :math:`x(t) = (1 - t) \mu_k + \sqrt{V_k(t)}\, x(1)`, shape ``(B, C, H, W)``.
+        """
+        spread = expand_time(self.variance(t)[:, expert].sqrt(), noise)
+        return expand_time(1 - t, noise) * self.means[expert].to(noise.dtype) + spread * noise
+
+    def condition(self, seeds: Tensor) -> Condition:
+        return Condition(clusters_from_prior(self._prior, seeds).to(self._device))
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The state itself, so that distances are exact; its values lie near ``[0, 1]`` and are not clamped."""
+        return x
+
+    def _raw(self) -> Features:
+        return Features("raw", math.prod(self.state_shape), lambda images: images.flatten(1))
+
+    @property
+    def embeddings(self) -> Mapping[str, Embedding]:
+        return {"raw": Embedding(self._raw(), self.means.flatten(1))}
+
+    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
+        rng = generator(Purpose.DATA, self.n_experts)
+        drawn = rng.choice(self.n_experts, size=n, p=self._prior.numpy())
+        clusters = torch.from_numpy(drawn) if cluster is None else torch.full((n,), cluster)
+        clusters = clusters.to(self._device)
+        noise = torch.from_numpy(rng.standard_normal((n, *self.state_shape))).to(self._device)
+        states = self.means[clusters] + expand_time(self.scales[clusters], noise) * noise
+        return states.float(), clusters
+
+    @property
+    def distances(self) -> Mapping[str, Distance]:
+        return {"l2": Distance("l2", lambda a, b: (a - b).flatten(1).norm(dim=1))}
+
+    @property
+    def frechet_features(self) -> Mapping[str, Features]:
+        return {"raw": self._raw()}
+
+    @property
+    def classifier(self) -> Classifier | None:
+        labels = tuple(f"gaussian {k}" for k in range(self.n_experts))
+
+        def posterior(images: Tensor) -> Tensor:
+            return self.posterior_logits(images, images.new_zeros(len(images))).softmax(dim=1)
+
+        return Classifier("exact posterior", labels, posterior, tuple(range(self.n_experts)))
+
+
+def spots(k: int = 8, size: int = 8) -> Tensor:
+    """Means that can be looked at: one bright spot for each Gaussian on a circle, shape ``(k, 1, size, size)``."""
+    angle = 2 * math.pi * torch.arange(k, dtype=torch.float64) / k
+    centre = (size - 1) / 2
+    row, column = centre - 0.3 * size * angle.cos(), centre + 0.3 * size * angle.sin()
+    axis = torch.arange(size, dtype=torch.float64)
+    distance = (axis[None, :, None] - row[:, None, None]) ** 2 + (axis[None, None, :] - column[:, None, None]) ** 2
+    return torch.exp(-distance / (2 * (0.12 * size) ** 2))[:, None]
+
+
+def load(device: str = "cpu", *, expert_error: float = 0.0, router_temperature: float = 1.0) -> GaussianPool:
+    """The `gaussian` system of the command line: eight spots of unequal weight and width."""
+    k = 8
+    ramp = torch.linspace(0, 1, k, dtype=torch.float64)
+    return GaussianPool(
+        spots(k),
+        scales=0.08 + 0.08 * ramp,
+        prior=1.0 + ramp,
+        expert_error=expert_error,
+        router_temperature=router_temperature,
+        device=device,
+    )

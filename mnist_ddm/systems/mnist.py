@@ -1,0 +1,193 @@
+"""The MNIST system: ten UNet experts, a CNN router, a monolith, and a classifier for the metrics.
+
+States are 1 x 28 x 28 pixels in ``[-1, 1]``. Everything is read from a checkpoint folder; the data are needed only for
+prior, centroids and real states.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import digest
+from mnist_ddm.core.pool import (
+    Classifier,
+    Condition,
+    Distance,
+    Embedding,
+    ExpertPool,
+    Features,
+    clusters_from_prior,
+)
+from mnist_ddm.data import SIDE, Images, load_images, to_image, to_state
+from mnist_ddm.data.partition import divide
+from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
+from mnist_ddm.models.checkpoint import is_finished, load_part, read_part_card, read_system_card
+from mnist_ddm.models.classifier import DigitClassifier
+
+SHIPPED = "mnist-classroom"
+
+
+def checkpoints_folder() -> Path:
+    """Where the shipped checkpoints are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "checkpoints"
+    return inside if inside.is_dir() else package.parent / "checkpoints"
+
+
+@final
+class MnistPool(ExpertPool):
+    """The system of one checkpoint folder."""
+
+    def __init__(self, checkpoint: Path, images: Images, device: str | torch.device = "cpu") -> None:
+        """Load all models of a checkpoint, checked by hash; a missing monolith is tolerated.
+
+        Raises:
+            InputError: if the checkpoint is missing, damaged, incomplete, or was trained on other data.
+        """
+        self.checkpoint = checkpoint
+        self.card = read_system_card(checkpoint)
+        if self.card.data_digest != images.digest:
+            raise InputError(
+                f"the checkpoint {checkpoint} was trained on other data than {images.name!r}; "
+                "give the same --data-dir as in training"
+            )
+        self._images = images
+        self._device = torch.device(device)
+        k = self.card.n_experts
+        self._experts = [load_part(checkpoint, f"expert-{i}", self.card, device) for i in range(k)]
+        self._router = load_part(checkpoint, "router", self.card, device)
+        classifier = load_part(checkpoint, "classifier", self.card, device)
+        assert isinstance(classifier, DigitClassifier)
+        self._classifier = classifier
+        has_monolith = is_finished(checkpoint, "monolith")
+        self._monolith = load_part(checkpoint, "monolith", self.card, device) if has_monolith else None
+        parts = [f"expert-{i}" for i in range(k)] + ["router", "classifier"] + ["monolith"] * has_monolith
+        self._fingerprint = digest([images.digest, *(read_part_card(checkpoint, part).sha256 for part in parts)])
+
+    @property
+    def name(self) -> str:
+        return "mnist"
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def n_experts(self) -> int:
+        return self.card.n_experts
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (1, SIDE, SIDE)
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @cached_property
+    def _assignment(self) -> Tensor:
+        return divide(self._images, self.card.partition, self.n_experts, self.card.seed)
+
+    @cached_property
+    def _prior(self) -> Tensor:
+        sizes = self._assignment.bincount(minlength=self.n_experts).double()
+        return sizes / sizes.sum()
+
+    @property
+    def prior(self) -> Tensor:
+        return self._prior
+
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        out: Tensor = self._experts[expert](x, t)
+        return out
+
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        out: Tensor = self._router(x, t)
+        return out
+
+    @property
+    def has_monolith(self) -> bool:
+        return self._monolith is not None
+
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        if self._monolith is None:
+            raise InputError(f"the checkpoint {self.checkpoint} has no monolith; train it with train-monolith")
+        out: Tensor = self._monolith(x, t)
+        return out
+
+    def condition(self, seeds: Tensor) -> Condition:
+        return Condition(clusters_from_prior(self._prior, seeds).to(self._device))
+
+    def decode(self, x: Tensor) -> Tensor:
+        return to_image(x)
+
+    def _classifier_features(self) -> Features:
+        dim = self._classifier.config.channels[-1]
+        return Features("classifier", dim, lambda images: self._classifier.embed(images * 2 - 1))
+
+    @cached_property
+    def _embeddings(self) -> dict[str, Embedding]:
+        images = self.decode(to_state(self._images.train_images))
+        features = (
+            self._classifier_features(),
+            Features("pixels", SIDE * SIDE, lambda images: images.flatten(1)),
+        )
+        found = {}
+        for feature in features:
+            with torch.no_grad():
+                vectors = torch.cat([feature(b.to(self._device)).double().cpu() for b in images.split(1000)])
+            sums = torch.zeros(self.n_experts, vectors.shape[1], dtype=torch.float64)
+            sums.index_add_(0, self._assignment, vectors)
+            centroids = sums / self._assignment.bincount(minlength=self.n_experts)[:, None]
+            found[feature.name] = Embedding(feature, centroids.float().to(self._device))
+        return found
+
+    @property
+    def embeddings(self) -> Mapping[str, Embedding]:
+        return self._embeddings
+
+    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
+        """Test images; their cluster is the label where clusters are labels, else that of the nearest centroid."""
+        states, labels = to_state(self._images.test_images), self._images.test_labels
+        clusters = labels if self.card.partition == "digit" else self._nearest_cluster(states)
+        if cluster is not None:
+            states, clusters = states[clusters == cluster], clusters[clusters == cluster]
+        return states[:n].to(self._device), clusters[:n].to(self._device)
+
+    def _nearest_cluster(self, states: Tensor) -> Tensor:
+        centroids = self.embeddings["pixels"].centroids.cpu()
+        return torch.cdist(self.decode(states).flatten(1), centroids).argmin(dim=1)
+
+    def _digits(self, a: Tensor, b: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._classifier.layer_distance(a * 2 - 1, b * 2 - 1)
+
+    @property
+    def distances(self) -> Mapping[str, Distance]:
+        lpips = {name: lpips_distance(name, self._device) for name in TRUNKS}
+        return {"digits": Distance("digits", self._digits), **lpips}
+
+    @property
+    def frechet_features(self) -> Mapping[str, Features]:
+        return {"classifier": self._classifier_features()}
+
+    @property
+    def classifier(self) -> Classifier | None:
+        def probabilities(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                out: Tensor = self._classifier(images * 2 - 1)
+            return out.softmax(dim=1)
+
+        labels = tuple(str(i) for i in range(self.card.classes))
+        expert_of_label = tuple(range(self.card.classes)) if self.card.partition == "digit" else None
+        return Classifier("digit classifier", labels, probabilities, expert_of_label)
+
+
+def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:
+    """The `mnist` system of the command line; without a checkpoint, the one that ships."""
+    return MnistPool(checkpoint or checkpoints_folder() / SHIPPED, load_images(data_dir), device)

@@ -1,0 +1,72 @@
+"""Systems by name: those that ship here and those of any installed package, found through entry points.
+
+A package adds a system by an entry point in the group `mnist_ddm.systems` whose object is a function that takes some
+of the keyword arguments `device`, `checkpoint` and `data_dir`, each with a default, and returns an `ExpertPool`.
+"""
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import torch
+
+from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.core.pool import ExpertPool
+
+ENTRY_POINT_GROUP = "mnist_ddm.systems"
+
+
+def system_names() -> list[str]:
+    """The systems that exist here."""
+    return sorted({entry.name for entry in _entries()})
+
+
+def load_system(
+    name: str, *, device: str = "cpu", checkpoint: Path | str | None = None, data_dir: Path | str | None = None
+) -> ExpertPool:
+    """Load a system.
+
+    Args:
+        name: `mnist`, `gaussian`, or one of another package.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+        checkpoint: a checkpoint folder instead of the one that ships.
+        data_dir: a folder of IDX files instead of the MNIST that ships.
+
+    Raises:
+        InputError: if the system, the device or a file does not exist, or the system takes no such option.
+    """
+    entry = next((e for e in _entries() if e.name == name), None)
+    if entry is None:
+        raise unknown("system", name, system_names())
+    check_device(device)
+    load: Callable[..., ExpertPool] = entry.load()
+    given: dict[str, object] = {
+        "device": device,
+        "checkpoint": None if checkpoint is None else Path(checkpoint),
+        "data_dir": None if data_dir is None else Path(data_dir),
+    }
+    accepted = inspect.signature(load).parameters
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    options = {key: value for key, value in given.items() if takes_all or key in accepted}
+    for key in given.keys() - options.keys():
+        if given[key] is not None and key != "device":
+            raise InputError(f"the system {name!r} takes no --{key.replace('_', '-')}")
+    return load(**options)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        InputError: with the devices that there are.
+    """
+    available = ["cpu"]
+    available += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    if device not in available and not (device == "cuda" and "cuda:0" in available):
+        raise unknown("device", device, available)
+
+
+def _entries() -> list[EntryPoint]:
+    return list(entry_points(group=ENTRY_POINT_GROUP))

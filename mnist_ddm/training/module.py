@@ -1,0 +1,75 @@
+"""The Lightning module: a thin shell around an objective, an optimiser and averaged weights."""
+
+import copy
+import math
+from typing import Any, final
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from mnist_ddm.models.presets import Recipe
+from mnist_ddm.training.objectives import Batch, Objective
+
+BETAS = (0.9, 0.99)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of a step: a linear rise over the warmup, then half a cosine down to 0."""
+    done = (step + 0.5) / recipe.steps
+    if done < recipe.warmup:
+        return recipe.learning_rate * done / recipe.warmup
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+
+
+def averaging_decay(recipe: Recipe, step: int) -> float:
+    """The decay of the averaged weights: they forget over ``averaging`` of the run, and faster at its start."""
+    return min(1 - 1 / max(recipe.averaging * recipe.steps, 1.0), (step + 1) / (step + 10))
+
+
+@final
+class TrainingModule(L.LightningModule):
+    """Trains one model by one objective.
+
+    Attributes:
+        model: being trained.
+        averaged: its exponential moving average, which is what is kept in the end.
+        done: steps finished.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = model
+        self.averaged = copy.deepcopy(model).requires_grad_(False)
+        self.objective = objective
+        self.recipe = recipe
+        self.done = 0
+        self.optimizer_state: dict[str, Any] | None = None
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay, fused=True
+        )
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        return optimizer
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        for group in self._optimizer().param_groups:
+            group["lr"] = learning_rate(self.recipe, self.done)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        losses = self.objective.loss(self.model, batch)
+        return {"loss": losses.mean(), "losses": losses.detach(), "t": batch["t"]}
+
+    @torch.no_grad()
+    def finish_step(self) -> None:
+        """Average the weights and count the step; called when the optimiser has moved."""
+        weight = 1 - averaging_decay(self.recipe, self.done)
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)
+        self.done += 1
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer

@@ -1,0 +1,114 @@
+"""What each kind of model is trained for: how a batch is made, and its loss for each sample."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist_ddm.core.flow import flow_matching_error, interpolate, logit_normal
+from mnist_ddm.data import to_state
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that the training of one model may see.
+
+    Attributes:
+        images: uint8, shape ``(N, 1, 28, 28)``; for an expert its own part of the data and nothing else.
+        targets: int64, shape ``(N,)``: clusters for the router, labels for the classifier, unused otherwise.
+    """
+
+    images: Tensor
+    targets: Tensor
+
+
+class Objective(ABC):
+    """A training objective. All randomness of a batch comes from the generator it is given."""
+
+    @abstractmethod
+    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+        """The batch of these rows: tensors by name, with the times ``t`` among them."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss of each sample, shape ``(B,)``."""
+
+
+def training_times(n: int, generator: torch.Generator) -> Tensor:
+    """Logit-normal times ``(n,)``, stratified: one in each n-th of the distribution, in random order."""
+    order = torch.randperm(n, generator=generator)
+    uniform = (order + torch.rand(n, generator=generator)) / n
+    return logit_normal(torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6))).float()
+
+
+def _noised(data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+    clean = to_state(data.images[rows])
+    noise = torch.randn(clean.shape, generator=generator)
+    return {"clean": clean, "noise": noise, "t": training_times(len(rows), generator), "target": data.targets[rows]}
+
+
+@final
+class VelocityObjective(Objective):
+    """Flow matching, for experts and the monolith."""
+
+    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+        return _noised(data, rows, generator)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        predicted = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
+        return flow_matching_error(predicted, batch["clean"], batch["noise"])
+
+
+@final
+class RouterObjective(Objective):
+    """Cross-entropy of the cluster given a noised image and its time."""
+
+    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+        return _noised(data, rows, generator)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        logits = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
+        return functional.cross_entropy(logits, batch["target"], reduction="none")
+
+
+@final
+class ClassifierObjective(Objective):
+    """Cross-entropy with smoothed labels on clean images under small affine distortions."""
+
+    smoothing = 0.05
+    rotation = 0.2
+    """Largest rotation, radians."""
+    scale = 0.1
+    shear = 0.15
+    shift = 0.12
+    """Largest shift, in half image sides."""
+
+    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+        n = len(rows)
+        angle, zoom, shear, right, down = torch.rand(5, n, generator=generator) * 2 - 1
+        angle, zoom, shear = angle * self.rotation, 1 + zoom * self.scale, shear * self.shear
+        first = torch.stack([zoom * angle.cos(), shear - angle.sin(), right * self.shift], dim=1)
+        second = torch.stack([angle.sin(), zoom * angle.cos(), down * self.shift], dim=1)
+        clean = to_state(data.images[rows])
+        grid = functional.affine_grid(torch.stack([first, second], dim=1), list(clean.shape), align_corners=False)
+        # Outside the image lies background, which is -1, while grid_sample fills in 0.
+        moved = functional.grid_sample(clean + 1, grid, align_corners=False) - 1
+        return {"clean": moved, "t": torch.zeros(n), "target": data.targets[rows]}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        logits = model(batch["clean"])
+        return functional.cross_entropy(logits, batch["target"], reduction="none", label_smoothing=self.smoothing)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "expert": VelocityObjective(),
+    "monolith": VelocityObjective(),
+    "router": RouterObjective(),
+    "classifier": ClassifierObjective(),
+}
+"""The objective of each kind of model."""

@@ -1,0 +1,111 @@
+"""Training of many models: which jobs there are, and running them in parallel."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.noise import MAX_SEED
+from mnist_ddm.data import Images
+from mnist_ddm.data.partition import divide
+from mnist_ddm.models.checkpoint import SystemCard, is_finished, open_system, part_kind, part_names
+from mnist_ddm.models.presets import Preset
+from mnist_ddm.training.job import TrainingJob
+from mnist_ddm.training.objectives import TrainingData
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to train.
+
+    Attributes:
+        images: the data set.
+        preset: sizes and recipes.
+        partition: how the data are divided among the experts.
+        n_experts: K; ``None`` for one for each class.
+        seed: of everything random.
+        out: the checkpoint folder.
+        steps: optimiser steps of each expert instead of the preset's; the monolith gets K times as many.
+        device: `cpu`, `cuda`, ...
+        keep_every: also keep the averaged weights after every so many steps; 0 for never.
+        command: for the cards.
+    """
+
+    images: Images
+    preset: Preset
+    out: Path
+    partition: str = "digit"
+    n_experts: int | None = None
+    seed: int = 0
+    steps: int | None = None
+    device: str = "cpu"
+    keep_every: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"the number of steps must be at least 1, not {self.steps}")
+        if self.keep_every < 0:
+            raise InputError(f"--keep-every must be at least 0, not {self.keep_every}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"the seed must be between 0 and {MAX_SEED}, not {self.seed}")
+
+    @property
+    def system(self) -> SystemCard:
+        """The card that all parts share."""
+        return SystemCard(
+            preset=self.preset.name,
+            partition=self.partition,
+            n_experts=self.n_experts or self.images.classes,
+            classes=self.images.classes,
+            seed=self.seed,
+            data=self.images.name,
+            data_digest=self.images.digest,
+        )
+
+
+def training_jobs(plan: TrainingPlan, parts: Iterable[str]) -> list[TrainingJob]:
+    """The unfinished jobs of a plan for the given parts; makes the checkpoint folder.
+
+    Each expert's job holds its own images and nothing else of the data.
+
+    Raises:
+        InputError: if a part does not exist or the folder holds another run.
+    """
+    system, known = plan.system, part_names(plan.system.n_experts)
+    wanted = list(dict.fromkeys(parts))
+    for part in wanted:
+        if part not in known:
+            raise InputError(f"there is no part {part!r}; there are: {', '.join(known)}")
+    assignment = divide(plan.images, plan.partition, system.n_experts, plan.seed)
+    open_system(plan.out, system)
+    return [_job(plan, part, assignment) for part in wanted if not is_finished(plan.out, part)]
+
+
+def _job(plan: TrainingPlan, part: str, assignment: Tensor) -> TrainingJob:
+    kind, images = part_kind(part), plan.images
+    recipe = plan.preset.recipes[kind]
+    # The monolith gets the same total budget as all experts together (Table 3's first row).
+    factor = plan.system.n_experts if kind == "monolith" else 1
+    recipe = replace(recipe, steps=(recipe.steps if plan.steps is None else plan.steps) * factor)
+    if kind == "expert":
+        rows = (assignment == int(part.split("-")[1])).nonzero()[:, 0]
+        data = TrainingData(images.train_images[rows], torch.zeros(len(rows), dtype=torch.int64))
+    elif kind == "router":
+        data = TrainingData(images.train_images, assignment)
+    else:
+        data = TrainingData(images.train_images, images.train_labels)
+    return TrainingJob(
+        part=part,
+        system=plan.system,
+        preset=plan.preset,
+        recipe=recipe,
+        data=data,
+        out=plan.out,
+        device=plan.device,
+        keep_every=plan.keep_every,
+        command=plan.command,
+    )

@@ -1,0 +1,58 @@
+"""Resume state without pickle: one safetensors file with weights, averages, Adam moments and a JSON header."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_tensors, write_tensors
+from mnist_ddm.training.module import TrainingModule
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def save_state(path: Path, module: TrainingModule, identity: str, log: list[dict[str, float]], seconds: float) -> None:
+    """Write the state of a training between two steps.
+
+    Args:
+        path: of the state file; replaced atomically.
+        module: the training.
+        identity: digest of everything that decides the result.
+        log: the rows of the loss log so far.
+        seconds: spent so far.
+    """
+    tensors: dict[str, Tensor] = {}
+    tensors |= {f"model.{name}": value for name, value in module.model.state_dict().items()}
+    tensors |= {f"averaged.{name}": value for name, value in module.averaged.state_dict().items()}
+    state = module._optimizer().state_dict()["state"]
+    for index, moments in state.items():
+        tensors |= {f"optimizer.{index}.{name}": moments[name] for name in _MOMENTS}
+    write_tensors(path, tensors, {"done": module.done, "identity": identity, "log": log, "seconds": seconds})
+
+
+def load_state(path: Path, module: TrainingModule, identity: str) -> tuple[list[dict[str, float]], float]:
+    """Put a training back to where `save_state` left it; returns the log and the seconds spent.
+
+    Raises:
+        InputError: if the file is damaged or belongs to another training.
+    """
+    tensors, header = read_tensors(path)
+    if header.get("identity") != identity:
+        raise InputError(f"{path} is the state of another training (other recipe, data or seed); choose another --out")
+    try:
+        module.model.load_state_dict(_below(tensors, "model."))
+        module.averaged.load_state_dict(_below(tensors, "averaged."))
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit the model; delete it to begin again") from error
+    parameters = list(module.model.parameters())
+    optimizer = module.configure_optimizers()
+    saved: dict[str, Any] = optimizer.state_dict()
+    saved["state"] = {i: _below(tensors, f"optimizer.{i}.") for i in range(len(parameters))}
+    module.optimizer_state = saved
+    module.done = int(header["done"])
+    return list(header["log"]), float(header["seconds"])
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

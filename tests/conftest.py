@@ -1,0 +1,62 @@
+"""Fixtures: small systems with exact answers, and a tiny trained checkpoint."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_ddm.data import load_images
+from mnist_ddm.models.presets import preset_named
+from mnist_ddm.systems.gaussian import GaussianPool
+from mnist_ddm.training.run import TrainingPlan, training_jobs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Many small operations: one thread is faster, and bits are the same everywhere on a machine."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture()
+def gaussian():
+    """Four overlapping Gaussians in six dimensions, of unequal weight and width."""
+    rng = np.random.Generator(np.random.Philox(7))
+    means = torch.from_numpy(rng.normal(size=(4, 1, 2, 3)))
+    return GaussianPool(means, torch.tensor([0.3, 0.5, 0.7, 0.4]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+@pytest.fixture(scope="session")
+def images():
+    return load_images()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory, images) -> Path:
+    """A complete `tiny` checkpoint, trained for a few steps."""
+    out = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    plan = TrainingPlan(images, preset_named("tiny"), out, steps=3)
+    parts = [f"expert-{k}" for k in range(10)] + ["router", "monolith", "classifier"]
+    for job in training_jobs(plan, parts):
+        job(lambda fraction: None)
+    return out
+
+
+@pytest.fixture()
+def global_state():
+    """Fails a test in which a global random state moved."""
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002 (it is watched)
+    yield
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002 (it is watched)
+    assert before[2] == random.getstate()

@@ -17,9 +17,6 @@ from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import Condition, ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
 
-NEGLIGIBLE_WEIGHT = 2.0**-26
-"""An expert of a smaller weight is not run: a quarter of float32's spacing at 1, it cannot change the sum."""
-
 MINIMUM_BATCH = 8
 """Smaller batches are filled up to this size: kernels for very small batches round differently, and a sample must not
 depend on how many companions it has."""
@@ -117,7 +114,7 @@ class RoutedField(VelocityField):
     ) -> Evaluation:
         logits = self._logits(x, t)
         weights = self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
-        chosen = weights > NEGLIGIBLE_WEIGHT
+        chosen = weights > negligible_weight(x.dtype)
         asked = torch.ones_like(chosen) if all_experts else chosen
         velocity = torch.zeros_like(x)
         experts = x.new_empty(len(x), self._pool.n_experts, *x.shape[1:]) if all_experts else None
@@ -188,6 +185,11 @@ def make_field(pool: ExpertPool, name: str) -> VelocityField:
         InputError: if the name is unknown or does not fit the pool.
     """
     return MonolithField(pool) if name == MONOLITH else RoutedField(pool, parse_routing(name))
+
+
+def negligible_weight(dtype: torch.dtype) -> float:
+    """Experts of at most this weight are not run: an eighth of the spacing of numbers at 1, which rounds away."""
+    return torch.finfo(dtype).eps / 8
 
 
 def _filled_rows(x: Tensor) -> Tensor:

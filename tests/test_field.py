@@ -1,0 +1,153 @@
+"""Batched dispatch against the plainest loop, and what a sample may not depend on."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import MINIMUM_BATCH, make_field
+from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Sampling, sample, start
+from mnist_ddm.systems.gaussian import GaussianPool, load
+from mnist_ddm.systems.mnist import MnistPool
+
+ROUTINGS = ["top1", "top2", "full", "label", "once"]
+
+
+class Watched:
+    """A pool that counts what is asked of it; everything else is handed through."""
+
+    def __init__(self, pool):
+        self.__dict__.update(pool=pool, calls=Counter(), rows=Counter())
+
+    def __getattr__(self, name):
+        return getattr(self.pool, name)
+
+    def velocity(self, expert, x, t, condition):
+        self.calls[expert] += 1
+        self.rows[expert] += len(x)
+        return self.pool.velocity(expert, x, t, condition)
+
+
+def states(pool, n, t=0.5, dtype=torch.float64):
+    x = torch.from_numpy(np.random.Generator(np.random.Philox(5)).normal(size=(n, *pool.state_shape))).to(dtype)
+    return x, torch.full((n,), t, dtype=dtype), start(pool, sample_seeds(0, n))[1]
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("t", [1.0, 0.5, 0.05])
+def test_batched_dispatch_equals_a_loop_over_samples_and_experts(gaussian, routing, t):
+    x, time, samples = states(gaussian, 23, t)
+    found = make_field(gaussian, routing).evaluate(x, time, samples)
+    for i in range(len(x)):
+        row = torch.tensor([i])
+        expected = sum(
+            found.weights[i, k] * gaussian.velocity(k, x[row], time[row], samples.condition.select(row))[0]
+            for k in range(gaussian.n_experts)
+        )
+        torch.testing.assert_close(found.velocity[i], expected, rtol=1e-13, atol=1e-13)
+
+
+def test_asking_for_all_experts_changes_nothing_else(gaussian):
+    x, time, samples = states(gaussian, 12)
+    field = make_field(gaussian, "top2")
+    some, everything = field.evaluate(x, time, samples), field.evaluate(x, time, samples, all_experts=True)
+    assert torch.equal(some.velocity, everything.velocity)
+    for k in range(4):
+        torch.testing.assert_close(
+            everything.experts[:, k], gaussian.velocity(k, x, time, samples.condition), rtol=1e-14, atol=1e-14
+        )
+
+
+def test_only_the_experts_and_samples_that_are_needed_are_run(gaussian):
+    watched = Watched(gaussian)
+    x, time, samples = states(gaussian, 40, t=0.3)
+    field = make_field(watched, "top1")
+    needed = field.evaluate(x, time, samples).weights.argmax(dim=1).bincount(minlength=4)
+    assert field.count.experts == 40
+    assert field.count.router == 40
+    for k in range(4):
+        assert watched.calls[k] == (1 if needed[k] else 0)
+        assert watched.rows[k] == (max(int(needed[k]), MINIMUM_BATCH) if needed[k] else 0)
+
+
+def test_an_expert_of_negligible_weight_is_not_run_and_not_missed():
+    far = GaussianPool(torch.eye(4).reshape(4, 1, 2, 2) * 30, torch.full((4,), 0.1), torch.ones(4))
+    watched = Watched(far)
+    x = (0.9 * far.means[[1, 1, 2]]).float()
+    samples = start(far, sample_seeds(0, 3))[1]
+    time = torch.full((3,), 0.1)
+    field = make_field(watched, "full")
+    found = field.evaluate(x, time, samples)
+    assert set(watched.calls) == {1, 2}
+    assert field.count.experts == 3
+    every = torch.einsum("bk,bk...->b...", found.weights, torch.stack(
+        [far.velocity(k, x, time, samples.condition) for k in range(4)], dim=1))
+    torch.testing.assert_close(found.velocity, every, rtol=2e-7, atol=0)
+
+
+def test_top_k_with_all_experts_is_the_full_ensemble():
+    pool = load()
+    a, b = (sample(pool, Sampling(r, n=20, steps=10)).final for r in ("top8", "full"))
+    assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_permuting_the_experts_permutes_weights_and_leaves_the_sample(gaussian, routing):
+    order = torch.tensor([2, 0, 3, 1])
+    permuted = GaussianPool(gaussian.means[order], gaussian.scales[order], gaussian.prior[order])
+    x, time, samples = states(gaussian, 15)
+    inverse = torch.argsort(order)
+    other = start(permuted, samples.seeds)[1]
+    other.condition.cluster.copy_(inverse[samples.condition.cluster])
+    if routing == "once":
+        fixed = torch.arange(15) % 4
+        samples.memory["once"], other.memory["once"] = fixed, inverse[fixed]
+    a = make_field(gaussian, routing).evaluate(x, time, samples)
+    b = make_field(permuted, routing).evaluate(x, time, other)
+    torch.testing.assert_close(b.weights, a.weights[:, order], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(b.velocity, a.velocity, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_a_sample_does_not_depend_on_batch_size_order_or_companions(tiny_checkpoint, images, routing):
+    """Bit for bit on one machine, on real networks."""
+    pool = MnistPool(tiny_checkpoint, images)
+    field = make_field(pool, routing)
+    seeds = sample_seeds(3, 70)
+
+    def velocity(rows):
+        x, samples = start(pool, seeds[rows])
+        with torch.inference_mode():
+            return field.evaluate(x, torch.full((len(rows),), 0.7), samples).velocity
+
+    whole = velocity(torch.arange(70))
+    for rows in (torch.arange(1), torch.arange(3, 9), torch.arange(40).flip(0), torch.tensor([69, 5, 17])):
+        assert torch.equal(velocity(rows), whole[rows])
+
+
+def test_the_monolith_is_a_field_too(gaussian):
+    x, time, samples = states(gaussian, 5)
+    found = make_field(gaussian, "monolith").evaluate(x, time, samples)
+    full = make_field(gaussian, "full").evaluate(x, time, samples)
+    torch.testing.assert_close(found.velocity, full.velocity, rtol=1e-12, atol=1e-12)
+    assert found.weights is None
+
+
+def test_a_pool_without_a_monolith_says_so(tiny_checkpoint, images, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_checkpoint, copy)
+    (copy / "monolith.json").unlink()
+    pool = MnistPool(copy, images)
+    assert isinstance(pool, ExpertPool)
+    with pytest.raises(InputError, match="no monolithic model"):
+        make_field(pool, "monolith")
+
+
+def test_nothing_moves_the_global_random_state(gaussian, global_state):
+    sample(gaussian, Sampling("once", n=5, steps=3), ("angles", "disagreement"))

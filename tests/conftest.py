@@ -28,7 +28,7 @@ def _private_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture()
+@pytest.fixture
 def gaussian():
     """Four overlapping Gaussians in six dimensions, of unequal weight and width."""
     rng = np.random.Generator(np.random.Philox(7))
@@ -52,7 +52,7 @@ def tiny_checkpoint(tmp_path_factory, images) -> Path:
     return out
 
 
-@pytest.fixture()
+@pytest.fixture
 def global_state():
     """Fails a test in which a global random state moved."""
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002 (it is watched)

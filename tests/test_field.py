@@ -84,8 +84,11 @@ def test_an_expert_of_negligible_weight_is_not_run_and_not_missed():
     found = field.evaluate(x, time, samples)
     assert set(watched.calls) == {1, 2}
     assert field.count.experts == 3
-    every = torch.einsum("bk,bk...->b...", found.weights, torch.stack(
-        [far.velocity(k, x, time, samples.condition) for k in range(4)], dim=1))
+    every = torch.einsum(
+        "bk,bk...->b...",
+        found.weights,
+        torch.stack([far.velocity(k, x, time, samples.condition) for k in range(4)], dim=1),
+    )
     torch.testing.assert_close(found.velocity, every, rtol=2e-7, atol=0)
 
 

@@ -33,7 +33,7 @@ def test_weights_are_a_distribution(name, row):
 
 
 @given(row=logit_rows, k=st.integers(1, 8))
-def test_top_k_keeps_the_k_largest_in_their_proportions_and_k_equal_K_is_full(row, k):
+def test_top_k_keeps_the_k_largest_in_their_proportions_and_with_all_it_is_full(row, k):
     logits = torch.tensor([row])
     weights = TopK(k).weights(logits, context(1))[0]
     full = FullEnsemble().weights(logits, context(1))[0]
@@ -90,7 +90,7 @@ def test_what_does_not_exist_is_refused_in_one_line(text):
 
 
 def test_the_error_lists_what_exists():
-    with pytest.raises(InputError, match="top1, top2, ..., full, once, label"):
+    with pytest.raises(InputError, match=r"top1, top2, \.\.\., full, once, label"):
         parse_routing("best")
     assert known_routings()[0] == "top1, top2, ..."
 

@@ -146,7 +146,8 @@ def fill(chosen: Settings, n: int, steps: int) -> Settings:
 
 def sampling_of(settings: Settings, routing: str) -> Sampling:
     """The run of a routing under filled settings."""
-    assert settings.n is not None and settings.steps is not None
+    assert settings.n is not None
+    assert settings.steps is not None
     return Sampling(routing, settings.n, settings.seed, settings.solver, settings.steps)
 
 

@@ -1,9 +1,10 @@
-"""Do selected experts agree better with the routed velocity? (Tables 2 and 4)"""
+"""Do selected experts agree better with the routed velocity? Tables 2 and 4 of the paper."""
 
 from collections.abc import Mapping
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_ddm.analyses.base import (
     Analysis,
@@ -24,6 +25,7 @@ from mnist_ddm.core.recording import Recording, Sampling
 from mnist_ddm.core.stats import Array, Estimate, bootstrap, independent_p, mean_estimate, paired_p
 
 ROUTING = "top2"
+Mask = NDArray[np.bool_]
 
 
 @final
@@ -64,14 +66,14 @@ class ExpertDeviation(Analysis):
         )
 
 
-def _mean_over_experts(angles: Array, mask: Array) -> Array:
+def _mean_over_experts(angles: Array, mask: Mask) -> Array:
     """The mean angle of the masked experts at each state, shape ``(n, T)``; NaN where there are none."""
     count = mask.sum(axis=2)
     total = np.where(mask, angles, 0).sum(axis=2)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _summary(pool: ExpertPool, angles: Array, selected: Array, inside: Array, outside: Array) -> Table:
+def _summary(pool: ExpertPool, angles: Array, selected: Mask, inside: Array, outside: Array) -> Table:
     paper = paper_values("expert-deviation", pool.name)
     a, b = np.nanmean(inside, axis=1), np.nanmean(outside, axis=1)
     percent = bootstrap(lambda x, y: float(100 * (1 - np.mean(x) / np.mean(y))), a, b)
@@ -92,7 +94,7 @@ def _summary(pool: ExpertPool, angles: Array, selected: Array, inside: Array, ou
     sd = paper.get("sd")
     p_paired = paired_p(inside[states], outside[states])
     p_apart = independent_p(angles[selected], angles[~selected])
-    rows = (
+    rows: tuple[dict[str, Value], ...] = (
         row(
             "selected (deg)",
             mean_estimate(a),
@@ -131,10 +133,10 @@ def _summary(pool: ExpertPool, angles: Array, selected: Array, inside: Array, ou
 
 def _by_time(times: Array, inside: Array, outside: Array) -> Table:
     columns = ("t", "selected (deg)", "non-selected (deg)")
-    rows = []
+    rows: list[dict[str, Value]] = []
     for i, t in enumerate(times):
-        estimates = [_column_estimate(inside[:, i]), _column_estimate(outside[:, i])]
-        rows.append(dict(zip(columns, (float(t), *estimates), strict=True)))
+        values = (float(t), _column_estimate(inside[:, i]), _column_estimate(outside[:, i]))
+        rows.append(dict(zip(columns, values, strict=True)))
     return Table("expert-deviation-by-time", "Angle to the routed velocity by time", columns, tuple(rows))
 
 

@@ -1,10 +1,11 @@
-"""Does the full ensemble drift from Top-2 where experts disagree? (Figure 1 and Appendix B)"""
+"""Does the full ensemble drift from Top-2 where experts disagree? Figure 1 and Appendix B of the paper."""
 
 from collections.abc import Mapping
 from typing import final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mnist_ddm.analyses.base import (
     Analysis,
@@ -98,7 +99,7 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array])
     )
 
 
-def _quartiles(pool: ExpertPool, integral: Array, group: Array, outcomes: dict[str, Array]) -> Table:
+def _quartiles(pool: ExpertPool, integral: Array, group: NDArray[np.int64], outcomes: dict[str, Array]) -> Table:
     stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
     rows: list[dict[str, Value]] = []
     for q in range(4):

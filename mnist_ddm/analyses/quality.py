@@ -1,4 +1,4 @@
-"""How good are the samples of each routing? (Table 3's FID column)"""
+"""How good are the samples of each routing? The FID column of the paper's Table 3."""
 
 from collections.abc import Mapping
 from typing import final
@@ -78,7 +78,7 @@ class Quality(Analysis):
         )
         notes = (
             "FIDs of another n, number of steps or extractor cannot be compared with these.",
-            "recognised: share of samples that the classifier gives the class they were asked to be; label routing only.",
+            "recognised: share of samples that the classifier gives the class they were asked to be (label routing).",
             "class imbalance: total variation between the classes of the samples and the experts' prior, 0 to 1.",
         )
         table = Table("quality", title, tuple(rows[0]), tuple(rows), notes)

@@ -45,6 +45,9 @@ def _plain(names: list[str], console: Console) -> Callable[[int, float], None]:
         now = time.monotonic()
         if now - last > _LOG_SECONDS or finished:
             last = now
-            console.print(f"{sum(fractions.values()) / len(names):4.0%}  {names[job]} {fraction:.0%}")
+            running = [f"{names[i]} {f:.0%}" for i, f in fractions.items() if 0 < f < 1]
+            done = sum(f >= 1 for f in fractions.values())
+            share = sum(fractions.values()) / len(names)
+            console.print(f"{share:4.0%}  {done} of {len(names)} done{'; ' if running else ''}{', '.join(running)}")
 
     return update

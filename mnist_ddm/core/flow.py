@@ -56,6 +56,6 @@ def flow_matching_error(predicted: Tensor, clean: Tensor, noise: Tensor) -> Tens
     return (predicted - velocity_target(clean, noise)).square().flatten(1).mean(dim=1)
 
 
-def logit_normal(normal: Tensor) -> Tensor:
-    """Training times in ``(0, 1)`` from standard normal numbers: their logistic sigmoid."""
-    return torch.sigmoid(normal)
+def logit_normal(normal: Tensor, mean: float = 0.0, spread: float = 1.0) -> Tensor:
+    """Training times in ``(0, 1)``: the logistic sigmoid of ``mean + spread * normal`` (Esser et al. 2024)."""
+    return torch.sigmoid(mean + spread * normal)

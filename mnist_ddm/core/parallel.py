@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,7 +49,7 @@ def run_jobs(
     if workers < 1:
         raise InputError(f"the number of workers must be at least 1, not {workers}")
     if workers == 1 or len(jobs) < 2:
-        return [job(lambda fraction, i=i: on_progress(i, fraction)) for i, job in enumerate(jobs)]
+        return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
     with tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name, _polling(Path(name), on_progress):
         parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
         results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))

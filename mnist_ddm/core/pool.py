@@ -95,10 +95,10 @@ class Classifier:
 
 
 class ExpertPool(ABC):
-    """K isolated experts, a router, and what is needed to look at their samples.
+    r"""K isolated experts, a router, and what is needed to look at their samples.
 
     Conventions at this boundary, whatever a system does inside: states have shape ``(B, *state_shape)`` and times
-    shape ``(B,)`` in ``[0, 1]`` with ``t = 1`` for noise; experts predict velocity :math:`v = \\varepsilon - x_0` in
+    shape ``(B,)`` in ``[0, 1]`` with ``t = 1`` for noise; experts predict velocity :math:`v = \varepsilon - x_0` in
     the dtype of ``x`` (float32 in normal use). Row ``i`` of a result depends on row ``i`` of the arguments alone.
     """
 
@@ -138,7 +138,7 @@ class ExpertPool(ABC):
 
     @abstractmethod
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
-        """Unnormalised :math:`\\log p_t(k \\mid x_t)`, shape ``(B, K)``."""
+        r"""Unnormalised :math:`\log p_t(k \mid x_t)`, shape ``(B, K)``."""
 
     @property
     @abstractmethod

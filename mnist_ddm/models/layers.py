@@ -82,4 +82,5 @@ class SelfAttention(nn.Module):
         # it is no faster.
         attention = ((q @ k.transpose(-1, -2)) * (c // self.heads) ** -0.5).softmax(dim=-1)
         mixed = (attention @ v).transpose(1, 2).reshape(b, h * w, c)
-        return x + self.out(mixed).transpose(1, 2).reshape(b, c, h, w)
+        out: Tensor = x + self.out(mixed).transpose(1, 2).reshape(b, c, h, w)
+        return out

@@ -2,8 +2,8 @@ r"""The exact velocity of Gaussian data, which a UNet starts from.
 
 The expert's own training states are described by probabilistic principal components (Tipping and Bishop 1999),
 :math:`x_0 \sim N(\mu, U \Lambda U^T + s^2 (I - U U^T))` with :math:`r` components. For such data the velocity is linear
-in the state. With :math:`\alpha = 1 - t`, :math:`V_i = \alpha^2 \lambda_i + t^2`, :math:`c_i = (t - \alpha \lambda_i) / V_i`
-and the same with :math:`s^2` for the remaining directions,
+in the state. With :math:`\alpha = 1 - t`, :math:`V_i = \alpha^2 \lambda_i + t^2`,
+:math:`c_i = (t - \alpha \lambda_i) / V_i` and the same with :math:`s^2` for the remaining directions,
 
 .. math:: v_{lin}(x, t) = -\mu + c_s r + U (c - c_s) U^T r, \qquad r = x - \alpha \mu,
 

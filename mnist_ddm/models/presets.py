@@ -31,6 +31,8 @@ class Recipe:
         weight_decay: of AdamW.
         warmup: share of the steps in which the rate rises; after that it falls to 0 along a cosine.
         averaging: the averaged weights forget over this share of the steps.
+        time_mean: training times are logit-normal with this mean; above 0 they lie nearer to noise.
+        time_spread: and this standard deviation.
     """
 
     steps: int
@@ -39,6 +41,8 @@ class Recipe:
     weight_decay: float
     warmup: float
     averaging: float
+    time_mean: float = 0.0
+    time_spread: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Preset:
             model = Router(self.router, n_experts)
         else:
             model = DigitClassifier(self.classifier, classes)
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        return model.to(memory_format=torch.channels_last)
 
     def size(self, part: str) -> str:
         """Parameters and floating-point operations of one of `PARTS` for ten experts and classes, to be read."""

@@ -1,6 +1,7 @@
 r"""The router: a small time-conditioned CNN that predicts :math:`p_t(k \mid x_t)` from :math:`(x_t, t)` alone."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -39,9 +40,7 @@ class Router(nn.Module):
         self.time = TimeEmbedding(config.time_width)
         self.stem = nn.Conv2d(config.patch**2, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(w, w, config.time_width) for w in widths)
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         self.norm = group_norm(widths[-1])
         side = -(-SIDE // config.patch // 2 ** len(self.shrink))
         # The head sees every position: near t = 1 the evidence is spread over the whole image, and a mean over

@@ -3,8 +3,9 @@ r"""The UNet that predicts velocity: an expert, or the monolith.
 It starts from the exact velocity of Gaussian data with the mean and the principal components of the *expert's own*
 training images (`mnist_ddm.models.linear`), and learns the rest:
 
-.. math:: v(x, t) = v_{lin}(x, t) + \sigma_{left}(t)\, F_\theta\big((x - \alpha \mu) / \sigma_x(t),\; x - t\, v_{lin},\; t\big).
+.. math:: v(x, t) = v_{lin}(x, t) + \sigma_{left}(t)\, F_\theta(z, \hat x_{lin}, t),
 
+with :math:`z = (x - \alpha \mu) / \sigma_x(t)` and the linear guess :math:`\hat x_{lin} = x - t\, v_{lin}` as inputs.
 As in the preconditioning of Karras et al. (2022), :math:`F_\theta` sees and predicts numbers of about unit variance at
 every ``t``; here the skip connection is a Wiener filter instead of a scalar. :math:`F_\theta` starts as 0. On two cores
 this was worth more than any change of the network: see `docs/training.md`.

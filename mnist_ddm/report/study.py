@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -83,7 +84,7 @@ def record_plan(
 ) -> dict[Sampling, Recording]:
     """Every recording of a plan, computed or read."""
     return {
-        sampling: record(pool, sampling, names, folder, workers, lambda f, s=sampling: on_progress(s, f))
+        sampling: record(pool, sampling, names, folder, workers, partial(on_progress, sampling))
         for sampling, names in plan.observables.items()
     }
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import final
 
-import lightning as L
+import lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from mnist_ddm.core.noise import generator
+from mnist_ddm.models.presets import Recipe
 from mnist_ddm.training.objectives import Batch, Objective, TrainingData
 
 Key = tuple[int, ...]
@@ -21,7 +22,7 @@ def torch_generator(*key: int) -> torch.Generator:
 
 
 def rows_of_step(n: int, batch: int, step: int, key: Key) -> Tensor:
-    """The rows of batch ``step`` when an endless sequence of shuffled epochs is cut into batches; shape ``(batch,)``."""
+    """The rows ``(batch,)`` of batch ``step`` when an endless sequence of shuffled epochs is cut into batches."""
     first, last = step * batch, (step + 1) * batch
     epochs = range(first // n, (last - 1) // n + 1)
     order = torch.cat([torch.randperm(n, generator=torch_generator(*key, 0, epoch)) for epoch in epochs])
@@ -33,21 +34,21 @@ def rows_of_step(n: int, batch: int, step: int, key: Key) -> Tensor:
 class StepBatches(IterableDataset[Batch]):
     """The batches of steps ``start .. stop - 1``."""
 
-    def __init__(self, data: TrainingData, objective: Objective, batch: int, steps: range, key: Key) -> None:
+    def __init__(self, data: TrainingData, objective: Objective, recipe: Recipe, steps: range, key: Key) -> None:
         self._data = data
         self._objective = objective
-        self._batch = batch
+        self._recipe = recipe
         self._steps = steps
         self._key = key
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self._steps:
-            rows = rows_of_step(len(self._data.images), self._batch, step, self._key)
-            yield self._objective.batch(self._data, rows, torch_generator(*self._key, 1, step))
+            rows = rows_of_step(len(self._data.images), self._recipe.batch, step, self._key)
+            yield self._objective.batch(self._data, rows, self._recipe, torch_generator(*self._key, 1, step))
 
 
 @final
-class StepDataModule(L.LightningDataModule):
+class StepDataModule(lightning.LightningDataModule):
     """Hands the batches of one training to Lightning."""
 
     def __init__(self, batches: StepBatches) -> None:

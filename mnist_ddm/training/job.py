@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-import lightning as L
+import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor
@@ -107,13 +107,11 @@ class TrainingJob:
         return digest([self.part, system_digest(self.system), asdict(self.recipe), seen, self.keep_every])
 
     def _fit(self, module: TrainingModule, watch: "_Watch") -> None:
-        batches = StepBatches(
-            self.data, module.objective, self.recipe.batch, range(module.done, self.recipe.steps), self.key
-        )
+        batches = StepBatches(self.data, module.objective, self.recipe, range(module.done, self.recipe.steps), self.key)
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on loaders and loggers that does not apply to batches made here
-            trainer = L.Trainer(
+            trainer = lightning.Trainer(
                 max_steps=self.recipe.steps - module.done,
                 accelerator=self.device.split(":")[0],
                 devices=1,
@@ -164,11 +162,11 @@ class _Watch(Callback):
         self._losses: list[Tensor] = []
         self._times: list[Tensor] = []
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._since = time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, TrainingModule)
         pl_module.finish_step()

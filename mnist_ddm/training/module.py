@@ -4,7 +4,7 @@ import copy
 import math
 from typing import Any, final
 
-import lightning as L
+import lightning
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +28,7 @@ def averaging_decay(recipe: Recipe, step: int) -> float:
 
 
 @final
-class TrainingModule(L.LightningModule):
+class TrainingModule(lightning.LightningModule):
     """Trains one model by one objective.
 
     Attributes:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mnist_ddm.core.flow import flow_matching_error, interpolate, logit_normal
 from mnist_ddm.data import to_state
+from mnist_ddm.models.presets import Recipe
 
 Batch = dict[str, Tensor]
 
@@ -31,33 +32,35 @@ class Objective(ABC):
     """A training objective. All randomness of a batch comes from the generator it is given."""
 
     @abstractmethod
-    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
-        """The batch of these rows: tensors by name, with the times ``t`` among them."""
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+        """The batch of these rows for a step of ``recipe``: tensors by name, with the times ``t`` among them."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of each sample, shape ``(B,)``."""
 
 
-def training_times(n: int, generator: torch.Generator) -> Tensor:
+def training_times(n: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Logit-normal times ``(n,)``, stratified: one in each n-th of the distribution, in random order."""
     order = torch.randperm(n, generator=generator)
     uniform = (order + torch.rand(n, generator=generator)) / n
-    return logit_normal(torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6))).float()
+    normal = torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6))
+    return logit_normal(normal, recipe.time_mean, recipe.time_spread).float()
 
 
-def _noised(data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     clean = to_state(data.images[rows])
     noise = torch.randn(clean.shape, generator=generator)
-    return {"clean": clean, "noise": noise, "t": training_times(len(rows), generator), "target": data.targets[rows]}
+    t = training_times(len(rows), recipe, generator)
+    return {"clean": clean, "noise": noise, "t": t, "target": data.targets[rows]}
 
 
 @final
 class VelocityObjective(Objective):
     """Flow matching, for experts and the monolith."""
 
-    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
-        return _noised(data, rows, generator)
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+        return _noised(data, rows, recipe, generator)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         predicted = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
@@ -68,8 +71,8 @@ class VelocityObjective(Objective):
 class RouterObjective(Objective):
     """Cross-entropy of the cluster given a noised image and its time."""
 
-    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
-        return _noised(data, rows, generator)
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+        return _noised(data, rows, recipe, generator)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         logits = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
@@ -88,7 +91,7 @@ class ClassifierObjective(Objective):
     shift = 0.12
     """Largest shift, in half image sides."""
 
-    def batch(self, data: TrainingData, rows: Tensor, generator: torch.Generator) -> Batch:
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
         n = len(rows)
         angle, zoom, shear, right, down = torch.rand(5, n, generator=generator) * 2 - 1
         angle, zoom, shear = angle * self.rotation, 1 + zoom * self.scale, shear * self.shear

@@ -1,0 +1,52 @@
+# Every target works in a fresh clone: the virtual environment is made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-all lint types check wheel clean
+
+help:
+	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
+	@echo "make test      set up and run the tests (under 3 minutes)"
+	@echo "make test-all  the slow tests and benchmarks as well"
+	@echo "make check     lint, format and types"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/mnist-ddm train --preset tiny --out demo/trained
+	$(BIN)/mnist-ddm sample --checkpoint demo/trained --routing label --n 25 --steps 25 --out demo/tiny-label.png
+	$(BIN)/mnist-ddm sample --routing label --n 25 --steps 25 --out demo/label.png
+	$(BIN)/mnist-ddm sample --routing top2 --n 25 --steps 25 --out demo/top2.png
+	$(BIN)/mnist-ddm sample --routing full --n 25 --steps 25 --out demo/full.png
+	$(BIN)/mnist-ddm sample --routing top2 --n 4 --steps 25 --record --out demo/strips.png
+	$(BIN)/mnist-ddm analyze --system mnist --n 32 --steps 20 --out demo/analysis
+	@echo
+	@echo "Pictures: demo/*.png and demo/analysis/plots/*.png; losses: demo/trained/losses/*.csv"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m "" tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf demo runs dist build

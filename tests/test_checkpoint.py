@@ -1,0 +1,105 @@
+"""Checkpoints that are missing, cut short, changed or mixed up; and what ships."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_tensors, sha256, write_tensors
+from mnist_ddm.models.checkpoint import (
+    load_part,
+    part_kind,
+    part_names,
+    read_part_card,
+    read_system_card,
+    system_digest,
+)
+from mnist_ddm.models.presets import preset_named
+from mnist_ddm.systems.mnist import SHIPPED, MnistPool, checkpoints_folder
+
+
+@pytest.fixture
+def copy(tiny_checkpoint, tmp_path):
+    return shutil.copytree(tiny_checkpoint, tmp_path / "copy")
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 0x40
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def pickle_instead(path):
+    torch.save({"weights": torch.zeros(3)}, path)
+    rewrite(path.with_suffix(".json"), sha256=sha256(path))
+
+
+SPOILED = {
+    "no card": lambda c: (c / "card.json").unlink(),
+    "card is not JSON": lambda c: (c / "card.json").write_text("{"),
+    "card of another schema": lambda c: rewrite(c / "card.json", schema=99),
+    "card of another preset": lambda c: rewrite(c / "card.json", preset="classroom"),
+    "other data": lambda c: rewrite(c / "card.json", data_digest="0" * 64),
+    "missing weights": lambda c: (c / "expert-4.safetensors").unlink(),
+    "missing part card": lambda c: (c / "router.json").unlink(),
+    "a changed byte": lambda c: flip_a_byte(c / "expert-4.safetensors"),
+    "cut short": lambda c: cut(c / "classifier.safetensors"),
+    "a pickle": lambda c: pickle_instead(c / "expert-0.safetensors"),
+    "a part of another system": lambda c: rewrite(c / "expert-2.json", system="1" * 64),
+}
+
+
+@pytest.mark.parametrize("what", list(SPOILED))
+def test_a_spoiled_checkpoint_gets_one_line_that_names_it(copy, images, what):
+    SPOILED[what](copy)
+    with pytest.raises(InputError) as error:
+        MnistPool(copy, images)
+    assert "\n" not in str(error.value)
+    assert str(copy) in str(error.value)
+
+
+def test_weights_of_another_preset_are_refused_even_with_a_right_hash(copy):
+    card = read_system_card(copy)
+    with torch.random.fork_rng():
+        other = preset_named("classroom").build("expert", 10, 10)
+    path = copy / "expert-0.safetensors"
+    write_tensors(path, other.state_dict())
+    rewrite(copy / "expert-0.json", sha256=sha256(path))
+    with pytest.raises(InputError, match="does not fit the preset 'tiny'"):
+        load_part(copy, "expert-0", card)
+
+
+def test_a_pool_is_named_by_its_weights(copy, tiny_checkpoint, images):
+    assert MnistPool(copy, images).fingerprint == MnistPool(tiny_checkpoint, images).fingerprint
+    path = copy / "expert-0.safetensors"
+    tensors, _ = read_tensors(path)
+    tensors["head.bias"] += 1
+    write_tensors(path, tensors)
+    rewrite(copy / "expert-0.json", sha256=sha256(path))
+    assert MnistPool(copy, images).fingerprint != MnistPool(tiny_checkpoint, images).fingerprint
+
+
+def test_the_shipped_checkpoint_is_whole_small_and_holds_no_pickle():
+    folder = checkpoints_folder() / SHIPPED
+    card = read_system_card(folder)
+    assert (card.preset, card.partition, card.n_experts) == ("classroom", "digit", 10)
+    for part in part_names(card.n_experts):
+        part_card = read_part_card(folder, part)
+        assert part_card.system == system_digest(card)
+        assert part_card.sha256 == sha256(folder / f"{part}.safetensors")
+        recipe = preset_named("classroom").recipes[part_kind(part)]
+        factor = card.n_experts if part == "monolith" else 1
+        assert part_card.recipe["steps"] == recipe.steps * factor
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    assert {f.suffix for f in files} <= {".json", ".safetensors", ".csv"}
+    assert sum(f.stat().st_size for f in files) <= 25e6

@@ -1,0 +1,206 @@
+"""The command line as a user meets it: help at once, one clear line for bad input, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from mnist_ddm import cli
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return call
+
+
+PROGRAM = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
+
+
+def test_help_imports_neither_torch_nor_lightning():
+    code = (
+        "import sys; sys.argv = ['mnist-ddm', '--help']\n"
+        "from mnist_ddm.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'lightning', 'torchvision', 'numpy', 'scipy', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    for command in ("train", "sample", "analyze", "measure", "info"):
+        assert f"  {command} " in out
+
+
+@pytest.mark.parametrize("command", list(cli._COMMANDS))
+def test_every_command_explains_itself(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert out.startswith("Usage:")
+
+
+def test_samples_become_a_picture_that_says_how_it_was_made(run, tmp_path):
+    code, out, _ = run("sample", "--system", "gaussian", "--routing", "top2", "--n", 9, "--steps", 5, "--out", "g.png")
+    assert code == 0
+    assert "g.png" in out
+    picture = Image.open(tmp_path / "g.png")
+    assert picture.info["Command"].startswith("mnist-ddm sample")
+    assert picture.width == picture.height
+
+
+def test_record_draws_strips_over_time(run, tmp_path):
+    code, _, _ = run("sample", "--system", "gaussian", "--n", 2, "--steps", 12, "--record", "--out", "s.png")
+    picture = Image.open(tmp_path / "s.png")
+    assert code == 0
+    assert picture.width / picture.height == pytest.approx(11 / 4, rel=0.05)
+
+
+def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
+    arguments = ("analyze", "--system", "gaussian", "--n", 12, "--steps", 4, "--out", "r")
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "expected time" in out
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert manifest["state"] == "finished"
+    assert manifest["command"].startswith("mnist-ddm analyze")
+    assert manifest["run"]["settings"]["n"] == 12
+    assert set(manifest["results"]) == {str(f.relative_to(tmp_path / "r")) for f in (tmp_path / "r").glob("*/*")}
+    first = (tmp_path / "r" / "results" / "disagreement.csv").read_text()
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "in the cache" in out
+    assert (tmp_path / "r" / "results" / "disagreement.csv").read_text() == first
+
+
+def test_info_lists_what_exists(run):
+    code, out, _ = run("info")
+    assert code == 0
+    for word in ("gaussian", "mnist", "top1", "heun", "expert-deviation", "torch", "cores", "recordings", "classroom"):
+        assert word in out
+
+
+def test_the_gaussian_system_trains_nothing_but_tiny_mnist_does(run, tmp_path):
+    code, out, _ = run("train-experts", "--preset", "tiny", "--only", "3,7", "--steps", 2, "--workers", 1, "--out", "t")
+    assert code == 0
+    assert sorted(f.name for f in (tmp_path / "t").glob("*.safetensors")) == [
+        "expert-3.safetensors",
+        "expert-7.safetensors",
+    ]
+    code, out, _ = run("info", "t")
+    assert code == 0
+    assert "not trained" in out
+
+
+BAD = {
+    "system": ("sample --system nowhere", "unknown system 'nowhere'; there are: gaussian, mnist"),
+    "routing": ("sample --system gaussian --routing best", "unknown routing 'best'; there are: top1"),
+    "k > K": ("sample --system gaussian --routing top9", "choose k <= 8"),
+    "n": ("sample --system gaussian --n 0", "at least 1"),
+    "steps": ("sample --system gaussian --steps 0", "at least 1"),
+    "analyze n": ("analyze --system gaussian --n -1", "at least 1"),
+    "solver": ("sample --system gaussian --solver rk4", "euler, heun"),
+    "seed": ("sample --system gaussian --seed -1", "between 0 and"),
+    "workers": ("sample --system gaussian --workers 0", "at least 1"),
+    "device": ("sample --system gaussian --device cuda:7", "unknown device"),
+    "preset": ("train --preset huge", "classroom, tiny, paper"),
+    "partition": ("train --preset tiny --partition alphabet", "digit, random, kmeans"),
+    "experts": ("train --preset tiny --experts 3", "one expert for each of the 10 classes"),
+    "only": ("train-experts --preset tiny --only 3,12", "no expert '12'"),
+    "only text": ("train-experts --preset tiny --only x", "no expert 'x'"),
+    "train steps": ("train --preset tiny --steps 0", "at least 1"),
+    "experiment": ("analyze --system gaussian --experiment astrology", "expert-deviation, disagreement"),
+    "distance": ("analyze --system gaussian --n 3 --steps 2 --distance alex", "there are: l2"),
+    "checkpoint": ("sample --system mnist --checkpoint nowhere", "not a checkpoint"),
+    "checkpoint of gaussian": ("sample --system gaussian --checkpoint x", "takes no --checkpoint"),
+    "data": ("sample --system mnist --data-dir nowhere", "train-images-idx3-ubyte"),
+    "picture": ("sample --system gaussian --out grid.jpg", "must be a .png"),
+    "info": ("info nowhere", "not a checkpoint"),
+    "option": ("sample --colour red", "No such option"),
+    "command": ("dance", "No such command"),
+    "number": ("sample --n many", "not a valid integer"),
+}
+
+
+@pytest.mark.parametrize("what", list(BAD))
+def test_bad_input_gets_one_clear_line_and_exit_code_2(run, tmp_path, what):
+    command, expected = BAD[what]
+    code, _, err = run(*command.split())
+    assert code == 2
+    assert expected in err
+    assert "Traceback" not in err
+    if err.startswith("error:"):
+        assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_with_another_run_is_left_alone(run, tmp_path):
+    base = ("analyze", "--system", "gaussian", "--steps", 2, "--out", "r", "--n")
+    assert run(*base, 4)[0] == 0
+    before = {f: f.read_bytes() for f in (tmp_path / "r").rglob("*") if f.is_file()}
+    code, _, err = run(*base, 5)
+    assert code == 2
+    assert "holds another run; choose another --out" in err
+    assert before == {f: f.read_bytes() for f in (tmp_path / "r").rglob("*") if f.is_file()}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    code, _, err = run(*base[:-2], "mine", "--n", 4)
+    assert code == 2
+    assert "not an empty folder" in err
+
+
+def test_a_place_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, _, err = run("sample", "--system", "gaussian", "--n", 1, "--steps", 1, "--out", "file/grid.png")
+    assert code == 2
+    assert "cannot write" in err
+    code, _, err = run("analyze", "--system", "gaussian", "--n", 2, "--steps", 1, "--out", "file/run")
+    assert code == 2
+    assert "cannot write" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path):
+    command = [*PROGRAM, "train-experts", "--preset", "tiny", "--only", "3", "--steps", "2000", "--workers", "1"]
+    process = subprocess.Popen([*command, "--out", "t"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    state = tmp_path / "t" / "state" / "expert-3.safetensors"
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in err
+    assert state.exists()
+
+
+@pytest.mark.slow
+def test_a_recording_that_was_killed_goes_on(tmp_path):
+    environment = {**os.environ, "MNIST_DDM_CACHE": str(tmp_path / "cache")}
+    command = [*PROGRAM, "analyze", "--system", "gaussian", "--n", "700", "--steps", "40", "--workers", "1"]
+    process = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "cache").rglob("*.safetensors"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    subprocess.run([*command, "--out", "killed"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    environment["MNIST_DDM_CACHE"] = str(tmp_path / "other")
+    subprocess.run([*command, "--out", "whole"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    for name in ("expert-deviation", "disagreement", "disagreement-quartiles"):
+        a, b = (tmp_path / folder / "results" / f"{name}.csv" for folder in ("killed", "whole"))
+        assert a.read_text() == b.read_text()

@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+
+from mnist_ddm.core import recording as module
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import make_field, negligible_weight
+from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.observables import angle_degrees, pairwise_disagreement
+from mnist_ddm.core.recording import Sampling, is_recorded, list_recordings, record, sample, start
+from mnist_ddm.core.solvers import SOLVERS, StepGrid
+from mnist_ddm.systems.gaussian import load
+
+NAMES = ("x", "weights", "angles", "disagreement", "velocity", "velocities", "logits")
+
+
+def same(a, b):
+    assert torch.equal(a.final, b.final)
+    assert a.observed.keys() == b.observed.keys()
+    for name in a.observed:
+        assert torch.equal(a.observed[name], b.observed[name])
+
+
+def test_what_is_recorded_is_what_the_field_says_at_each_visited_state(gaussian):
+    found = sample(gaussian, Sampling("top2", n=6, steps=5), NAMES)
+    assert found.times.tolist() == [1.0, 0.8, 0.6, 0.4, 0.2]
+    samples = start(gaussian, sample_seeds(0, 6))[1]
+    field = make_field(gaussian, "top2")
+    for i, t in enumerate(found.times):
+        x = found.observed["x"][:, i]
+        time = torch.full((6,), float(t))
+        evaluation = field.evaluate(x, time, samples, i, all_experts=True)
+        for name, expected in (
+            ("velocity", evaluation.velocity),
+            ("weights", evaluation.weights),
+            ("logits", evaluation.logits),
+            ("velocities", evaluation.experts),
+        ):
+            torch.testing.assert_close(found.observed[name][:, i], expected, rtol=1e-5, atol=1e-5)
+        if i < 4:
+
+            def velocity(state, u, i=i):
+                return field.evaluate(state, torch.full((6,), u), samples, i).velocity
+
+            t_next = float(found.times[i + 1])
+            expected = SOLVERS["heun"].step(velocity, x, float(t), t_next, evaluation.velocity)
+        else:
+            expected = x - t * evaluation.velocity
+        after = found.observed["x"][:, i + 1] if i < 4 else found.final
+        torch.testing.assert_close(after, expected.to(after.dtype), rtol=1e-5, atol=1e-5)
+
+
+def test_angles_and_disagreement_against_the_definitions():
+    v = torch.randn(3, 4, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    blend = v.mean(1)
+    angles, spread = angle_degrees(v, blend[:, None]), pairwise_disagreement(v)
+    for b in range(3):
+        flat = v[b].flatten(1).double().numpy()
+        mean = blend[b].flatten().double().numpy()
+        for k in range(4):
+            cosine = flat[k] @ mean / np.linalg.norm(flat[k]) / np.linalg.norm(mean)
+            assert float(angles[b, k]) == pytest.approx(np.degrees(np.arccos(cosine)), rel=1e-6)
+        pairs = [np.linalg.norm(flat[i] - flat[j]) for i in range(4) for j in range(i)]
+        assert float(spread[b]) == pytest.approx(np.mean(pairs), rel=1e-6)
+    same_direction = angle_degrees(v[:, :1] * 3, v[:, :1])
+    assert float(same_direction.max()) < 1e-5
+    assert float(angle_degrees(v[:, :1], -v[:, :1]).min()) == pytest.approx(180)
+
+
+def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_time(tmp_path, monkeypatch):
+    pool, run = load(), Sampling("top2", n=70, steps=4)
+    first = record(pool, run, ("weights",), tmp_path)
+    same(first, sample(pool, run, ("weights",)))
+    assert is_recorded(pool, run, ("weights",), tmp_path)
+    monkeypatch.setattr(module, "_sample_block", None)
+    again = record(pool, run, ("weights",), tmp_path)
+    same(first, again)
+    assert vars(first.count) == vars(again.count)
+    assert [place.name for place, _ in list_recordings(tmp_path)] == [first.key]
+
+
+def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path, monkeypatch):
+    pool, run = load(), Sampling("full", n=150, steps=3)
+    whole = record(pool, run, ("disagreement",), tmp_path)
+    blocks = sorted((tmp_path / whole.key).glob("*.safetensors"))
+    assert len(blocks) == 3
+    blocks[1].unlink()
+    done = []
+    original = module._sample_block
+
+    def counted(pool, sampling, wanted, block, report):
+        done.append(block)
+        return original(pool, sampling, wanted, block, report)
+
+    monkeypatch.setattr(module, "_sample_block", counted)
+    same(whole, record(pool, run, ("disagreement",), tmp_path))
+    assert done == [range(64, 128)]
+
+
+def test_a_damaged_block_is_named(tmp_path):
+    pool, run = load(), Sampling("full", n=5, steps=3)
+    found = record(pool, run, (), tmp_path)
+    (block,) = (tmp_path / found.key).glob("*.safetensors")
+    block.write_bytes(block.read_bytes()[:50])
+    with pytest.raises(InputError, match="restore or delete it"):
+        record(pool, run, (), tmp_path)
+
+
+def test_workers_and_block_size_change_no_bit(tmp_path, monkeypatch):
+    pool, run = load(), Sampling("top2", n=100, steps=3)
+    one = record(pool, run, ("angles",), tmp_path / "one", workers=1)
+    same(one, record(pool, run, ("angles",), tmp_path / "two", workers=2))
+    monkeypatch.setattr(module, "BLOCK", 7)
+    same(one, sample(pool, run, ("angles",)))
+
+
+def test_a_sample_does_not_depend_on_how_many_there_are():
+    few, many = (sample(load(), Sampling("once", n=n, steps=4)) for n in (3, 80))
+    assert torch.equal(few.final, many.final[:3])
+
+
+def test_each_setting_has_its_own_name(gaussian, tmp_path):
+    runs = [
+        Sampling("top2", n=2, steps=2),
+        Sampling("top1", n=2, steps=2),
+        Sampling("top2", n=2, steps=3),
+        Sampling("top2", n=2, steps=2, seed=1),
+        Sampling("top2", n=2, steps=2, solver="euler"),
+        Sampling("top2", n=2, steps=2, refine=2),
+    ]
+    assert len({record(gaussian, run, (), tmp_path).key for run in runs}) == len(runs)
+
+
+def test_the_count_is_what_the_solver_and_the_routing_ask_for(gaussian):
+    found = sample(gaussian, Sampling("top2", n=5, steps=10, solver="euler"), ("weights",))
+    assert found.count.experts == int((found.observed["weights"] > negligible_weight(torch.float32)).sum())
+    assert 5 * 10 < found.count.experts <= 5 * 10 * 2
+    assert found.count.router == 5 * 10
+    assert sample(gaussian, Sampling("top2", n=5, steps=10)).count.router == 5 * 19
+    label = sample(gaussian, Sampling("label", n=5, steps=10, solver="euler"))
+    assert (label.count.experts, label.count.router) == (50, 0)
+    watched = sample(gaussian, Sampling("label", n=5, steps=10, solver="euler"), ("disagreement",))
+    assert watched.count.experts == 5 * 10 * 4
+
+
+def test_refining_the_grid_keeps_the_random_draws():
+    """The expert that `once` draws is the same at N and 2N steps, so both runs follow one field."""
+    coarse, fine = (sample(load(), Sampling("once", n=30, steps=4, refine=r), ("weights",)) for r in (1, 2))
+    assert torch.equal(coarse.observed["weights"][:, 0], fine.observed["weights"][:, 0])
+    assert len(fine.times) == StepGrid(4, 2).size
+
+
+@pytest.mark.parametrize("change", [{"n": 0}, {"steps": 0}, {"seed": -1}, {"solver": "rk4"}, {"refine": 0}])
+def test_impossible_runs_are_refused(change):
+    with pytest.raises(InputError):
+        Sampling(**({"routing": "top1", "n": 1} | change))
+
+
+def test_an_unknown_observable_is_refused_with_the_list(gaussian):
+    with pytest.raises(InputError, match="disagreement"):
+        sample(gaussian, Sampling("top1", n=1, steps=1), ("mood",))

@@ -1,0 +1,164 @@
+"""Isolation, determinism, and going on after a real SIGKILL."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_tensors
+from mnist_ddm.core.parallel import run_jobs
+from mnist_ddm.models.checkpoint import read_part_card
+from mnist_ddm.models.presets import preset_named
+from mnist_ddm.training.batches import rows_of_step
+from mnist_ddm.training.job import SAVE_EVERY
+from mnist_ddm.training.module import averaging_decay, learning_rate
+from mnist_ddm.training.objectives import training_times
+from mnist_ddm.training.run import TrainingPlan, training_jobs
+
+
+def plan(images, out, **changes):
+    return TrainingPlan(images, preset_named("tiny"), out, **({"steps": 4} | changes))
+
+
+def trained(the_plan, part):
+    for job in training_jobs(the_plan, [part]):
+        job(lambda fraction: None)
+    return read_tensors(the_plan.out / f"{part}.safetensors")[0]
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_batches_run_through_shuffled_epochs_without_leaving_anything_out():
+    n, batch = 10, 4
+    rows = torch.cat([rows_of_step(n, batch, step, (0, 1)) for step in range(5)])
+    assert sorted(rows[:10].tolist()) == list(range(10))
+    assert sorted(rows[10:].tolist()) == list(range(10))
+    assert rows[:10].tolist() != rows[10:].tolist()
+    assert rows_of_step(3, 8, 0, (0, 1)).tolist() != rows_of_step(3, 8, 1, (0, 1)).tolist()
+
+
+def test_training_times_are_stratified_and_logit_normal():
+    recipe = replace(preset_named("tiny").recipes["expert"], time_mean=0.5, time_spread=1.3)
+    t = training_times(2000, recipe, torch.Generator().manual_seed(0)).double()
+    logits = torch.logit(t)
+    assert float(logits.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float(logits.std()) == pytest.approx(1.3, abs=0.01)
+
+
+def test_the_learning_rate_rises_and_falls_to_zero_and_the_average_starts_fast():
+    recipe = replace(preset_named("tiny").recipes["expert"], steps=1000, learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(recipe, step) for step in range(1000)]
+    assert max(rates) == pytest.approx(1, abs=1e-2)
+    assert rates.index(max(rates)) == pytest.approx(100, abs=1)
+    assert rates[-1] < 1e-5
+    assert averaging_decay(recipe, 0) < 0.2
+
+
+def test_an_expert_sees_its_own_part_of_the_data_and_nothing_else(images, tmp_path):
+    rest = images.train_labels != 3
+    others = images.train_images.clone()
+    others[rest] = 255 - others[rest]
+    changed = replace(images, train_images=others)
+    (job,) = training_jobs(plan(images, tmp_path / "a"), ["expert-3"])
+    assert torch.equal(job.data.images, images.train_images[images.train_labels == 3])
+    assert int(job.data.targets.max()) == 0
+    assert equal(trained(plan(images, tmp_path / "a"), "expert-3"), trained(plan(changed, tmp_path / "b"), "expert-3"))
+
+
+def test_training_one_expert_alone_equals_training_it_among_others_and_in_parallel(images, tmp_path):
+    run_jobs(training_jobs(plan(images, tmp_path / "two"), ["expert-1", "expert-7"]), workers=2)
+    alone = trained(plan(images, tmp_path / "one"), "expert-7")
+    assert equal(alone, read_tensors(tmp_path / "two" / "expert-7.safetensors")[0])
+
+
+def test_the_seed_decides(images, tmp_path):
+    a, b = (trained(plan(images, tmp_path / str(seed), seed=seed), "expert-0") for seed in (0, 1))
+    assert not equal(a, b)
+
+
+def test_the_loss_falls(images, tmp_path):
+    trained(plan(images, tmp_path / "x", steps=3 * SAVE_EVERY), "router")
+    figures = read_part_card(tmp_path / "x", "router").figures
+    assert figures["last_loss"] < 0.8 * figures["first_loss"]
+    header, *rows = (tmp_path / "x" / "losses" / "router.csv").read_text().splitlines()
+    assert header.split(",")[:3] == ["step", "learning_rate", "loss"]
+    assert [row.split(",")[0] for row in rows] == ["50", "100", "150"]
+
+
+def test_kept_stages_are_the_averaged_weights_on_the_way(images, tmp_path):
+    trained(plan(images, tmp_path / "kept", steps=5, keep_every=2), "expert-0")
+    kept = sorted(f.name for f in (tmp_path / "kept" / "kept").iterdir())
+    assert kept == ["expert-0-step-000002.safetensors", "expert-0-step-000004.safetensors"]
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_clear_error(images, tmp_path):
+    preset = preset_named("tiny")
+    wild = replace(preset, recipes=preset.recipes | {"router": replace(preset.recipes["router"], learning_rate=1e30)})
+    the_plan = replace(plan(images, tmp_path / "x", steps=60), preset=wild)
+    with pytest.raises(InputError, match="lower its learning rate"):
+        trained(the_plan, "router")
+    assert not (tmp_path / "x" / "router.json").exists()
+
+
+def test_the_state_of_another_training_is_refused(images, tmp_path):
+    def stop(fraction):
+        if fraction > 50 / 60:
+            raise KeyError
+
+    first = plan(images, tmp_path / "x", steps=60)
+    (job,) = training_jobs(first, ["expert-0"])
+    with pytest.raises(KeyError):
+        job(stop)
+    (other,) = training_jobs(replace(first, steps=70), ["expert-0"])
+    with pytest.raises(InputError, match="another training"):
+        other(lambda fraction: None)
+
+
+def test_a_folder_with_another_system_is_refused(images, tmp_path):
+    training_jobs(plan(images, tmp_path / "x"), ["expert-0"])
+    with pytest.raises(InputError, match=r"holds another run .*seed: 0 there, 5 asked"):
+        training_jobs(plan(images, tmp_path / "x", seed=5), ["expert-0"])
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "precious.txt").write_text("mine")
+    with pytest.raises(InputError, match="not an empty folder"):
+        training_jobs(plan(images, tmp_path / "y"), ["expert-0"])
+
+
+def test_nothing_moves_the_global_random_state(images, tmp_path, global_state):
+    trained(plan(images, tmp_path / "x", steps=2), "classifier")
+
+
+def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path):
+    """Bit for bit, with a real SIGKILL between two saved states."""
+
+    def command(out):
+        arguments = ["train-experts", "--preset", "tiny", "--only", "3", "--steps", "400", "--workers", "1"]
+        return [sys.executable, "-c", "from mnist_ddm.cli import main; main()", *arguments, "--out", str(out)]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out, state = tmp_path / "killed", tmp_path / "killed" / "state" / "expert-3.safetensors"
+    process = subprocess.Popen(command(out), env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert state.exists()
+    assert not (out / "expert-3.json").exists()
+    done = read_tensors(state)[1]["done"]
+    assert 0 < done < 400
+    for folder in (out, tmp_path / "whole"):
+        subprocess.run(command(folder), env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert (out / "expert-3.safetensors").read_bytes() == (tmp_path / "whole" / "expert-3.safetensors").read_bytes()
+    assert (out / "losses" / "expert-3.csv").read_text() == (tmp_path / "whole" / "losses" / "expert-3.csv").read_text()
+    assert not state.exists()
+    assert not list(out.rglob("*.tmp*"))

@@ -80,13 +80,13 @@ def test_weights_of_another_preset_are_refused_even_with_a_right_hash(copy):
 
 
 def test_a_pool_is_named_by_its_weights(copy, tiny_checkpoint, images):
-    assert MnistPool(copy, images).fingerprint == MnistPool(tiny_checkpoint, images).fingerprint
+    assert MnistPool(copy, images).fingerprints == MnistPool(tiny_checkpoint, images).fingerprints
     path = copy / "expert-0.safetensors"
     tensors, _ = read_tensors(path)
     tensors["head.bias"] += 1
     write_tensors(path, tensors)
     rewrite(copy / "expert-0.json", sha256=sha256(path))
-    assert MnistPool(copy, images).fingerprint != MnistPool(tiny_checkpoint, images).fingerprint
+    assert MnistPool(copy, images).fingerprints != MnistPool(tiny_checkpoint, images).fingerprints
 
 
 def test_the_shipped_checkpoint_is_whole_small_and_holds_no_pickle():

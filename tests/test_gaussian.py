@@ -104,7 +104,7 @@ def test_the_temperature_knob_divides_the_logits(gaussian):
     hot = GaussianPool(gaussian.means, gaussian.scales, gaussian.prior, router_temperature=4.0)
     x, t = states(gaussian)
     torch.testing.assert_close(hot.router_logits(x, t) * 4, gaussian.router_logits(x, t), rtol=1e-14, atol=0)
-    assert hot.fingerprint != gaussian.fingerprint
+    assert hot.fingerprints != gaussian.fingerprints
 
 
 def test_real_states_follow_the_prior_and_are_always_the_same(gaussian):

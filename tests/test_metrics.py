@@ -94,8 +94,8 @@ def test_lpips_is_torchmetrics_lpips_on_the_same_trunk(tmp_path, monkeypatch):
     found = lpips_distance("squeeze")(a, b)
     with torch.random.fork_rng():
         reference = _LPIPS(pretrained=True, net="squeeze", pnet_rand=True)
-    own = {f"features.{key.split('.', 1)[1]}": key for key in reference.net.state_dict()}
-    reference.net.load_state_dict({key: weights[name] for name, key in own.items()})
+    trunk_weights = [value for name, value in weights.items() if name.startswith("features.")]
+    reference.net.load_state_dict(dict(zip(reference.net.state_dict(), trunk_weights, strict=True)))
     expected = reference.eval()(*(2 * x.expand(-1, 3, -1, -1) - 1 for x in (a, b))).flatten()
     torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-7)
     assert found.min() > 0

@@ -148,7 +148,7 @@ def _column_estimate(values: Array) -> Estimate | None:
 def _by_rank(angles: Array, logits: Array) -> Table:
     order = np.argsort(-logits, axis=2, kind="stable")
     ranked = np.take_along_axis(angles, order, axis=2).mean(axis=1)
-    rows = tuple(
+    rows: tuple[dict[str, Value], ...] = tuple(
         {"rank of router weight": k + 1, "angle (deg)": mean_estimate(ranked[:, k])} for k in range(ranked.shape[1])
     )
     title = "Angle to the routed velocity by rank of the router's weight (1 = most probable)"

@@ -64,7 +64,7 @@ def sample(
         recording = record_run(pool, sampling, wanted, Path(folder), count, lambda fraction: update(0, fraction))
     description = {
         "Command": options.command_line(),
-        "System": f"{pool.name} {pool.fingerprint}",
+        "System": f"{pool.name} {pool.fingerprints['experts']}",
         "Torch": torch.__version__,
     }
     if record:

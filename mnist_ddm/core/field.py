@@ -59,6 +59,11 @@ class VelocityField(ABC):
 
     @property
     @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of the models behind the field."""
+
+    @property
+    @abstractmethod
     def pool(self) -> ExpertPool:
         """The system that the field belongs to."""
 
@@ -100,6 +105,10 @@ class RoutedField(VelocityField):
     @property
     def name(self) -> str:
         return self.routing.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._pool.fingerprints["experts"]
 
     @property
     def pool(self) -> ExpertPool:
@@ -160,6 +169,10 @@ class MonolithField(VelocityField):
     @property
     def name(self) -> str:
         return MONOLITH
+
+    @property
+    def fingerprint(self) -> str:
+        return self._pool.fingerprints["monolith"]
 
     @property
     def pool(self) -> ExpertPool:

@@ -109,8 +109,13 @@ class ExpertPool(ABC):
 
     @property
     @abstractmethod
-    def fingerprint(self) -> str:
-        """A hash of everything that decides what the pool computes (weights, data, knobs)."""
+    def fingerprints(self) -> Mapping[str, str]:
+        """Hashes of everything that decides what the pool computes (weights, data, knobs).
+
+        `experts` covers experts, router and conditions; `monolith`, if there is one, the monolith; `metrics` all that
+        only measures (classifier, features). A recording is named by the first or second alone, so a new classifier
+        does not invalidate it.
+        """
 
     @property
     @abstractmethod

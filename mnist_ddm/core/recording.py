@@ -183,7 +183,7 @@ def record(
     jobs = [partial(_store_block, pool, sampling, wanted, block, place) for block in missing]
     run_jobs(jobs, workers, report)
     if not (place / _INDEX).exists():
-        described = {"sampling": asdict(sampling), "observables": list(observables), "pool": pool.fingerprint}
+        described = {"sampling": asdict(sampling), "observables": list(observables), "models": dict(pool.fingerprints)}
         write_json(place / _INDEX, {"schema": SCHEMA, "system": pool.name, **described})
     on_progress(1.0)
     contents = [read_tensors(_block_file(place, block)) for block in blocks]
@@ -211,7 +211,7 @@ def _key(pool: ExpertPool, sampling: Sampling, observables: tuple[Observable, ..
     return digest(
         {
             "schema": SCHEMA,
-            "pool": pool.fingerprint,
+            "models": make_field(pool, sampling.routing).fingerprint,
             "sampling": asdict(sampling),
             "observables": sorted((o.name, o.version) for o in observables),
             "torch": torch.__version__,

@@ -7,8 +7,8 @@ training images (`mnist_ddm.models.linear`), and learns the rest:
 
 with :math:`z = (x - \alpha \mu) / \sigma_x(t)` and the linear guess :math:`\hat x_{lin} = x - t\, v_{lin}` as inputs.
 As in the preconditioning of Karras et al. (2022), :math:`F_\theta` sees and predicts numbers of about unit variance at
-every ``t``; here the skip connection is a Wiener filter instead of a scalar. :math:`F_\theta` starts as 0. On two cores
-this was worth more than any change of the network: see `docs/training.md`.
+every ``t``; here the skip connection is a Wiener filter instead of a scalar, which gives a short training the
+large-scale structure of the images from its first step. :math:`F_\theta` starts as 0.
 """
 
 from dataclasses import dataclass

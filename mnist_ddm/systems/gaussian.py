@@ -86,9 +86,14 @@ class GaussianPool(ExpertPool):
         return "gaussian"
 
     @property
-    def fingerprint(self) -> str:
-        arrays = [self.means.tolist(), self.scales.tolist(), self._prior.tolist()]
-        return digest(["gaussian", *arrays, self.expert_error, self.router_temperature])
+    def fingerprints(self) -> Mapping[str, str]:
+        mixture = ["gaussian", self.means.tolist(), self.scales.tolist(), self._prior.tolist()]
+        exact = digest(mixture)
+        return {
+            "experts": digest([*mixture, self.expert_error, self.router_temperature]),
+            "monolith": exact,
+            "metrics": exact,
+        }
 
     @property
     def n_experts(self) -> int:

@@ -66,16 +66,21 @@ class MnistPool(ExpertPool):
         self._classifier = classifier
         has_monolith = is_finished(checkpoint, "monolith")
         self._monolith = load_part(checkpoint, "monolith", self.card, device) if has_monolith else None
-        parts = [f"expert-{i}" for i in range(k)] + ["router", "classifier"] + ["monolith"] * has_monolith
-        self._fingerprint = digest([images.digest, *(read_part_card(checkpoint, part).sha256 for part in parts)])
+        routed = [f"expert-{i}" for i in range(k)] + ["router"]
+        self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
+        if has_monolith:
+            self._fingerprints["monolith"] = self._hash(["monolith"])
 
     @property
     def name(self) -> str:
         return "mnist"
 
     @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
+    def fingerprints(self) -> Mapping[str, str]:
+        return self._fingerprints
+
+    def _hash(self, parts: list[str]) -> str:
+        return digest([self._images.digest, *(read_part_card(self.checkpoint, part).sha256 for part in parts)])
 
     @property
     def n_experts(self) -> int:

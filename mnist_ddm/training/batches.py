@@ -56,4 +56,5 @@ class StepDataModule(lightning.LightningDataModule):
         self._batches = batches
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(self._batches, batch_size=None)
+        # Without a generator of its own, a loader draws a seed from the global random state.
+        return DataLoader(self._batches, batch_size=None, generator=torch.Generator())

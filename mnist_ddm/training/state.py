@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError
@@ -48,10 +49,18 @@ def load_state(path: Path, module: TrainingModule, identity: str) -> tuple[list[
     parameters = list(module.model.parameters())
     optimizer = module.configure_optimizers()
     saved: dict[str, Any] = optimizer.state_dict()
-    saved["state"] = {i: _below(tensors, f"optimizer.{i}.") for i in range(len(parameters))}
+    saved["state"] = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
     module.optimizer_state = saved
     module.done = int(header["done"])
     return list(header["log"]), float(header["seconds"])
+
+
+def _like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Moments in the memory layout of their parameter: the fused optimiser walks over both in parallel."""
+    return {
+        name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+        for name, value in moments.items()
+    }
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

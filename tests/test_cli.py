@@ -191,7 +191,7 @@ def test_ctrl_c_exits_with_130_and_the_same_command_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_recording_that_was_killed_goes_on(tmp_path):
     environment = {**os.environ, "MNIST_DDM_CACHE": str(tmp_path / "cache")}
-    command = [*PROGRAM, "analyze", "--system", "gaussian", "--n", "700", "--steps", "40", "--workers", "1"]
+    command = [*PROGRAM, "analyze", "--system", "gaussian", "--n", "300", "--steps", "20", "--workers", "1"]
     process = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "cache").rglob("*.safetensors"))) < 3 and time.monotonic() < deadline:

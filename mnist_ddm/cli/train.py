@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import joblib
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -14,8 +15,8 @@ from mnist_ddm.cli import options
 from mnist_ddm.cli.progress import progress_bars
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.parallel import run_jobs
-from mnist_ddm.data import load_images
-from mnist_ddm.models.checkpoint import is_finished, part_kind, part_names, read_part_card
+from mnist_ddm.data import load_images, to_state
+from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.systems.registry import check_device
 from mnist_ddm.training.run import TrainingPlan, training_jobs
@@ -145,6 +146,15 @@ def _train(
         with progress_bars([job.part for job in jobs], console) as update, joblib.parallel_config(backend=backend):
             run_jobs(jobs, count, update)
     _report(console, plan.out, names)
+    if "classifier" in names:
+        console.print(f"classifier accuracy on the test images: {_accuracy(plan):.4f}")
+
+
+def _accuracy(plan: TrainingPlan) -> float:
+    classifier, images = load_part(plan.out, "classifier", plan.system), plan.images
+    with torch.inference_mode():
+        found = [classifier(to_state(batch)).argmax(dim=1) for batch in images.test_images.split(500)]
+    return float((torch.cat(found) == images.test_labels).double().mean())
 
 
 def _use(backend: str) -> None:

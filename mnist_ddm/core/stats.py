@@ -16,6 +16,7 @@ from mnist_ddm.core.noise import generator
 
 Array = NDArray[np.float64]
 RESAMPLES = 2000
+_AT_ONCE = 100
 LEVEL = 0.95
 _SEED = 20260202
 """Bootstrap intervals are the same every time; the seed only has to be fixed."""
@@ -55,13 +56,24 @@ def bootstrap(statistic: Callable[..., float], *columns: Array) -> Estimate:
     for _ in range(RESAMPLES):
         rows = rng.integers(0, n, n)
         draws.append(float(statistic(*(column[rows] for column in columns))))
+    return _interval(value, np.asarray(draws))
+
+
+def _interval(value: float, draws: Array) -> Estimate:
+    if np.isnan(draws).all():
+        return Estimate(value, float("nan"), float("nan"))
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
 
 
 def mean_estimate(values: Array) -> Estimate:
-    """The mean over samples of one number each, with its interval."""
-    return bootstrap(lambda column: float(np.mean(column)), values)
+    """The mean over samples of one number each, with its interval; equals `bootstrap` of the mean, only faster."""
+    n, value = len(values), float(np.mean(values))
+    if n < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    rng = generator(_SEED, n)
+    draws = [values[rng.integers(0, n, (_AT_ONCE, n))].mean(axis=1) for _ in range(RESAMPLES // _AT_ONCE)]
+    return _interval(value, np.concatenate(draws))
 
 
 def spearman(a: Array, b: Array) -> float:

@@ -13,6 +13,7 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Sampling, sample, start
 from mnist_ddm.systems.gaussian import GaussianPool, load
 from mnist_ddm.systems.mnist import MnistPool
+from mnist_ddm.systems.registry import load_system
 
 ROUTINGS = ["top1", "top2", "full", "label", "once"]
 
@@ -130,6 +131,18 @@ def test_a_sample_does_not_depend_on_batch_size_order_or_companions(tiny_checkpo
     whole = velocity(torch.arange(70))
     for rows in (torch.arange(1), torch.arange(3, 9), torch.arange(40).flip(0), torch.tensor([69, 5, 17])):
         assert torch.equal(velocity(rows), whole[rows])
+
+
+@pytest.mark.parametrize("rows", [[0], [40, 3, 9], list(range(13)), list(range(50))])
+def test_the_shipped_networks_round_each_sample_alike_in_every_batch(rows):
+    pool = load_system("mnist")
+    seeds = sample_seeds(3, 50)
+    x, samples = start(pool, seeds)
+    field, t = make_field(pool, "top2"), torch.full((50,), 0.4)
+    with torch.inference_mode():
+        whole = field.evaluate(x, t, samples).velocity[rows]
+        part = field.evaluate(x[rows], t[rows], start(pool, seeds[rows])[1]).velocity
+    assert torch.equal(part, whole)
 
 
 def test_the_monolith_is_a_field_too(gaussian):

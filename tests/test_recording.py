@@ -68,7 +68,7 @@ def test_angles_and_disagreement_against_the_definitions():
 
 
 def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_time(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("top2", n=70, steps=4)
+    pool, run = load(), Sampling("top2", n=module.BLOCK + 5, steps=4)
     first = record(pool, run, ("weights",), tmp_path)
     same(first, sample(pool, run, ("weights",)))
     assert is_recorded(pool, run, ("weights",), tmp_path)
@@ -80,7 +80,7 @@ def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_tim
 
 
 def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("full", n=150, steps=3)
+    pool, run = load(), Sampling("full", n=2 * module.BLOCK + 3, steps=3)
     whole = record(pool, run, ("disagreement",), tmp_path)
     blocks = sorted((tmp_path / whole.key).glob("*.safetensors"))
     assert len(blocks) == 3
@@ -94,7 +94,7 @@ def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path,
 
     monkeypatch.setattr(module, "_sample_block", counted)
     same(whole, record(pool, run, ("disagreement",), tmp_path))
-    assert done == [range(64, 128)]
+    assert done == [range(module.BLOCK, 2 * module.BLOCK)]
 
 
 def test_a_damaged_block_is_named(tmp_path):
@@ -107,7 +107,7 @@ def test_a_damaged_block_is_named(tmp_path):
 
 
 def test_workers_and_block_size_change_no_bit(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("top2", n=100, steps=3)
+    pool, run = load(), Sampling("top2", n=module.BLOCK + 20, steps=3)
     one = record(pool, run, ("angles",), tmp_path / "one", workers=1)
     same(one, record(pool, run, ("angles",), tmp_path / "two", workers=2))
     monkeypatch.setattr(module, "BLOCK", 7)

@@ -40,7 +40,7 @@ def run_jobs(
 
     Args:
         jobs: functions of a `Report`; with more than one worker they must be picklable.
-        workers: how many processes; with 1 everything runs in this process.
+        workers: how many processes; with 1 everything runs in this process, in one thread like everywhere.
         on_progress: called here with a job's number and the fraction of it that is done.
 
     Raises:
@@ -49,23 +49,34 @@ def run_jobs(
     if workers < 1:
         raise InputError(f"the number of workers must be at least 1, not {workers}")
     if workers == 1 or len(jobs) < 2:
-        return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
+        with one_thread():
+            return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
     with tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name, _polling(Path(name), on_progress):
         parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
         results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))
         return results
 
 
-def _run(job: Callable[[Report], Result], progress: Path) -> Result:
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block: sums split among threads round differently."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
+
+def _run(job: Callable[[Report], Result], progress: Path) -> Result:
     def report(fraction: float) -> None:
         with contextlib.suppress(OSError):  # on another machine the parent's folder may be out of reach
             temporary = progress.with_suffix(".new")
             temporary.write_text(str(fraction))
             temporary.replace(progress)
 
-    return job(report)
+    with one_thread():
+        return job(report)
 
 
 @contextlib.contextmanager

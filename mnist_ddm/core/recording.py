@@ -19,13 +19,13 @@ from mnist_ddm.core.field import EvaluationCount, VelocityField, make_field
 from mnist_ddm.core.files import digest, read_json, read_tensors, write_json, write_tensors
 from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
 from mnist_ddm.core.observables import Observable, Visit, observables_named
-from mnist_ddm.core.parallel import Report, run_jobs
+from mnist_ddm.core.parallel import Report, one_thread, run_jobs
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.solvers import Solver, StepGrid, evaluations, solver_named
 
 SCHEMA = 1
-BLOCK = 64
+BLOCK = 125
 """Samples in one block: large enough that each expert's part of it is still an efficient batch."""
 _INDEX = "recording.json"
 
@@ -146,7 +146,8 @@ def sample(pool: ExpertPool, sampling: Sampling, observables: tuple[str, ...] = 
         observables: names of what to keep of each visited state.
     """
     wanted = observables_named(observables)
-    blocks = [_sample_block(pool, sampling, wanted, i, lambda fraction: None) for i in _blocks(sampling.n)]
+    with one_thread():
+        blocks = [_sample_block(pool, sampling, wanted, i, lambda fraction: None) for i in _blocks(sampling.n)]
     return _join(sampling, [b[0] for b in blocks], [b[1] for b in blocks], _key(pool, sampling, wanted))
 
 

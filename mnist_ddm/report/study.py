@@ -12,8 +12,12 @@ from mnist_ddm.analyses.base import Analysis, Findings, Settings
 from mnist_ddm.core.field import MONOLITH, RoutedField, make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
+from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import BLOCK, Recording, Sampling, is_recorded, record, start
+from mnist_ddm.core.recording import Recording, Sampling, is_recorded, record, start
+
+_TIMED_BATCH = 16
+"""About what an expert gets of a block."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,14 @@ def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings]) -> Plan:
 @torch.inference_mode()
 def seconds_per_evaluation(pool: ExpertPool) -> float:
     """Seconds that one sample takes in one expert, timed on a small batch here and now."""
-    x, samples = start(pool, sample_seeds(0, BLOCK // 4))
+    x, samples = start(pool, sample_seeds(0, _TIMED_BATCH))
     t = torch.full((len(x),), 0.5, device=pool.device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         pool.velocity(0, x, t, samples.condition)
         begin = time.perf_counter()
         for k in range(min(pool.n_experts, 4)):
             pool.velocity(k, x, t, samples.condition)
         return (time.perf_counter() - begin) / (len(x) * min(pool.n_experts, 4))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def record_plan(

@@ -25,7 +25,7 @@ from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.solvers import Solver, StepGrid, evaluations, solver_named
 
 SCHEMA = 1
-BLOCK = 125
+BLOCK = 250
 """Samples in one block: large enough that each expert's part of it is still an efficient batch."""
 _INDEX = "recording.json"
 

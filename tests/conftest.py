@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from mnist_ddm.data import load_images
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
 from mnist_ddm.training.run import TrainingPlan, training_jobs
+
+# The same examples every time, and no time limit for one: machines are shared.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

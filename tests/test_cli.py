@@ -93,7 +93,13 @@ def test_info_lists_what_exists(run):
         assert word in out
 
 
-def test_the_gaussian_system_trains_nothing_but_tiny_mnist_does(run, tmp_path):
+def test_info_shows_the_figures_of_the_shipped_checkpoint(run):
+    _, out, _ = run("info")
+    for word in ("classifier accuracy", "router accuracy by t", "recognised share", "FID", "monolith"):
+        assert word in out
+
+
+def test_experts_can_be_trained_one_by_one(run, tmp_path):
     code, out, _ = run("train-experts", "--preset", "tiny", "--only", "3,7", "--steps", 2, "--workers", 1, "--out", "t")
     assert code == 0
     assert sorted(f.name for f in (tmp_path / "t").glob("*.safetensors")) == [

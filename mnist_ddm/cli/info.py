@@ -90,6 +90,22 @@ def _card_table(folder: Path) -> Table:
         part = read_part_card(folder, name)
         figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
         table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
-    for row in read_figures(folder).get("quality", []):
-        table.add_row(f"routing {row['routing']}", ", ".join(f"{k} {v}" for k, v in row.items() if k != "routing"))
+    figures = read_figures(folder)
+    quality = figures.pop("quality", None)
+    for key, value in figures.items():
+        table.add_row(key, str(value))
+    if quality:
+        table.add_row("quality", quality["title"])
+        for row in quality["rows"]:
+            shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
+            table.add_row(f"  {row['routing']}", shown)
     return table
+
+
+def _shown(value: object) -> str:
+    from mnist_ddm.core.stats import Estimate
+    from mnist_ddm.report.tables import shown_value
+
+    if isinstance(value, dict):
+        value = Estimate(**{k: float("nan") if v is None else v for k, v in value.items()})
+    return shown_value(value) if isinstance(value, str | int | float | Estimate) else str(value)

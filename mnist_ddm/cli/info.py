@@ -90,9 +90,9 @@ def _card_table(folder: Path) -> Table:
         part = read_part_card(folder, name)
         figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
         table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
-    figures = read_figures(folder)
-    quality = figures.pop("quality", None)
-    for key, value in figures.items():
+    measured = read_figures(folder)
+    quality = measured.pop("quality", None)
+    for key, value in measured.items():
         table.add_row(key, str(value))
     if quality:
         table.add_row("quality", quality["title"])

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _LOG_SECONDS = 30.0
 """Without a terminal, a plain line this often instead of a moving bar."""
@@ -20,7 +28,7 @@ def progress_bars(names: list[str], console: Console) -> Iterator[Callable[[int,
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         whole = progress.add_task("all" if len(names) > 1 else names[0], total=len(names))
-        bars: dict[int, object] = {}
+        bars: dict[int, TaskID] = {}
         fractions = dict.fromkeys(range(len(names)), 0.0)
 
         def update(job: int, fraction: float) -> None:
@@ -28,7 +36,7 @@ def progress_bars(names: list[str], console: Console) -> Iterator[Callable[[int,
             if len(names) > 1:
                 if job not in bars:
                     bars[job] = progress.add_task(names[job], total=1.0)
-                progress.update(bars[job], completed=fraction, visible=fraction < 1)  # type: ignore[arg-type]
+                progress.update(bars[job], completed=fraction, visible=fraction < 1)
             progress.update(whole, completed=sum(fractions.values()))
 
         yield update

@@ -5,7 +5,6 @@ folder, downloaded if there is a network, and always checked by hash before a nu
 """
 
 import urllib.error
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -120,6 +119,3 @@ def _prepare(images: Tensor, name: str) -> Tensor:
     if images.shape[-2:] != (side, side):
         images = functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
     return images.expand(-1, 3, -1, -1)
-
-
-LPIPS_DISTANCES: Final[dict[str, Callable[..., Distance]]] = dict.fromkeys(TRUNKS, lpips_distance)

@@ -92,10 +92,15 @@ def _git() -> dict[str, Any] | None:
     if not (here / ".git").exists():
         return None
     try:
-        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-        options = {"cwd": here, "env": environment, "capture_output": True, "text": True, "timeout": 10, "check": True}
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()  # type: ignore[call-overload]
-        status = subprocess.run(["git", "status", "--porcelain"], **options).stdout  # type: ignore[call-overload]
+        commit, status = _ask_git(here, "rev-parse", "HEAD"), _ask_git(here, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(status.strip())}
+    return {"commit": commit, "dirty": bool(status)}
+
+
+def _ask_git(place: Path, *arguments: str) -> str:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    answer = subprocess.run(
+        ["git", *arguments], cwd=place, env=environment, capture_output=True, text=True, timeout=10, check=True
+    )
+    return answer.stdout.strip()

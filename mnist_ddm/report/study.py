@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mnist_ddm.analyses.base import Analysis, Findings, Settings
-from mnist_ddm.core.field import MONOLITH, RoutedField, make_field
+from mnist_ddm.core.field import RoutedField, make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.parallel import one_thread
@@ -91,8 +91,7 @@ def record_plan(
 
 def run_label(sampling: Sampling) -> str:
     """A short name of a run for people."""
-    field = "monolith" if sampling.routing == MONOLITH else sampling.routing
-    return f"{field}, n = {sampling.n}, {sampling.solver} {sampling.grid.size}"
+    return f"{sampling.routing}, n = {sampling.n}, {sampling.solver} {sampling.grid.size}"
 
 
 def answer(

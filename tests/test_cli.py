@@ -173,6 +173,10 @@ def test_a_place_that_cannot_be_written_is_named(run, tmp_path):
     code, _, err = run("sample", "--system", "gaussian", "--n", 1, "--steps", 1, "--out", "file/grid.png")
     assert code == 2
     assert "cannot write" in err
+    (tmp_path / "folder.png").mkdir()
+    code, _, err = run("sample", "--system", "gaussian", "--n", 1, "--steps", 1, "--out", "folder.png")
+    assert code == 2
+    assert "it is a folder" in err
     code, _, err = run("analyze", "--system", "gaussian", "--n", 2, "--steps", 1, "--out", "file/run")
     assert code == 2
     assert "cannot write" in err

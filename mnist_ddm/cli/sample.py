@@ -47,6 +47,7 @@ def sample(
 
     from mnist_ddm.core.errors import InputError
     from mnist_ddm.core.field import make_field
+    from mnist_ddm.core.files import check_writable
     from mnist_ddm.core.recording import Sampling
     from mnist_ddm.core.recording import record as record_run
     from mnist_ddm.report.pictures import save_grid, save_strips
@@ -58,6 +59,7 @@ def sample(
     sampling = Sampling(routing, n, seed, solver, steps)
     pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
     make_field(pool, routing)
+    check_writable(out)
     wanted = ("x", "velocity") if record else ()
     with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
         count = options.resolve_workers(workers, device)

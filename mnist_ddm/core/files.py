@@ -48,6 +48,21 @@ def _umask() -> int:
     return current
 
 
+def check_writable(path: Path) -> None:
+    """Make sure that a file could be written at ``path``, before work is spent on its content.
+
+    Raises:
+        InputError: if its folder cannot be made or written, or the path is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; choose another place")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> InputError:
     """An `InputError` that says which path cannot be written, and why."""
     return InputError(f"cannot write {path}: {error.strerror or error}; choose another place or free it")

@@ -7,10 +7,21 @@ from scipy import stats
 
 from mnist_ddm.analyses.base import Settings, paper_values
 from mnist_ddm.analyses.deviation import ExpertDeviation
+from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import ANALYSES, analysis_named
 from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.recording import Sampling, sample
-from mnist_ddm.core.stats import Estimate, bootstrap, integrate_over_time, mean_estimate, quartile, spearman
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.runs import Noised, Sampling
+from mnist_ddm.core.stats import (
+    Estimate,
+    bootstrap,
+    bootstrap_of_sums,
+    integrate_over_time,
+    mean_estimate,
+    quartile,
+    spearman,
+    spearman_estimate,
+)
 from mnist_ddm.report.study import make_plan
 from mnist_ddm.report.tables import to_csv, to_json, to_rich
 from mnist_ddm.systems.gaussian import GaussianPool, load
@@ -66,11 +77,33 @@ def test_disagreement_by_hand_and_a_system_whose_experts_agree_has_none():
 
 def test_quality_knows_exact_samples_from_corrupted_ones():
     good, bad = load(), load(expert_error=4.0, router_temperature=100.0)
-    settings = Settings(n=400, steps=10)
-    by_routing = [{r["routing"]: r for r in run(p, "quality", settings).tables[0].rows} for p in (good, bad)]
-    assert by_routing[0]["label"]["recognised"].value == 1.0
-    assert by_routing[0]["full"]["FID"] < 0.2 * by_routing[1]["full"]["FID"]
-    assert by_routing[0]["label"]["expert evaluations"] == 19
+    quality, settings = Quality(dict.fromkeys(("label", "full", "once"), 400)), Settings(steps=10)
+    found = []
+    for pool in (good, bad):
+        recordings = {r: sample(pool, r) for r in make_plan(pool, {quality: settings}).observables}
+        tables = quality.analyse(pool, recordings, settings).tables
+        found.append({t.name: {r["routing"]: r for r in t.rows} for t in tables})
+    assert found[0]["quality-classes"]["label"]["recognised"].value == 1.0
+    assert found[0]["quality"]["full"]["FID"] < 0.2 * found[1]["quality"]["full"]["FID"]
+    assert found[0]["quality"]["full"]["KID x 1000"].value < found[1]["quality"]["full"]["KID x 1000"].low
+    assert found[0]["quality"]["full"]["coverage"] > found[1]["quality"]["full"]["coverage"]
+    assert found[0]["quality"]["label"]["expert evaluations"] == 19
+    assert found[0]["quality-classes"]["once"]["class imbalance"] < 0.1
+
+
+def test_quality_compares_frechet_distances_at_one_n():
+    """The first samples of the larger runs stand beside the smaller ones."""
+    pool, quality = load(), Quality({"label": 300, "uniform": 100})
+    settings = quality.settings(Settings(steps=4))
+    plan = make_plan(pool, {quality: settings})
+    recordings = {r: sample(pool, r) for r in plan.observables}
+    findings = quality.analyse(pool, recordings, settings)
+    rows = {row["routing"]: row for row in findings.tables[0].rows}
+    assert (rows["label"]["n"], rows["uniform"]["n"]) == (300, 100)
+    assert rows["uniform"]["FID of the first 100"] == rows["uniform"]["FID"]
+    assert rows["label"]["FID of the first 100"] != rows["label"]["FID"]
+    statistics = findings.artefacts["reference-raw"]
+    assert statistics["covariance"].shape == (64, 64)
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))
@@ -88,11 +121,14 @@ def test_analyses_share_recordings():
     pool = load()
     both = {a: a.settings(SETTINGS) for a in (ANALYSES["expert-deviation"], ANALYSES["disagreement"])}
     plan = make_plan(pool, both)
-    top2, full = Sampling("top2", n=40, steps=8), Sampling("full", n=40, steps=8)
-    assert plan.observables == {top2: ("angles", "logits", "weights"), full: ("disagreement",)}
+    top2 = Sampling("top2", n=40, steps=8)
+    runs = [Sampling(routing, n=40, steps=8) for routing in ("top2", "full", "top1")]
+    assert list(plan.observables) == [top2, Noised("top2", n=40), *runs[1:]]
+    assert {"angles", "velocity@tenths", "weights"} < set(plan.observables[top2])
+    assert plan.observables[runs[1]] == ("disagreement", "velocity@tenths")
     assert plan.expert_evaluations(pool, [top2]) == 40 * (8 * 8 + 7 * 2)
-    counted = sample(pool, top2, plan.observables[top2]).count.experts
-    assert 0.95 < counted / plan.expert_evaluations(pool, [top2]) <= 1
+    counted = int(sample(pool, top2).evaluations.sum())
+    assert 0.9 < counted / (40 * 15 * 2) <= 1  # a second expert of negligible weight is not run
 
 
 def test_too_few_experts_are_refused():
@@ -133,6 +169,13 @@ def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
     assert found.high == pytest.approx(found.value + half, abs=0.15 * half)
     faster = mean_estimate(values)
     assert (faster.low, faster.high) == pytest.approx((found.low, found.high), rel=1e-12)
+    columns = np.stack([values, values**2], axis=1)
+    spread = bootstrap(lambda v: float(np.mean(v**2) - np.mean(v) ** 2), values)
+    sums = bootstrap_of_sums(lambda m: m[:, 1] - m[:, 0] ** 2, columns)
+    assert (sums.value, sums.low, sums.high) == pytest.approx((spread.value, spread.low, spread.high), rel=1e-10)
+    pairs = values[:60], np.round(values[:60] + values[60:120], 1)
+    slow, fast = bootstrap(spearman, *pairs), spearman_estimate(*pairs)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
 
 
 def test_intervals_of_one_sample_are_not_defined():

@@ -86,6 +86,44 @@ def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
     assert (tmp_path / "r" / "results" / "disagreement.csv").read_text() == first
 
 
+def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tmp_path):
+    code, out, _ = run("analyze", "--system", "gaussian", "--group", "quality", "--n", 20, "--steps", 2, "--out", "q")
+    assert code == 0
+    assert "misaligned2" in out
+    manifest = json.loads((tmp_path / "q" / "manifest.json").read_text())
+    assert "results/reference-raw.safetensors" in manifest["results"]
+    code, out, _ = run("analyze", "--system", "gaussian", "--group", "alignment", "--n", 6, "--steps", 3, "--out", "a")
+    assert code == 0
+    written = {f.stem for f in (tmp_path / "a" / "results").glob("*.csv")}
+    assert written >= {
+        "cluster-distance",
+        "expert-deviation-references",
+        "disagreement-quartiles",
+        "router-calibration",
+    }
+
+
+def test_the_cache_can_be_listed_and_cleared(run):
+    run("analyze", "--system", "gaussian", "--experiment", "cluster-distance", "--n", 4, "--steps", 3, "--out", "a")
+    code, out, _ = run("cache", "ls")
+    assert code == 0
+    assert "top2" in out
+    assert "steps 3" in out
+    assert "4 recordings" in out
+    code, out, _ = run("cache", "clear", "--yes")
+    assert code == 0
+    assert out.startswith("freed")
+    assert "0 recordings" in run("cache", "ls")[1]
+
+
+def test_a_shipped_checkpoint_is_known_by_its_name(run):
+    shipped = ("sample", "--routing", "label", "--n", 1, "--steps", 1, "--checkpoint", "mnist-classroom")
+    assert run(*shipped, "--out", "one.png")[0] == 0
+    code, _, err = run("sample", "--checkpoint", "mnist-nowhere", "--out", "two.png")
+    assert code == 2
+    assert "mnist-nowhere" in err
+
+
 def test_info_lists_what_exists(run):
     code, out, _ = run("info")
     assert code == 0

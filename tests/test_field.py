@@ -10,12 +10,13 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import MINIMUM_BATCH, make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Sampling, sample, start
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.runs import Sampling, start
 from mnist_ddm.systems.gaussian import GaussianPool, load
 from mnist_ddm.systems.mnist import MnistPool
 from mnist_ddm.systems.registry import load_system
 
-ROUTINGS = ["top1", "top2", "full", "label", "once"]
+ROUTINGS = ["top1", "top2", "full", "uniform", "misaligned2", "label", "once", "each"]
 
 
 class Watched:
@@ -99,7 +100,8 @@ def test_top_k_with_all_experts_is_the_full_ensemble():
     assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("routing", ROUTINGS)
+# A random draw names experts by number, so a permutation changes it.
+@pytest.mark.parametrize("routing", [r for r in ROUTINGS if r not in ("misaligned2", "each")])
 def test_permuting_the_experts_permutes_weights_and_leaves_the_sample(gaussian, routing):
     order = torch.tensor([2, 0, 3, 1])
     permuted = GaussianPool(gaussian.means[order], gaussian.scales[order], gaussian.prior[order])

@@ -5,14 +5,26 @@ import pytest
 import scipy.linalg
 import torch
 import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
 from torchmetrics.functional.image.lpips import _LPIPS
+from torchmetrics.image.kid import poly_mmd
 
+from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.registry import analysis_named
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import Features
 from mnist_ddm.metrics import perceptual
-from mnist_ddm.metrics.frechet import extract, frechet_distance
-from mnist_ddm.metrics.perceptual import TRUNKS, Trunk, build_lpips, lpips_distance, trunk_file
+from mnist_ddm.metrics.fidelity import ALL, nearest_training_distance
+from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
+from mnist_ddm.metrics.inception import _prepare, build_inception
+from mnist_ddm.metrics.manifold import precision_and_coverage
+from mnist_ddm.metrics.perceptual import TRUNKS, build_lpips, lpips_distance, trunk_file
+from mnist_ddm.metrics.pretrained import Pretrained
+from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
+from mnist_ddm.systems.registry import load_system
 
 
 def test_the_frechet_distance_agrees_with_the_formula():
@@ -76,6 +88,88 @@ def test_a_trunk_with_a_wrong_hash_is_refused(tmp_path, monkeypatch):
         trunk_file("alex", download=False)
 
 
+def _features(n, shift=0.0, seed=0, dim=6):
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + shift
+
+
+def test_the_kernel_distance_is_torchmetrics_for_equal_sizes_and_a_plain_sum_for_others():
+    a, b = _features(40, 0.3), _features(40, seed=1)
+    assert KernelDistance(a)(b).value == pytest.approx(float(poly_mmd(a, b)), rel=1e-12)
+    c = _features(13, seed=2)
+
+    def kernel(x, y):
+        return (float(x @ y) / 6 + 1) ** 3
+
+    within_a = np.mean([kernel(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
+    within_c = np.mean([kernel(x, y) for i, x in enumerate(c) for j, y in enumerate(c) if i != j])
+    across = np.mean([kernel(x, y) for x in a for y in c])
+    assert KernelDistance(a)(c).value == pytest.approx(within_a + within_c - 2 * across, rel=1e-11)
+
+
+def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_says():
+    population = KernelDistance(_features(4000, 0.4, seed=100))(_features(4000, seed=101)).value
+    covered = 0
+    for i in range(100):
+        found = KernelDistance(_features(150, 0.4, seed=2 * i))(_features(150, seed=2 * i + 1))
+        covered += found.low <= population <= found.high
+    assert 88 <= covered <= 100
+
+
+def test_precision_and_coverage_by_hand():
+    real, fake = _features(30), torch.cat([_features(10, seed=1), _features(5, 50.0, seed=2)])
+    radius = [sorted(float((x - y).norm()) for y in real)[5] for x in real]
+    inside = np.array([[float((x - y).norm()) <= r for y in fake] for x, r in zip(real, radius, strict=True)])
+    precision, coverage = precision_and_coverage(real, fake)
+    assert precision == pytest.approx(inside.any(axis=0).mean(), abs=1e-15)
+    assert coverage == pytest.approx(inside.any(axis=1).mean(), abs=1e-15)
+    assert precision_and_coverage(real, real) == (1, 1)
+    assert precision_and_coverage(real, real[:1].expand(20, -1))[1] < 0.5
+    assert precision_and_coverage(real, real + 100) == (0, 0)
+
+
+@given(st.permutations(range(30)))
+def test_no_metric_depends_on_the_order_of_samples(order):
+    real, fake = _features(50), _features(30, 0.2, seed=1)
+    mixed = fake[list(order)]
+    assert frechet_distance(real, mixed) == pytest.approx(frechet_distance(real, fake), abs=1e-9)
+    assert precision_and_coverage(real, mixed) == precision_and_coverage(real, fake)
+    a, b = KernelDistance(real)(mixed), KernelDistance(real)(fake)
+    assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), abs=1e-11)
+
+
+def test_the_nearest_training_image_is_the_nearest():
+    pool = load()
+    states, clusters = pool.real_states(200, held_out=False)
+    images = pool.decode(states[:9]) + 0.01
+    found = nearest_training_distance(pool, images, None)
+    assert found.max() <= 0.01 * 8 + 1e-6
+    (first,) = nearest_training_distance(pool, images[:1], clusters[:1])
+    ours, _ = pool.real_states(ALL, int(clusters[0]), held_out=False)
+    assert float(first) == pytest.approx(float((ours - images[0]).flatten(1).norm(dim=1).min()), rel=1e-5)
+
+
+def _offline(*arguments, **options):
+    raise OSError("no network")
+
+
+def test_a_metric_without_its_weights_says_what_to_do_before_any_sampling(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", _offline)
+    pool = load_system("mnist")
+    with pytest.raises(InputError, match=r"get https://.*inception_v3_google-0cc3c7bd\.pth and put it at"):
+        Quality().needs(pool, Settings(features="inception"))
+    with pytest.raises(InputError, match="LPIPS with squeeze needs"):
+        analysis_named("disagreement").needs(pool, Settings(n=1, steps=1, distance="squeeze"))
+
+
+@pytest.mark.slow
+def test_inception_features_of_grey_images():
+    model = build_inception(None)
+    found = model(_prepare(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))))
+    assert found.shape == (2, 2048)
+    assert found.isfinite().all()
+
+
 def test_lpips_is_torchmetrics_lpips_on_the_same_trunk(tmp_path, monkeypatch):
     """With a random trunk in torchvision's format and its own hash: loading, heads, scaling and enlarging."""
     with torch.random.fork_rng():
@@ -84,7 +178,7 @@ def test_lpips_is_torchmetrics_lpips_on_the_same_trunk(tmp_path, monkeypatch):
     plain = tmp_path / "plain.pth"
     torch.save(weights, plain)
     start = hashlib.sha256(plain.read_bytes()).hexdigest()[:8]
-    trunk = Trunk(f"squeezenet1_1-{start}.pth")
+    trunk = Pretrained(f"squeezenet1_1-{start}.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setitem(perceptual.TRUNKS, "squeeze", trunk)
     place = tmp_path / "hub" / "checkpoints" / trunk.file

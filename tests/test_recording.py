@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,12 @@ from mnist_ddm.core import recording as module
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field, negligible_weight
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.observables import angle_degrees, pairwise_disagreement
-from mnist_ddm.core.recording import Sampling, is_recorded, list_recordings, record, sample, start
+from mnist_ddm.core.observables import angle_degrees, left_out_blends, pairwise_disagreement
+from mnist_ddm.core.recording import delete_recordings, is_recorded, list_recordings, record, sample
+from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.systems.gaussian import load
+from mnist_ddm.systems.mnist import MnistPool
 
 NAMES = ("x", "weights", "angles", "disagreement", "velocity", "velocities", "logits")
 
@@ -72,27 +76,93 @@ def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_tim
     first = record(pool, run, ("weights",), tmp_path)
     same(first, sample(pool, run, ("weights",)))
     assert is_recorded(pool, run, ("weights",), tmp_path)
-    monkeypatch.setattr(module, "_sample_block", None)
+    monkeypatch.setattr(module, "_run_block", None)
     again = record(pool, run, ("weights",), tmp_path)
     same(first, again)
-    assert vars(first.count) == vars(again.count)
-    assert [place.name for place, _ in list_recordings(tmp_path)] == [first.key]
+    assert torch.equal(first.evaluations, again.evaluations)
+    (stored,) = list_recordings(tmp_path)
+    assert (stored.place.name, stored.samples, stored.observables) == (first.key, run.n, ("weights",))
+    assert stored.described["steps"] == 4
+    assert delete_recordings(tmp_path) == stored.size
+    assert list_recordings(tmp_path) == []
+
+
+def test_a_smaller_run_reads_what_a_larger_one_stored(tmp_path, monkeypatch):
+    pool = load()
+    many = record(pool, Sampling("top2", n=module.BLOCK + 5, steps=3), ("weights",), tmp_path)
+    monkeypatch.setattr(module, "_run_block", None)
+    few = record(pool, Sampling("top2", n=7, steps=3), ("weights",), tmp_path)
+    assert few.key == many.key
+    assert torch.equal(few.final, many.final[:7])
+    assert torch.equal(few.observed["weights"], many.observed["weights"][:7])
+    assert torch.equal(few.evaluations, many.evaluations[:7])
+
+
+def test_one_more_observable_leaves_the_others_and_the_samples_as_they_are(tmp_path):
+    pool, run = load(), Sampling("top2", n=5, steps=12)
+    first = record(pool, run, ("weights", "angles"), tmp_path)
+    before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*.safetensors") if f.stem != "final"}
+    more = record(pool, run, ("x@tenths", "weights"), tmp_path)
+    assert torch.equal(first.final, more.final)
+    assert torch.equal(first.evaluations, more.evaluations)
+    assert all(f.stat().st_mtime_ns == at for f, at in before.items() if f.stem.startswith(("weights", "angles")))
+    everything = record(pool, run, ("x@tenths", "weights", "angles"), tmp_path)
+    assert set(everything.observed) == {"x@tenths", "weights", "angles"}
+
+
+def test_tenths_are_the_visited_states_nearest_to_the_fixed_times():
+    fine = sample(load(), Sampling("top2", n=3, steps=50), ("x", "x@tenths"))
+    assert fine.times_of("x@tenths").tolist() == pytest.approx(TENTHS)
+    rows = [fine.times.tolist().index(float(t)) for t in fine.times_of("x@tenths")]
+    assert torch.equal(fine.observed["x@tenths"], fine.observed["x"][:, rows])
+    coarse = sample(load(), Sampling("top2", n=3, steps=3), ("x@tenths",))
+    assert coarse.times_of("x@tenths").tolist() == pytest.approx([1, 2 / 3, 1 / 3])
+
+
+def test_noised_states_lie_on_the_path_from_a_real_state_to_the_noise(gaussian):
+    run = Noised("top2", n=6, seed=4)
+    found = sample(gaussian, run, ("x", "target-errors", "velocities", "logits"))
+    real, clusters = gaussian.real_states(6)
+    noise = start(gaussian, sample_seeds(4, 6))[0]
+    assert torch.equal(found.cluster, clusters)
+    assert torch.equal(found.final, real)
+    for i, t in enumerate(TENTHS):
+        torch.testing.assert_close(found.observed["x"][:, i], (1 - t) * real + t * noise)
+    errors = (found.observed["velocities"] - (noise - real)[:, None, None]).flatten(3).square().mean(dim=3)
+    torch.testing.assert_close(found.observed["target-errors"], errors, rtol=1e-5, atol=1e-6)
+
+
+def test_more_noised_states_than_there_are_real_ones_are_refused(tiny_checkpoint, images):
+    pool = MnistPool(tiny_checkpoint, images)
+    with pytest.raises(InputError, match="10000 held-out real states"):
+        list(Noised("top1", n=10_001).visits(make_field(pool, "top1"), range(10_000, 10_001)))
+
+
+def test_left_out_blends_by_hand():
+    v = torch.randn(2, 3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    w = torch.tensor([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6]], dtype=torch.float64)
+    found = left_out_blends(v, w)
+    torch.testing.assert_close(found[0, 0], (0.3 * v[0, 1] + 0.5 * v[0, 2]) / 0.8)
+    torch.testing.assert_close(found[0, 2], (0.2 * v[0, 0] + 0.3 * v[0, 1]) / 0.5)
+    torch.testing.assert_close(found[1, 0], 0.4 * v[1, 1] + 0.6 * v[1, 2])
+    torch.testing.assert_close(found[1, 1], v[1, 2])
+    assert left_out_blends(v, torch.tensor([[0.0, 1.0, 0.0]] * 2, dtype=torch.float64))[:, 1].isnan().all()
 
 
 def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path, monkeypatch):
     pool, run = load(), Sampling("full", n=2 * module.BLOCK + 3, steps=3)
     whole = record(pool, run, ("disagreement",), tmp_path)
-    blocks = sorted((tmp_path / whole.key).glob("*.safetensors"))
+    blocks = sorted((tmp_path / whole.key).glob("*-*"))
     assert len(blocks) == 3
-    blocks[1].unlink()
+    shutil.rmtree(blocks[1])
     done = []
-    original = module._sample_block
+    original = module._run_block
 
-    def counted(pool, sampling, wanted, block, report):
+    def counted(pool, run, wanted, block, report):
         done.append(block)
-        return original(pool, sampling, wanted, block, report)
+        return original(pool, run, wanted, block, report)
 
-    monkeypatch.setattr(module, "_sample_block", counted)
+    monkeypatch.setattr(module, "_run_block", counted)
     same(whole, record(pool, run, ("disagreement",), tmp_path))
     assert done == [range(module.BLOCK, 2 * module.BLOCK)]
 
@@ -100,7 +170,7 @@ def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path,
 def test_a_damaged_block_is_named(tmp_path):
     pool, run = load(), Sampling("full", n=5, steps=3)
     found = record(pool, run, (), tmp_path)
-    (block,) = (tmp_path / found.key).glob("*.safetensors")
+    (block,) = (tmp_path / found.key).glob("*/final.safetensors")
     block.write_bytes(block.read_bytes()[:50])
     with pytest.raises(InputError, match="restore or delete it"):
         record(pool, run, (), tmp_path)
@@ -133,14 +203,13 @@ def test_each_setting_has_its_own_name(gaussian, tmp_path):
 
 def test_the_count_is_what_the_solver_and_the_routing_ask_for(gaussian):
     found = sample(gaussian, Sampling("top2", n=5, steps=10, solver="euler"), ("weights",))
-    assert found.count.experts == int((found.observed["weights"] > negligible_weight(torch.float32)).sum())
-    assert 5 * 10 < found.count.experts <= 5 * 10 * 2
-    assert found.count.router == 5 * 10
-    assert sample(gaussian, Sampling("top2", n=5, steps=10)).count.router == 5 * 19
-    label = sample(gaussian, Sampling("label", n=5, steps=10, solver="euler"))
-    assert (label.count.experts, label.count.router) == (50, 0)
-    watched = sample(gaussian, Sampling("label", n=5, steps=10, solver="euler"), ("disagreement",))
-    assert watched.count.experts == 5 * 10 * 4
+    asked = (found.observed["weights"] > negligible_weight(torch.float32)).sum(dim=(1, 2))
+    assert torch.equal(found.evaluations, asked)
+    assert 5 * 10 < int(asked.sum()) <= 5 * 10 * 2
+    assert sample(gaussian, Sampling("label", n=5, steps=10)).evaluations.tolist() == [19] * 5
+    watched = sample(gaussian, Sampling("label", n=5, steps=10), ("disagreement",))
+    assert watched.evaluations.tolist() == [19] * 5  # what an observable asks for is not the routing's cost
+    assert sample(gaussian, Sampling("monolith", n=5, steps=10)).evaluations.tolist() == [19] * 5
 
 
 def test_refining_the_grid_keeps_the_random_draws():

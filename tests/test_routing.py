@@ -11,7 +11,7 @@ from mnist_ddm.core.pool import Condition
 from mnist_ddm.core.routing import FullEnsemble, RoutingContext, Samples, TopK, known_routings, parse_routing
 from mnist_ddm.systems.gaussian import load
 
-ALL = ["top1", "top2", "top4", "full", "once", "label"]
+ALL = ["top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "each", "label"]
 
 
 def context(n, pool=None, clusters=None):
@@ -90,7 +90,9 @@ def test_what_does_not_exist_is_refused_in_one_line(text):
 
 
 def test_the_error_lists_what_exists():
-    with pytest.raises(InputError, match=r"top1, top2, \.\.\., full, once, label"):
+    with pytest.raises(
+        InputError, match=r"top1, top2, \.\.\., full, uniform, misaligned1, misaligned2, \.\.\., once, each, label"
+    ):
         parse_routing("best")
     assert known_routings()[0] == "top1, top2, ..."
 

@@ -1,16 +1,22 @@
 """What an analysis is: what it needs recorded, and a pure function of that to tables and plots."""
 
+import contextlib
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mnist_ddm.core.errors import unknown
-from mnist_ddm.core.pool import Distance, ExpertPool
-from mnist_ddm.core.recording import Recording, Sampling
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.core.field import make_field
+from mnist_ddm.core.pool import Distance, ExpertPool, Features
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.runs import Run, Sampling
 from mnist_ddm.core.stats import Estimate
 
 Value = str | int | float | Estimate | None
@@ -26,6 +32,7 @@ class Settings:
         seed: of the run.
         solver: `heun` or `euler`.
         distance: name of a perceptual distance; ``None`` for the system's default.
+        features: name of the features of Frechet distances; ``None`` for the system's default.
     """
 
     n: int | None = None
@@ -33,6 +40,7 @@ class Settings:
     seed: int = 0
     solver: str = "heun"
     distance: str | None = None
+    features: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,11 @@ class Need:
     """A recording that an analysis needs.
 
     Attributes:
-        sampling: the run.
+        run: what to run.
         observables: what to keep of it.
     """
 
-    sampling: Sampling
+    run: Run
     observables: tuple[str, ...] = ()
 
 
@@ -103,10 +111,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an analysis found."""
+    """What an analysis found.
+
+    Attributes:
+        tables: the answers.
+        plots: the same to look at.
+        artefacts: tensors that the answers rest on, by file name and tensor name, such as reference statistics.
+    """
 
     tables: tuple[Table, ...]
     plots: tuple[Plot, ...] = ()
+    artefacts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 class Analysis(ABC):
@@ -116,6 +131,11 @@ class Analysis(ABC):
     @abstractmethod
     def id(self) -> str:
         """Its name on the command line."""
+
+    @property
+    @abstractmethod
+    def group(self) -> str:
+        """The group that it belongs to: `alignment`, `quality`."""
 
     @property
     @abstractmethod
@@ -135,7 +155,7 @@ class Analysis(ABC):
         """
 
     @abstractmethod
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Sampling, Recording], settings: Settings) -> Findings:
+    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         """Answer the question from the recordings."""
 
 
@@ -155,13 +175,45 @@ def chosen_distance(pool: ExpertPool, settings: Settings) -> Distance:
     """The distance that the settings name, or the system's default.
 
     Raises:
-        InputError: if the system has no distance of that name.
+        InputError: if the system has no distance of that name, or cannot compute it now (a file is missing).
     """
     distances = pool.distances
     name = settings.distance or next(iter(distances))
     if name not in distances:
         raise unknown(f"distance of the system {pool.name!r}", name, list(distances))
+    image = _any_image(pool)
+    distances[name](image, image)
     return distances[name]
+
+
+def chosen_features(pool: ExpertPool, settings: Settings) -> Features:
+    """The features of Frechet distances that the settings name, or the system's default.
+
+    Raises:
+        InputError: if the system has no features of that name, or cannot compute them now (a file is missing).
+    """
+    features = pool.frechet_features
+    name = settings.features or next(iter(features))
+    if name not in features:
+        raise unknown(f"features of the system {pool.name!r}", name, list(features))
+    features[name](_any_image(pool))
+    return features[name]
+
+
+def _any_image(pool: ExpertPool) -> Tensor:
+    """One image to try a metric on, so that what is missing is said before hours of sampling."""
+    with torch.inference_mode():
+        return pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
+
+
+def fitting(pool: ExpertPool, names: Sequence[str]) -> list[str]:
+    """Those fields that the pool can have: no more experts than there are, and a monolith only if there is one."""
+    found = []
+    for name in names:
+        with contextlib.suppress(InputError):
+            make_field(pool, name)
+            found.append(name)
+    return found
 
 
 def paper_values(analysis: str, system: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mnist_ddm.analyses.base import (
     Analysis,
@@ -18,21 +19,29 @@ from mnist_ddm.analyses.base import (
     Value,
     chosen_distance,
     fill,
+    fitting,
     paper_values,
     sampling_of,
 )
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, Sampling
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.runs import Run
 from mnist_ddm.core.stats import (
     Array,
+    bootstrap,
     integrate_over_time,
     mean_estimate,
     quartile,
     spearman_estimate,
     spearman_p,
 )
+from mnist_ddm.metrics.fidelity import HELD_OUT, classify, nearest_training_distance
+from mnist_ddm.metrics.frechet import KernelDistance, extract
 
 ROUTING, REFERENCE = "full", "top2"
+CHAIN = ("top1", "top2", "full")
+_NEAREST = "nearest training image"
+_BEYOND = ("classifier confidence", _NEAREST)
 
 
 @final
@@ -41,11 +50,17 @@ class Disagreement(Analysis):
 
     :math:`D(x_t) = \binom{K}{2}^{-1} \sum_{i<j} \lVert v_i - v_j \rVert_2` and :math:`D_{int} = \int_0^1 D(x_t) dt`
     (Section 4.4), against mean squared error and perceptual distance between the two final images of the same noise.
+    A distance to another strategy is not a quality, so the same quartiles are held against the classifier's confidence,
+    the distance to the nearest training image of the class that it sees, and the kernel distance to real states.
     """
 
     @property
     def id(self) -> str:
         return "disagreement"
+
+    @property
+    def group(self) -> str:
+        return "alignment"
 
     @property
     def question(self) -> str:
@@ -59,9 +74,10 @@ class Disagreement(Analysis):
         return (
             Need(sampling_of(settings, ROUTING), ("disagreement",)),
             Need(sampling_of(settings, REFERENCE)),
+            *(Need(sampling_of(settings, routing), ("velocity@tenths",)) for routing in fitting(pool, CHAIN)),
         )
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Sampling, Recording], settings: Settings) -> Findings:
+    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         full = recordings[sampling_of(settings, ROUTING)]
         reference = recordings[sampling_of(settings, REFERENCE)]
         distance = chosen_distance(pool, settings)
@@ -71,21 +87,34 @@ class Disagreement(Analysis):
         outcomes = {
             "MSE": (a - b).flatten(1).square().mean(dim=1).double().cpu().numpy(),
             distance.name: perceptual.double().cpu().numpy(),
+            **_qualities(pool, a),
         }
         profile = full.observed["disagreement"].double().numpy()
         times = full.times.numpy()
         integral = integrate_over_time(profile, times)
         group = quartile(integral)
-        quartiles = _quartiles(pool, integral, group, outcomes)
+        quartiles = _quartiles(pool, integral, group, outcomes, a)
+        tables = (_correlations(pool, integral, outcomes), quartiles, _variances(pool, recordings, settings))
         plots = (_profile_plot(times, profile), _quartile_plot(quartiles, distance.name))
-        return Findings((_correlations(pool, integral, outcomes), quartiles), (*plots, _points(integral, outcomes)))
+        return Findings(tables, (*plots, _points(integral, distance.name, outcomes[distance.name])))
+
+
+def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:
+    """What says something of the quality of each image by itself."""
+    classifier = pool.classifier
+    if classifier is None:
+        return {_NEAREST: nearest_training_distance(pool, images, None).numpy()}
+    confidence, label = classify(classifier, images).max(dim=1)
+    clusters = None if classifier.expert_of_label is None else torch.tensor(classifier.expert_of_label)[label]
+    nearest = nearest_training_distance(pool, images, clusters)
+    return {"classifier confidence": confidence.numpy(), _NEAREST: nearest.numpy()}
 
 
 def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array]) -> Table:
     paper = paper_values("disagreement", pool.name)
     rows: list[dict[str, Value]] = []
     for name, values in outcomes.items():
-        stated = paper.get("spearman_mse" if name == "MSE" else "spearman_distance", "not stated")
+        stated = _stated(paper, name)
         rho = spearman_estimate(integral, values)
         rows.append({"D_int against": name, "Spearman": rho, "p": spearman_p(integral, values), "paper": stated})
     place = paper.get("place", "nothing for this system")
@@ -95,12 +124,58 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array])
         f"paper: {place}",
         tuple(rows[0]),
         tuple(rows),
-        ("A distance to another strategy's output is not a quality.", "Intervals resample whole trajectories."),
+        (
+            "MSE and the perceptual distance are distances to the Top-2 output, not qualities.",
+            "Nearest training image: pixel distance to the nearest one of the class that the classifier sees, or of "
+            "all where experts are not specialised by class.",
+            "Intervals resample whole trajectories.",
+        ),
     )
 
 
-def _quartiles(pool: ExpertPool, integral: Array, group: NDArray[np.int64], outcomes: dict[str, Array]) -> Table:
+def _stated(paper: Mapping[str, Value], outcome: str) -> Value:
+    if outcome == "MSE":
+        return paper.get("spearman_mse", "not stated")
+    return "beyond the paper" if outcome in _BEYOND else paper.get("spearman_distance", "not stated")
+
+
+def _variances(pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Table:
+    """The first link of Section 4.1: does averaging over experts lower the variance of the velocities?"""
+    routings = fitting(pool, CHAIN)
+    found = {r: recordings[sampling_of(settings, r)] for r in routings}
+    times = found[routings[0]].times_of("velocity@tenths").tolist()
+    rows: list[dict[str, Value]] = []
+    for i, t in enumerate(times):
+        row: dict[str, Value] = {"t": t}
+        velocities = {r: found[r].observed["velocity@tenths"][:, i].flatten(1).double().numpy() for r in routings}
+        centred = {r: ((v - v.mean(axis=0)) ** 2).mean(axis=1) for r, v in velocities.items()}
+        row |= {r: mean_estimate(values) for r, values in centred.items()}
+        for r in routings[:-1]:
+            row[f"{ROUTING} / {r}"] = bootstrap(_ratio, centred[ROUTING], centred[r])
+        rows.append(row)
+    return Table(
+        "averaging-variance",
+        "Section 4.1, first link: variance over samples of the routed velocity, per dimension, by time",
+        tuple(rows[0]),
+        tuple(rows),
+        (
+            "The paper says that averaging over all experts reduces this variance: then full / top1 is below 1.",
+            "Its further links (a smaller Jacobian, a smaller step-refinement error) need Jacobians.",
+        ),
+    )
+
+
+def _ratio(a: Array, b: Array) -> float:
+    return float(a.mean() / b.mean()) if b.mean() > 0 else float("nan")
+
+
+def _quartiles(
+    pool: ExpertPool, integral: Array, group: NDArray[np.int64], outcomes: dict[str, Array], images: Tensor
+) -> Table:
     stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
+    features = next(iter(pool.frechet_features.values()))
+    kernel = KernelDistance(extract(features, pool.decode(pool.real_states(HELD_OUT)[0])))
+    vectors = extract(features, images)
     rows: list[dict[str, Value]] = []
     for q in range(4):
         inside = group == q
@@ -109,6 +184,7 @@ def _quartiles(pool: ExpertPool, integral: Array, group: NDArray[np.int64], outc
         row: dict[str, Value] = {"quartile of D_int": f"Q{q + 1}", "n": int(inside.sum())}
         row["D_int"] = mean_estimate(integral[inside])
         row |= {name: mean_estimate(values[inside]) for name, values in outcomes.items()}
+        row[f"KID ({features.name})"] = kernel(vectors[torch.from_numpy(inside)])
         rows.append({**row, "paper": stated})
     return Table(
         "disagreement-quartiles", "By quartile of integrated disagreement (Q1 = lowest)", tuple(rows[0]), tuple(rows)
@@ -143,13 +219,12 @@ def _quartile_plot(table: Table, distance: str) -> Plot:
     )
 
 
-def _points(integral: Array, outcomes: dict[str, Array]) -> Plot:
-    name = list(outcomes)[-1]
+def _points(integral: Array, name: str, values: Array) -> Plot:
     return Plot(
         "disagreement-scatter",
         "points",
         "Each sample: disagreement and distance to Top-2",
         "integrated disagreement D_int",
         f"{name} distance to the Top-2 output",
-        (Series("sample", integral.tolist(), outcomes[name].tolist()),),
+        (Series("sample", integral.tolist(), values.tolist()),),
     )

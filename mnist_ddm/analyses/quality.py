@@ -1,9 +1,9 @@
 """How good are the samples of each routing? The FID column of the paper's Table 3."""
 
+import hashlib
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,96 +16,187 @@ from mnist_ddm.analyses.base import (
     Settings,
     Table,
     Value,
-    fill,
+    chosen_features,
+    fitting,
     paper_values,
-    sampling_of,
 )
 from mnist_ddm.core.field import MONOLITH
-from mnist_ddm.core.pool import Classifier, ExpertPool
-from mnist_ddm.core.recording import Recording, Sampling
-from mnist_ddm.core.stats import mean_estimate
-from mnist_ddm.metrics.fidelity import HELD_OUT
-from mnist_ddm.metrics.frechet import extract, frechet_distance
+from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.core.pool import Classifier, ExpertPool, Features
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.runs import Run, Sampling
+from mnist_ddm.core.stats import Estimate, mean_estimate
+from mnist_ddm.metrics.fidelity import HELD_OUT, classify
+from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
+from mnist_ddm.metrics.manifold import NEIGHBOURS, precision_and_coverage
 
-ROUTINGS = ("label", "top1", "top2", "full", MONOLITH)
-_BATCH = 500
+MAIN = ("label", "top1", "top2", "full", MONOLITH)
+"""The rows of the paper's Table 3, and the best that the experts can do."""
+ROUTINGS: Mapping[str, int] = dict.fromkeys(MAIN, 5000) | dict.fromkeys(
+    ("top4", "uniform", "misaligned2", "once", "each"), 1000
+)
+"""Samples of each routing unless the user says otherwise."""
 
 
 @final
 class Quality(Analysis):
-    """Frechet distance to held-out real states, and what a classifier makes of the samples.
+    """Distances to held-out real states, and what a classifier makes of the samples.
 
     All routings start from the same noise. Fidelity (is each image a clear digit?) and coverage (are all digits there
     in the right shares?) are separate columns, because a Frechet distance mixes them.
     """
+
+    def __init__(self, routings: Mapping[str, int] = ROUTINGS) -> None:
+        """Choose the routings and how many samples of each; those that a system cannot have are left out."""
+        self._routings = routings
 
     @property
     def id(self) -> str:
         return "quality"
 
     @property
+    def group(self) -> str:
+        return "quality"
+
+    @property
     def question(self) -> str:
-        return "How good are the samples of each routing? (Table 3)"
+        return "How good are the samples of each routing? (Table 3's FID)"
 
     def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=1000, steps=25)
+        return chosen
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        return tuple(Need(sampling_of(settings, routing)) for routing in self._routings(pool))
+        chosen_features(pool, settings)
+        return tuple(Need(run) for run in self._runs(pool, settings).values())
 
-    def _routings(self, pool: ExpertPool) -> list[str]:
-        fitting = [r for r in ROUTINGS if not r.startswith("top") or int(r.removeprefix("top")) <= pool.n_experts]
-        return [r for r in fitting if r != MONOLITH or pool.has_monolith]
+    def _runs(self, pool: ExpertPool, settings: Settings) -> dict[str, Sampling]:
+        steps = 25 if settings.steps is None else settings.steps
+        return {
+            name: Sampling(name, settings.n or self._routings[name], settings.seed, settings.solver, steps)
+            for name in fitting(pool, list(self._routings))
+        }
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Sampling, Recording], settings: Settings) -> Findings:
-        features = next(iter(pool.frechet_features.values()))
+    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+        features = chosen_features(pool, settings)
         real = pool.decode(pool.real_states(HELD_OUT)[0])
         reference = extract(features, real)
+        # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
+        shuffled = reference[torch.from_numpy(generator(Purpose.DATA, settings.seed, 2).permutation(len(reference)))]
+        runs = self._runs(pool, settings)
+        common = min(run.n for run in runs.values())
         paper = paper_values(self.id, pool.name)
-        rows = []
-        for routing in self._routings(pool):
-            recording = recordings[sampling_of(settings, routing)]
+        shares = _real_shares(pool, real)
+        kernel = KernelDistance(reference)
+        rows, classes = [], []
+        for name, run in runs.items():
+            recording = recordings[run]
             images = pool.decode(recording.final.to(pool.device))
-            fid = frechet_distance(reference, extract(features, images)) if len(images) > 1 else None
-            row: dict[str, Value] = {"routing": routing, "FID": fid}
+            found = extract(features, images)
+            row: dict[str, Value] = {"routing": name, "n": run.n, "FID": _fid(reference, found)}
+            if common < max(r.n for r in runs.values()):
+                row[f"FID of the first {common}"] = _fid(reference, found[:common])
+            kid = kernel(found)
+            row["KID x 1000"] = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
+            first = (shuffled[:common], found[:common])
+            row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
+            row["expert evaluations"] = float(recording.evaluations.double().mean())
+            rows.append({**row, "paper FID": paper.get(name)} if paper else row)
             if pool.classifier is not None:
-                row |= _classified(pool, pool.classifier, routing, images, recording.cluster)
-            row["expert evaluations"] = recording.count.experts / len(images)
-            rows.append({**row, "paper FID": paper.get(routing)})
-        title = (
-            f"Samples of each routing: n = {settings.n}, {settings.solver} with {settings.steps} steps, against "
-            f"{len(real)} held-out real states in {features.name} features ({features.dim} dimensions)"
-        )
-        notes = (
-            "FIDs of another n, number of steps or extractor cannot be compared with these.",
-            "recognised: share of samples that the classifier gives the class they were asked to be (label routing).",
-            "class imbalance: total variation between the classes of the samples and the experts' prior, 0 to 1.",
-        )
-        table = Table("quality", title, tuple(rows[0]), tuple(rows), notes)
-        return Findings((table,), (_plot(rows, features.name),))
+                classes.append({"routing": name, "n": run.n, **_classified(pool.classifier, recording, images, shares)})
+        statistics = {"mean": reference.mean(dim=0), "covariance": torch.cov(reference.T)}
+        tables = [_quality_table(rows, runs, len(real), features, common, _hash(statistics), paper)]
+        if classes:
+            tables.append(_class_table(classes))
+        plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
+        return Findings(tuple(tables), plots, {f"reference-{features.name}": statistics})
+
+
+def _fid(reference: Tensor, found: Tensor) -> float | None:
+    return frechet_distance(reference, found) if min(len(reference), len(found)) > 1 else None
+
+
+def _hash(statistics: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(b"".join(statistics[name].numpy().tobytes() for name in sorted(statistics))).hexdigest()
+
+
+def _real_shares(pool: ExpertPool, real: Tensor) -> Tensor | None:
+    """The share of each class in the data: the experts' prior, or what the classifier sees in held-out states."""
+    classifier = pool.classifier
+    if classifier is None:
+        return None
+    if classifier.expert_of_label is not None:
+        return pool.prior.cpu()[list(classifier.expert_of_label)]
+    seen = classify(classifier, real).argmax(dim=1).bincount(minlength=len(classifier.labels)).double()
+    return seen / seen.sum()
 
 
 def _classified(
-    pool: ExpertPool, classifier: Classifier, routing: str, images: Tensor, asked: Tensor
+    classifier: Classifier, recording: Recording, images: Tensor, shares: Tensor | None
 ) -> dict[str, Value]:
-    probabilities = torch.cat([classifier(batch) for batch in images.split(_BATCH)]).double().cpu()
-    confidence, label = probabilities.max(dim=1)
-    row: dict[str, Value] = {"recognised": None}
-    if classifier.expert_of_label is not None:
+    assert shares is not None
+    confidence, label = classify(classifier, images).max(dim=1)
+    recognised: Value = None
+    if classifier.expert_of_label is not None and recording.run.routing == "label":
         expert = torch.tensor(classifier.expert_of_label)[label]
-        if routing == "label":
-            row["recognised"] = mean_estimate((expert == asked).double().numpy())
-        share = expert.bincount(minlength=pool.n_experts).double() / len(expert)
-        row["class imbalance"] = float((share - pool.prior.cpu()).abs().sum() / 2)
-    row["confidence"] = mean_estimate(confidence.numpy())
-    row["clear (> 0.9)"] = mean_estimate((confidence > 0.9).double().numpy())
-    return row
+        recognised = mean_estimate((expert == recording.cluster).double().numpy())
+    counts = label.bincount(minlength=len(classifier.labels)).double()
+    found = counts / counts.sum()
+    return {
+        "recognised": recognised,
+        "confidence": mean_estimate(confidence.numpy()),
+        "clear (> 0.9)": mean_estimate((confidence > 0.9).double().numpy()),
+        "class imbalance": float((found - shares).abs().sum() / 2),
+        "rarest class": f"{classifier.labels[int(found.argmin())]} ({100 * float(found.min()):.1f}%)",
+        "commonest class": f"{classifier.labels[int(found.argmax())]} ({100 * float(found.max()):.1f}%)",
+    }
 
 
-def _plot(rows: list[dict[str, Value]], features: str) -> Plot:
-    known = [(str(r["routing"]), float(r["FID"])) for r in rows if isinstance(r["FID"], float)]
-    labels, values = [name for name, _ in known], np.array([value for _, value in known])
-    title = "Frechet distance to held-out real states by routing (lower is better)"
-    return Plot(
-        "quality", "bars", title, "routing", f"FID in {features} features", (Series("", labels, values.tolist()),)
+def _quality_table(
+    rows: list[dict[str, Value]],
+    runs: Mapping[str, Sampling],
+    n_real: int,
+    features: Features,
+    common: int,
+    statistics: str,
+    paper: Mapping[str, Any],
+) -> Table:
+    run = next(iter(runs.values()))
+    title = (
+        f"Samples of each routing, {run.solver} with {run.steps} steps, against {n_real} held-out real states in "
+        f"{features.name} features ({features.dim} dimensions); paper: {paper.get('place', 'nothing for this system')}"
     )
+    notes = (
+        "A FID depends on n, solver steps and extractor: compare only within a column, and in the first FID column "
+        "only rows of one n.",
+        "KID: kernel distance, unbiased in n, 0 between two samples of the real distribution; normal interval.",
+        f"precision and coverage: with the {NEIGHBOURS}th neighbour, of the first {common} samples against {common} "
+        "real ones.",
+        f"reference statistics: sha256 {statistics[:16]}.",
+    )
+    return Table("quality", title, tuple(rows[0]), tuple(rows), notes)
+
+
+def _class_table(rows: list[dict[str, Value]]) -> Table:
+    notes = (
+        "recognised: share of samples that the classifier gives the class they were asked to be (label routing).",
+        "class imbalance: total variation between the classes of the samples and of the data, 0 to 1; sampling alone "
+        "makes it positive.",
+    )
+    return Table("quality-classes", "What the classifier sees in the samples", tuple(rows[0]), tuple(rows), notes)
+
+
+def _plot(rows: list[dict[str, Value]], features: str, common: int) -> Plot:
+    column = next((name for name in rows[0] if name.startswith("FID of")), "FID")
+    known = [(str(r["routing"]), value) for r in rows if isinstance(value := r[column], float)]
+    labels, values = [name for name, _ in known], [value for _, value in known]
+    title = f"Frechet distance to held-out real states by routing (n = {common}, lower is better)"
+    return Plot("quality", "bars", title, "routing", f"FID in {features} features", (Series("", labels, values),))
+
+
+def _fidelity_plot(rows: list[dict[str, Value]]) -> Plot:
+    known = [r for r in rows if isinstance(r["precision"], float) and isinstance(r["coverage"], float)]
+    labels = [str(r["routing"]) for r in known]
+    series = tuple(
+        Series(c, labels, [v for r in known if isinstance(v := r[c], float)]) for c in ("precision", "coverage")
+    )
+    return Plot("quality-coverage", "bars", "Fidelity and coverage are two things", "routing", "share", series)

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 
 from mnist_ddm.analyses.base import Analysis
+from mnist_ddm.analyses.calibration import RouterCalibration
+from mnist_ddm.analyses.cluster_distance import ClusterDistance
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.disagreement import Disagreement
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.core.errors import unknown
 
-ANALYSES: Mapping[str, Analysis] = {a.id: a for a in (ExpertDeviation(), Disagreement(), Quality())}
+ANALYSES: Mapping[str, Analysis] = {
+    a.id: a for a in (ClusterDistance(), ExpertDeviation(), Disagreement(), RouterCalibration(), Quality())
+}
 """By name."""
 
 APPENDIX_B = ("expert-deviation", "disagreement")
@@ -24,3 +28,19 @@ def analysis_named(name: str) -> Analysis:
     if name not in ANALYSES:
         raise unknown("experiment", name, list(ANALYSES))
     return ANALYSES[name]
+
+
+def groups() -> list[str]:
+    """The groups of analyses that exist, and `all`."""
+    return [*dict.fromkeys(a.group for a in ANALYSES.values()), "all"]
+
+
+def analyses_in(group: str) -> list[Analysis]:
+    """The analyses of a group.
+
+    Raises:
+        InputError: if there is no such group; the message lists those that exist.
+    """
+    if group not in groups():
+        raise unknown("group", group, groups())
+    return [a for a in ANALYSES.values() if group in ("all", a.group)]

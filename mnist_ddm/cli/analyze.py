@@ -14,10 +14,12 @@ from mnist_ddm.cli import options
 @click.option(
     "--experiment", "experiments", multiple=True, help="An experiment; may be repeated.  [default: Appendix B's two]"
 )
+@click.option("--group", default=None, help="All experiments of a group: alignment, quality or all.")
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
 @click.option("--solver", default="heun", show_default=True, help="heun or euler.")
 @click.option("--distance", default=None, help="Perceptual distance: digits, or LPIPS with alex, squeeze or vgg.")
+@click.option("--features", default=None, help="Features of Frechet distances; `mnist-ddm info` lists them.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
 @options.checkpoint
@@ -27,10 +29,12 @@ from mnist_ddm.cli import options
 def analyze(
     system: str,
     experiments: tuple[str, ...],
+    group: str | None,
     n: int | None,
     steps: int | None,
     solver: str,
     distance: str | None,
+    features: str | None,
     out: Path | None,
     seed: int,
     checkpoint: Path | None,
@@ -44,7 +48,7 @@ def analyze(
     on where it was.
     """
     from mnist_ddm.analyses.base import Settings
-    from mnist_ddm.analyses.registry import APPENDIX_B, analysis_named
+    from mnist_ddm.analyses.registry import APPENDIX_B, analyses_in, analysis_named
     from mnist_ddm.cli.recordings import record_with_progress
     from mnist_ddm.report.run import RunFolder, default_folder, identity
     from mnist_ddm.report.study import answer, make_plan
@@ -53,8 +57,10 @@ def analyze(
 
     console = Console()
     begin = time.monotonic()
-    chosen = Settings(n=n, steps=steps, seed=seed, solver=solver, distance=distance)
-    analyses = {a: a.settings(chosen) for a in map(analysis_named, dict.fromkeys(experiments or APPENDIX_B))}
+    chosen = Settings(n=n, steps=steps, seed=seed, solver=solver, distance=distance, features=features)
+    asked = [a.id for a in analyses_in(group)] if group else []
+    names = dict.fromkeys([*asked, *experiments] or APPENDIX_B)
+    analyses = {a: a.settings(chosen) for a in map(analysis_named, names)}
     pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
     plan = make_plan(pool, analyses)
     what = identity(pool, chosen, [a.id for a in analyses])
@@ -68,11 +74,12 @@ def analyze(
                 console.print(to_rich(table))
         pictures += folder.write(findings)
     folder.finish(
-        {r.key: {"run": vars(s), "evaluations": vars(r.count)} for s, r in recordings.items()}, time.monotonic() - begin
+        {r.key: {"run": vars(run), "expert evaluations": int(r.evaluations.sum())} for run, r in recordings.items()},
+        time.monotonic() - begin,
     )
     console.print("pictures:", *(str(p) for p in pictures), sep="\n  ")
     console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
 
 
-_LONGEST_SHOWN = 12
-"""Longer tables (profiles over t) are in the files and in the plots, not on the screen."""
+_LONGEST_SHOWN = 20
+"""Longer tables are in the files and in the plots, not on the screen."""

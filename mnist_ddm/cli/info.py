@@ -91,12 +91,12 @@ def _card_table(folder: Path) -> Table:
         figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
         table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
     measured = read_figures(folder)
-    quality = measured.pop("quality", None)
     for key, value in measured.items():
-        table.add_row(key, str(value))
-    if quality:
-        table.add_row("quality", quality["title"])
-        for row in quality["rows"]:
+        if not key.startswith("quality"):
+            table.add_row(key, str(value))
+            continue
+        table.add_row(key, value["title"])
+        for row in value["rows"]:
             shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
             table.add_row(f"  {row['routing']}", shown)
     return table

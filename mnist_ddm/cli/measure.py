@@ -36,9 +36,9 @@ def measure(
     classifier recognises; accuracies of classifier and router.
     """
     from mnist_ddm.analyses.base import Settings
-    from mnist_ddm.analyses.quality import Quality
+    from mnist_ddm.analyses.quality import MAIN, Quality
     from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.core.recording import Sampling
+    from mnist_ddm.core.runs import Sampling
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
     from mnist_ddm.models.checkpoint import write_figures
     from mnist_ddm.report.study import Plan, make_plan
@@ -48,23 +48,24 @@ def measure(
     console = Console()
     begin = time.monotonic()
     pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
-    quality = Quality()
+    quality = Quality(dict.fromkeys(MAIN, n))
     settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
     label = Sampling("label", fidelity_n, seed, "heun", fidelity_steps)
     plan = make_plan(pool, {quality: settings})
     plan = Plan({label: (), **plan.observables})
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
-    table = quality.analyse(pool, recordings, settings).tables[0]
+    tables = quality.analyse(pool, recordings, settings).tables
     figures = {
         "command": options.command_line(),
         "classifier accuracy on the test images": classifier_accuracy(pool),
         "router accuracy by t": router_accuracy(pool),
         f"recognised share, label, n = {fidelity_n}, heun {fidelity_steps}": recognised_share(pool, recordings[label]),
-        "quality": to_json(table),
+        **{table.name: to_json(table) for table in tables},
     }
     write_figures(checkpoint, figures)
-    console.print(to_rich(table))
+    for table in tables:
+        console.print(to_rich(table))
     for key, value in figures.items():
-        if key != "quality":
+        if not key.startswith("quality"):
             console.print(f"{key}: {value}")
     console.print(f"on the card of {checkpoint} ({time.monotonic() - begin:.0f} s)")

@@ -26,7 +26,7 @@ checkpoint = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     default=None,
-    help="A checkpoint folder.  [default: the one that ships]",
+    help="A checkpoint folder, or the name of a shipped one.  [default: mnist-classroom]",
 )
 system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
 

@@ -5,11 +5,12 @@ from rich.console import Console
 from mnist_ddm.cli.options import cache_folder
 from mnist_ddm.cli.progress import progress_bars
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, Sampling
-from mnist_ddm.report.study import Plan, record_plan, run_label, seconds_per_evaluation
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.runs import Run
+from mnist_ddm.report.study import Plan, record_plan, seconds_per_evaluation
 
 
-def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Sampling, Recording]:
+def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Run, Recording]:
     """Every recording of a plan, kept in the user's cache."""
     folder = cache_folder() / "recordings"
     missing = plan.missing(pool, folder)
@@ -22,9 +23,9 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
         )
     else:
         console.print(f"all {len(plan.observables)} runs are in the cache {folder}")
-    numbers = {sampling: i for i, sampling in enumerate(plan.observables)}
-    with progress_bars([run_label(sampling) for sampling in plan.observables], console) as update:
-        return record_plan(pool, plan, folder, workers, lambda sampling, f: update(numbers[sampling], f))
+    numbers = {run: i for i, run in enumerate(plan.observables)}
+    with progress_bars([run.label for run in plan.observables], console) as update:
+        return record_plan(pool, plan, folder, workers, lambda run, fraction: update(numbers[run], fraction))
 
 
 def shown_duration(seconds: float) -> str:

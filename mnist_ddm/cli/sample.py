@@ -48,8 +48,8 @@ def sample(
     from mnist_ddm.core.errors import InputError
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.files import check_writable
-    from mnist_ddm.core.recording import Sampling
     from mnist_ddm.core.recording import record as record_run
+    from mnist_ddm.core.runs import Sampling
     from mnist_ddm.report.pictures import save_grid, save_strips
     from mnist_ddm.systems.registry import load_system
 
@@ -73,7 +73,7 @@ def sample(
         save_strips(pool, recording, out, description)
     else:
         save_grid(pool.decode(recording.final), out, description)
-    evaluations = recording.count.experts / n
+    evaluations = float(recording.evaluations.double().mean())
     console.print(
         f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"
     )

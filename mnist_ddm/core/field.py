@@ -30,12 +30,14 @@ class Evaluation:
 
     Attributes:
         velocity: the field's velocity, shape of ``x``.
+        calls: how many experts the routing asked for, shape ``(B,)``.
         logits: the router's, shape ``(B, K)``; ``None`` for a field without a router.
         weights: of the experts, shape ``(B, K)``; ``None`` for a field without experts.
         experts: the velocities of all experts, shape ``(B, K, *state_shape)``, if they were asked for.
     """
 
     velocity: Tensor
+    calls: Tensor
     logits: Tensor | None = None
     weights: Tensor | None = None
     experts: Tensor | None = None
@@ -136,7 +138,7 @@ class RoutedField(VelocityField):
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
-        return Evaluation(velocity, logits, weights, experts)
+        return Evaluation(velocity, chosen.sum(dim=1), logits, weights, experts)
 
     def _logits(self, x: Tensor, t: Tensor) -> Tensor:
         if not self.routing.needs_router:
@@ -188,7 +190,7 @@ class MonolithField(VelocityField):
         self._count.experts += len(x)
         rows = _filled_rows(x)
         velocity = self._pool.monolith_velocity(x[rows], t[rows], samples.condition.select(rows))
-        return Evaluation(velocity[: len(x)])
+        return Evaluation(velocity[: len(x)], torch.ones(len(x), dtype=torch.int64, device=x.device))
 
 
 def make_field(pool: ExpertPool, name: str) -> VelocityField:

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     CLUSTER = 1
     ROUTING = 2
     DATA = 3
+    SUBSET = 4
 
 
 def generator(*key: int) -> np.random.Generator:
@@ -55,6 +56,12 @@ def uniforms(seeds: Tensor, purpose: Purpose, index: int = 0) -> Tensor:
     ``index`` tells repeated draws of one sample apart; for routing it is the interval of the step grid.
     """
     return torch.tensor([generator(int(s), purpose, index).random() for s in seeds], dtype=torch.float64)
+
+
+def subsets(seeds: Tensor, index: int, n: int, k: int) -> Tensor:
+    """For each sample ``k`` different numbers of ``0 .. n - 1``, all sets equally likely; int64, shape ``(B, k)``."""
+    rows = [generator(int(s), Purpose.SUBSET, index).permutation(n)[:k] for s in seeds]
+    return torch.from_numpy(np.stack(rows).astype(np.int64)) if rows else torch.empty(0, k, dtype=torch.int64)
 
 
 def categorical(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """Observables: what a recording may keep of each visited state.
 
 An observable is a named, versioned function of one visited state. A caller says which ones to keep; nothing else is
-stored. All K experts are evaluated only where a wanted observable needs them.
+stored. All K experts are evaluated only where a wanted observable needs them. `NAME@tenths` keeps an observable at the
+visited states nearest to t = 0.9, 0.8, ..., 0.1 alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,10 @@ from torch import Tensor
 
 from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.field import Evaluation
+from mnist_ddm.core.pool import ExpertPool, Reference
+from mnist_ddm.core.routing import Samples
+
+_TENTHS = "@tenths"
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,19 @@ class Visit:
         x: states ``(B, *state_shape)``.
         t: the time, the same for the whole batch.
         evaluation: of the field at ``(x, t)``.
+        samples: whose states they are.
+        pool: the system.
+        calls: expert evaluations that the routing asked for up to here, for each sample, shape ``(B,)``.
+        target: the velocity target of each state, where the states are noised data.
     """
 
     x: Tensor
     t: float
     evaluation: Evaluation
+    samples: Samples
+    pool: ExpertPool
+    calls: Tensor
+    target: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,35 @@ class Observable:
     function: Callable[[Visit], Tensor]
     needs_experts: bool = False
     version: int = 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An observable and where it is kept.
+
+    Attributes:
+        observable: what.
+        tenths: only at the visited states nearest to the fixed times, instead of at all of them.
+    """
+
+    observable: Observable
+    tenths: bool
+
+    @property
+    def name(self) -> str:
+        """Its spelling, as `observables_named` takes it."""
+        return self.observable.name + (_TENTHS if self.tenths else "")
+
+    @property
+    def file(self) -> str:
+        """The name of its file in a recording, which holds the version."""
+        return f"{self.name}.{self.observable.version}"
+
+    def visits(self, times: Sequence[float], tenths: Sequence[float]) -> tuple[int, ...]:
+        """Numbers of the visits at which it is kept; a coarse grid may have fewer than there are tenths."""
+        if not self.tenths:
+            return tuple(range(len(times)))
+        return tuple(sorted({min(range(len(times)), key=lambda i: abs(times[i] - t)) for t in tenths}))
 
 
 def _experts(visit: Visit) -> Tensor:
@@ -65,6 +107,61 @@ def _logits(visit: Visit) -> Tensor:
     if logits is None:
         raise InputError("this observable needs router logits, but the field has no router")
     return logits
+
+
+def _target(visit: Visit) -> Tensor:
+    if visit.target is None:
+        raise InputError("this observable needs a velocity target, which only noised real states have")
+    return visit.target
+
+
+def _reference(visit: Visit) -> Reference:
+    reference = visit.pool.reference
+    if reference is None:
+        raise InputError(f"the system {visit.pool.name!r} has no closed-form reference velocity")
+    return reference
+
+
+def _times(visit: Visit) -> Tensor:
+    return torch.full((len(visit.x),), visit.t, dtype=visit.x.dtype, device=visit.x.device)
+
+
+def _left_out_angles(visit: Visit) -> Tensor:
+    experts = _experts(visit)
+    return angle_degrees(experts, left_out_blends(experts, _weights(visit)))
+
+
+def _reference_angles(visit: Visit) -> Tensor:
+    velocity = _reference(visit).velocity(visit.x, _times(visit))
+    return angle_degrees(_experts(visit), velocity[:, None])
+
+
+def _reference_posterior(visit: Visit) -> Tensor:
+    return _reference(visit).posterior(visit.x, _times(visit))
+
+
+def _target_errors(visit: Visit) -> Tensor:
+    difference = _experts(visit) - _target(visit)[:, None]
+    return difference.double().flatten(2).square().mean(dim=2).float()
+
+
+def left_out_blends(velocities: Tensor, weights: Tensor) -> Tensor:
+    r"""For each expert the blend of the others, :math:`\sum_{j \ne k} w_j v_j / \sum_{j \ne k} w_j`.
+
+    Unlike the routed velocity it does not contain the expert that is compared with it. An expert without weight is
+    compared with the routed velocity itself.
+
+    Args:
+        velocities: of all experts, shape ``(B, K, *state_shape)``.
+        weights: shape ``(B, K)``.
+
+    Returns:
+        Shape ``(B, K, *state_shape)``; NaN for an expert that has all the weight.
+    """
+    k = velocities.shape[1]
+    others = weights[:, None, :] * (1 - torch.eye(k, dtype=weights.dtype, device=weights.device))
+    share = others / others.sum(dim=2, keepdim=True)
+    return torch.einsum("bij,bj...->bi...", share, velocities)
 
 
 def _angles(visit: Visit) -> Tensor:
@@ -123,19 +220,26 @@ OBSERVABLES: Mapping[str, Observable] = {
         Observable("weights", _weights),
         Observable("velocities", _experts, needs_experts=True),
         Observable("angles", _angles, needs_experts=True),
+        Observable("left-out-angles", _left_out_angles, needs_experts=True),
+        Observable("reference-angles", _reference_angles, needs_experts=True),
+        Observable("reference-posterior", _reference_posterior),
+        Observable("target-errors", _target_errors, needs_experts=True),
         Observable("disagreement", _disagreement, needs_experts=True),
     )
 }
 """The observables by name."""
 
 
-def observables_named(names: tuple[str, ...]) -> tuple[Observable, ...]:
-    """The observables of those names.
+def observables_named(names: tuple[str, ...]) -> tuple[Kept, ...]:
+    """The observables of those names, each kept everywhere, or at the tenths if its name ends in `@tenths`.
 
     Raises:
         InputError: if one does not exist; the message lists those that do.
     """
+    kept = []
     for name in names:
-        if name not in OBSERVABLES:
+        plain = name.removesuffix(_TENTHS)
+        if plain not in OBSERVABLES:
             raise unknown("observable", name, list(OBSERVABLES))
-    return tuple(OBSERVABLES[name] for name in names)
+        kept.append(Kept(OBSERVABLES[plain], tenths=plain != name))
+    return tuple(kept)

@@ -73,6 +73,28 @@ class Embedding:
     centroids: Tensor
 
 
+class Reference(ABC):
+    """A velocity and a posterior in closed form, to hold trained experts and a router against."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is."""
+
+    @property
+    @abstractmethod
+    def exact(self) -> bool:
+        """Whether it is the truth, or (as for a finite data set, which it memorises) only a reference."""
+
+    @abstractmethod
+    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
+        """The marginal velocity, shape of ``x``."""
+
+    @abstractmethod
+    def posterior(self, x: Tensor, t: Tensor) -> Tensor:
+        r""":math:`p_t(k \mid x_t)`, shape ``(B, K)``."""
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A classifier of decoded images that metrics use, never an expert or a router.
@@ -172,16 +194,22 @@ class ExpertPool(ABC):
         """Embeddings with the experts' centroids, by name; the first is the default."""
 
     @abstractmethod
-    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
-        """Up to ``n`` held-out real states and the cluster of each, always the same ones.
+    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
+        """Up to ``n`` real states and the cluster of each, always the same: the first ``n`` of any longer list.
 
         Args:
             n: how many at the most.
             cluster: take them from this cluster only.
+            held_out: states that no part of the system was trained on, instead of the training data.
 
         Returns:
             States ``(B, *state_shape)`` and clusters ``(B,)``.
         """
+
+    @property
+    @abstractmethod
+    def reference(self) -> Reference | None:
+        """The closed-form velocity and posterior of the data, where there is one."""
 
     @property
     @abstractmethod

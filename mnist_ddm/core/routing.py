@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.noise import Purpose, categorical, uniforms
+from mnist_ddm.core.noise import Purpose, categorical, subsets, uniforms
 from mnist_ddm.core.pool import Condition, ExpertPool
 
 ENTRY_POINT_GROUP = "mnist_ddm.routings"
@@ -123,8 +123,7 @@ class TopK(Routing):
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         chosen = logits.argsort(dim=1, descending=True, stable=True)[:, : self.k]
-        masked = torch.full_like(logits, -torch.inf).scatter(1, chosen, logits.gather(1, chosen))
-        return masked.softmax(dim=1)
+        return _renormalised(logits, chosen)
 
 
 @final
@@ -197,15 +196,97 @@ class Oracle(Routing):
         return one_hot(context.samples.condition.cluster, logits)
 
 
+@final
+@dataclass(frozen=True)
+class Uniform(Routing):
+    r"""All experts with equal weights :math:`1 / K`; no router involved."""
+
+    needs_router = False
+
+    @property
+    def name(self) -> str:
+        return "uniform"
+
+    def check(self, n_experts: int) -> None:
+        """Fits every pool."""
+
+    def most_experts(self, n_experts: int) -> int:
+        return n_experts
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return torch.full_like(logits, 1 / logits.shape[1])
+
+
+@final
+@dataclass(frozen=True)
+class RandomK(Routing):
+    r"""k experts drawn at random in each interval, with the router's weights renormalised (Table 8's misaligned Top-2).
+
+    The draw does not look at the router, so it breaks the alignment of experts and states and keeps the number of
+    experts. It is a function of the sample's seed and the interval of the step grid.
+    """
+
+    k: int
+    needs_router = True
+
+    @property
+    def name(self) -> str:
+        return f"misaligned{self.k}"
+
+    def check(self, n_experts: int) -> None:
+        if self.k > n_experts:
+            raise InputError(f"{self.name} needs {self.k} experts, but there are {n_experts}; choose k <= {n_experts}")
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.k
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        chosen = subsets(context.samples.seeds, context.interval, logits.shape[1], self.k).to(logits.device)
+        return _renormalised(logits, chosen)
+
+
+@final
+@dataclass(frozen=True)
+class SampleEach(Routing):
+    """One expert for each state, drawn anew from the router in each interval of the step grid.
+
+    The control of McAllister et al. (2025): the right expert on average, and another one at each step.
+    """
+
+    needs_router = True
+
+    @property
+    def name(self) -> str:
+        return "each"
+
+    def check(self, n_experts: int) -> None:
+        """Fits every pool."""
+
+    def most_experts(self, n_experts: int) -> int:
+        return 1
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        uniform = uniforms(context.samples.seeds, Purpose.ROUTING, context.interval)
+        return one_hot(categorical(logits.softmax(dim=1), uniform), logits)
+
+
+def _renormalised(logits: Tensor, chosen: Tensor) -> Tensor:
+    """The softmax of ``logits`` over the experts ``chosen`` ``(B, k)`` alone; 0 for the others."""
+    return torch.full_like(logits, -torch.inf).scatter(1, chosen, logits.gather(1, chosen)).softmax(dim=1)
+
+
 def one_hot(expert: Tensor, like: Tensor) -> Tensor:
     """Weights ``(B, K)`` of the shape and dtype of ``like`` that are 1 for ``expert`` ``(B,)`` and 0 elsewhere."""
     return torch.zeros_like(like).scatter(1, expert.to(like.device)[:, None], 1.0)
 
 
-def _top_k(argument: str) -> Routing:
-    if not argument.isdigit() or int(argument) < 1:
-        raise InputError(f"top-k routing is spelled top1, top2, ...; 'top{argument}' has no k >= 1")
-    return TopK(int(argument))
+def _counted(name: str, cls: Callable[[int], Routing]) -> Callable[[str], Routing]:
+    def make(argument: str) -> Routing:
+        if not argument.isdigit() or int(argument) < 1:
+            raise InputError(f"this routing is spelled {name}1, {name}2, ...; '{name}{argument}' has no k >= 1")
+        return cls(int(argument))
+
+    return make
 
 
 def _plain(cls: Callable[[], Routing]) -> Callable[[str], Routing]:
@@ -219,9 +300,12 @@ def _plain(cls: Callable[[], Routing]) -> Callable[[str], Routing]:
 
 
 _BUILT_IN: Mapping[str, tuple[str, Callable[[str], Routing]]] = {
-    "top": ("top1, top2, ...", _top_k),
+    "top": ("top1, top2, ...", _counted("top", TopK)),
     "full": ("full", _plain(FullEnsemble)),
+    "uniform": ("uniform", _plain(Uniform)),
+    "misaligned": ("misaligned1, misaligned2, ...", _counted("misaligned", RandomK)),
     "once": ("once", _plain(SampleOnce)),
+    "each": ("each", _plain(SampleEach)),
     "label": ("label", _plain(Oracle)),
 }
 

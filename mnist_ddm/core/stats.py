@@ -4,8 +4,10 @@ States of one trajectory are not independent, so an interval that treats them as
 takes one number (or one row) for each sample.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from mnist_ddm.core.noise import generator
 Array = NDArray[np.float64]
 RESAMPLES = 2000
 _AT_ONCE = 100
+_REMEMBERED = 1000
+"""For up to this many samples the resamples are kept in memory (16 MB)."""
 LEVEL = 0.95
 _SEED = 20260202
 """Bootstrap intervals are the same every time; the seed only has to be fixed."""
@@ -71,9 +75,45 @@ def mean_estimate(values: Array) -> Estimate:
     n, value = len(values), float(np.mean(values))
     if n < 2:
         return Estimate(value, float("nan"), float("nan"))
+    return _interval(value, _resampled_means(values))
+
+
+def _resamples(n: int) -> Iterator[NDArray[np.int64]]:
+    """Row numbers of resampled samples, many resamples at once; the same as those of `bootstrap`."""
     rng = generator(_SEED, n)
-    draws = [values[rng.integers(0, n, (_AT_ONCE, n))].mean(axis=1) for _ in range(RESAMPLES // _AT_ONCE)]
-    return _interval(value, np.concatenate(draws))
+    for _ in range(RESAMPLES // _AT_ONCE):
+        yield rng.integers(0, n, (_AT_ONCE, n))
+
+
+def _resampled_means(values: Array) -> Array:
+    """The mean of ``values`` ``(n, ...)`` in each resample, shape ``(RESAMPLES, ...)``."""
+    n = len(values)
+    if n <= _REMEMBERED:
+        return np.asarray(_all_counts(n) @ values / n, dtype=np.float64)
+    return np.concatenate([_counts(rows, n) @ values / n for rows in _resamples(n)])
+
+
+@lru_cache(maxsize=4)
+def _all_counts(n: int) -> Array:
+    return np.concatenate([_counts(rows, n) for rows in _resamples(n)])
+
+
+def _counts(rows: NDArray[np.int64], n: int) -> Array:
+    """How often each sample is in each resample, shape ``(R, n)``."""
+    return np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
+
+
+def bootstrap_of_sums(statistic: Callable[[Array], Array], values: Array) -> Estimate:
+    """A statistic of the mean of rows, with its interval; equals `bootstrap`, only faster.
+
+    Args:
+        statistic: of means ``(R, B)``, to ``(R,)``.
+        values: one row for each sample, shape ``(n, B)``.
+    """
+    n, value = len(values), float(statistic(values.mean(axis=0)[None])[0])
+    if n < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    return _interval(value, statistic(_resampled_means(values)))
 
 
 def spearman(a: Array, b: Array) -> float:
@@ -84,8 +124,19 @@ def spearman(a: Array, b: Array) -> float:
 
 
 def spearman_estimate(a: Array, b: Array) -> Estimate:
-    """Spearman's rank correlation with its interval."""
-    return bootstrap(spearman, a, b)
+    """Spearman's rank correlation with its interval; equals `bootstrap` of `spearman`, only faster."""
+    n, value = len(a), spearman(a, b)
+    if np.isnan(value):
+        return Estimate(value, float("nan"), float("nan"))
+    return _interval(value, np.concatenate([_rank_correlations(a[rows], b[rows]) for rows in _resamples(n)]))
+
+
+def _rank_correlations(a: Array, b: Array) -> Array:
+    """Spearman's rank correlation of each row, NaN where a row is constant; ``(R, n)`` to ``(R,)``."""
+    x, y = (stats.rankdata(values, axis=1) for values in (a, b))
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.where(scale > 0, (x * y).sum(axis=1) / np.where(scale > 0, scale, 1), np.nan)
 
 
 def spearman_p(a: Array, b: Array) -> float:
@@ -97,12 +148,16 @@ def spearman_p(a: Array, b: Array) -> float:
 
 def paired_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of the paired t-test."""
-    return float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 else float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: the p-value is then 0 or NaN, as it says
+        return float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 else float("nan")
 
 
 def independent_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of Welch's independent t-test."""
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if min(len(a), len(b)) > 1 else float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if min(len(a), len(b)) > 1 else float("nan")
 
 
 def quartile(values: Array) -> NDArray[np.int64]:

@@ -1,21 +1,53 @@
 """Figures of a system that need its classifier or its real states: fidelity and accuracy."""
 
 import torch
+from torch import Tensor
 
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.flow import interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
-from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.pool import Classifier, ExpertPool
 from mnist_ddm.core.recording import Recording
 
 _BATCH = 500
+_TRAINING_BATCH = 10_000
+ALL = 100_000
+"""Training states that the nearest one is looked for among, at most: all of MNIST."""
 HELD_OUT = 10_000
 """Held-out states that accuracies and Frechet distances are measured on."""
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 @torch.inference_mode()
-def recognised_experts(pool: ExpertPool, images: torch.Tensor) -> torch.Tensor:
+def classify(classifier: Classifier, images: Tensor) -> Tensor:
+    """Class probabilities of many images, in batches; float64 on the CPU, shape ``(B, classes)``."""
+    return torch.cat([classifier(batch) for batch in images.split(_BATCH)]).double().cpu()
+
+
+@torch.inference_mode()
+def nearest_training_distance(pool: ExpertPool, images: Tensor, classes: Tensor | None) -> Tensor:
+    """The pixel distance of each image to the nearest training image, float64, shape ``(B,)``.
+
+    Args:
+        pool: the system.
+        images: decoded images ``(B, C, H, W)``.
+        classes: look among the training images of this cluster only, shape ``(B,)``; ``None`` for all.
+    """
+    found = torch.full((len(images),), torch.inf, dtype=torch.float64)
+    flat = images.double().cpu().flatten(1)
+    groups: list[tuple[int | None, Tensor]] = [(None, torch.arange(len(images)))]
+    if classes is not None:
+        groups = [(int(c), (classes == c).nonzero()[:, 0]) for c in classes.unique()]
+    for cluster, rows in groups:
+        states, _ = pool.real_states(ALL, cluster, held_out=False)
+        for batch in states.split(_TRAINING_BATCH):
+            real = pool.decode(batch).double().cpu().flatten(1)
+            found[rows] = torch.minimum(found[rows], torch.cdist(flat[rows], real).amin(dim=1))
+    return found
+
+
+@torch.inference_mode()
+def recognised_experts(pool: ExpertPool, images: Tensor) -> Tensor:
     """The expert whose class the pool's classifier sees in each image, int64, shape ``(B,)``.
 
     Raises:
@@ -24,8 +56,7 @@ def recognised_experts(pool: ExpertPool, images: torch.Tensor) -> torch.Tensor:
     classifier = pool.classifier
     if classifier is None or classifier.expert_of_label is None:
         raise InputError(f"the experts of {pool.name!r} are not specialised by class, so none can be recognised")
-    labels = torch.cat([classifier(batch).argmax(dim=1) for batch in images.split(_BATCH)]).cpu()
-    return torch.tensor(classifier.expert_of_label)[labels]
+    return torch.tensor(classifier.expert_of_label)[classify(classifier, images).argmax(dim=1)]
 
 
 def recognised_share(pool: ExpertPool, recording: Recording) -> float | None:

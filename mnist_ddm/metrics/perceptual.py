@@ -4,8 +4,6 @@ The linear heads come with the `lpips` package; a trunk is a file of torchvision
 folder, downloaded if there is a network, and always checked by hash before a number is called LPIPS.
 """
 
-import urllib.error
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,35 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import sha256
 from mnist_ddm.core.pool import Distance
+from mnist_ddm.metrics.pretrained import Pretrained, load_weights
 
 MINIMUM_SIDE: Final = {"alex": 32, "squeeze": 28, "vgg": 28}
 """Smaller images are enlarged to this side (bilinear): the trunk's pooling needs it."""
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """A trunk's file: the hex digits in its name begin its SHA-256."""
-
-    file: str
-
-    @property
-    def url(self) -> str:
-        """Where torchvision keeps it."""
-        return f"https://download.pytorch.org/models/{self.file}"
-
-    @property
-    def hash_start(self) -> str:
-        """The first eight hex digits of its SHA-256."""
-        return Path(self.file).stem.rsplit("-", 1)[1]
-
-
 TRUNKS: Final = {
-    "alex": Trunk("alexnet-owt-7be5be79.pth"),
-    "squeeze": Trunk("squeezenet1_1-b8a52dc0.pth"),
-    "vgg": Trunk("vgg16-397923af.pth"),
+    "alex": Pretrained("alexnet-owt-7be5be79.pth"),
+    "squeeze": Pretrained("squeezenet1_1-b8a52dc0.pth"),
+    "vgg": Pretrained("vgg16-397923af.pth"),
 }
 
 
@@ -52,23 +32,7 @@ def trunk_file(name: str, *, download: bool = True) -> Path:
     Raises:
         InputError: if it is not there and cannot be fetched, or if its hash is wrong.
     """
-    trunk = TRUNKS[name]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / trunk.file
-    if not path.exists():
-        if download:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(trunk.url, str(path), hash_prefix=trunk.hash_start, progress=False)
-            except (urllib.error.URLError, OSError, RuntimeError):
-                path.unlink(missing_ok=True)
-        if not path.exists():
-            raise InputError(
-                f"LPIPS with {name} needs {trunk.file}, which cannot be downloaded now; get {trunk.url} and put it at "
-                f"{path}, or use --distance digits"
-            )
-    if not sha256(path).startswith(trunk.hash_start):
-        raise InputError(f"{path} is damaged (its hash does not begin with {trunk.hash_start}); delete it")
-    return path
+    return TRUNKS[name].fetch(f"LPIPS with {name}", "--distance digits", download=download)
 
 
 def lpips_distance(name: str, device: str | torch.device = "cpu") -> Distance:
@@ -95,7 +59,7 @@ def lpips_distance(name: str, device: str | torch.device = "cpu") -> Distance:
 def build_lpips(name: str, trunk: Path | None) -> nn.Module:
     """The LPIPS network; with ``trunk=None`` its trunk has random weights from a fixed seed (for tests).
 
-    A trunk's file is read with torch's restricted unpickler, which executes nothing.
+    A trunk's file is read with torch's restricted unpickler.
     """
     import warnings
 
@@ -106,7 +70,7 @@ def build_lpips(name: str, trunk: Path | None) -> nn.Module:
         torch.manual_seed(0)
         model: nn.Module = lpips.LPIPS(net=name, pnet_rand=True, verbose=False)
     if trunk is not None:
-        weights = torch.load(trunk, map_location="cpu", weights_only=True)
+        weights = load_weights(trunk)
         network = model.get_submodule("net")
         # lpips cuts torchvision's `features.N...` into slices and keeps N: `sliceS.N...`.
         network.load_state_dict({key: weights[f"features.{key.split('.', 1)[1]}"] for key in network.state_dict()})

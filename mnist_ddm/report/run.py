@@ -11,7 +11,7 @@ from typing import Any, final
 
 from mnist_ddm.analyses.base import Findings, Settings
 from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import digest, read_json, sha256, write_json, write_text
+from mnist_ddm.core.files import digest, read_json, sha256, write_json, write_tensors, write_text
 from mnist_ddm.core.parallel import default_workers
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.report.plots import save_plot
@@ -69,6 +69,8 @@ class RunFolder:
 
     def write(self, findings: Findings) -> list[Path]:
         """Write tables as CSV and JSON and plots as PNG; returns the pictures."""
+        for name, tensors in findings.artefacts.items():
+            write_tensors(self.folder / "results" / f"{name}.safetensors", tensors)
         for table in findings.tables:
             write_text(self.folder / "results" / f"{table.name}.csv", to_csv(table))
             write_json(self.folder / "results" / f"{table.name}.json", to_json(table))

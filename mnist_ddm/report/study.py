@@ -11,10 +11,11 @@ import torch
 from mnist_ddm.analyses.base import Analysis, Findings, Settings
 from mnist_ddm.core.field import RoutedField, make_field
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.observables import OBSERVABLES
+from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, Sampling, is_recorded, record, start
+from mnist_ddm.core.recording import Recording, is_recorded, record
+from mnist_ddm.core.runs import TENTHS, Run, start
 
 _TIMED_BATCH = 16
 """About what an expert gets of a block."""
@@ -28,22 +29,21 @@ class Plan:
         observables: for each run what must be kept of it.
     """
 
-    observables: Mapping[Sampling, tuple[str, ...]]
+    observables: Mapping[Run, tuple[str, ...]]
 
-    def missing(self, pool: ExpertPool, folder: Path) -> list[Sampling]:
+    def missing(self, pool: ExpertPool, folder: Path) -> list[Run]:
         """The runs that are not recorded yet."""
         return [s for s, names in self.observables.items() if not is_recorded(pool, s, names, folder)]
 
-    def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Sampling]) -> int:
+    def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """At most how many samples will go through an expert."""
         total = 0
-        for sampling in runs:
-            field = make_field(pool, sampling.routing)
+        for run in runs:
+            field = make_field(pool, run.routing)
             routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
-            everywhere = any(OBSERVABLES[name].needs_experts for name in self.observables[sampling])
-            visited = sampling.grid.size
-            first = pool.n_experts if everywhere else routed
-            total += sampling.n * (visited * first + (sampling.evaluations - visited) * routed)
+            kept = [k for k in observables_named(self.observables[run]) if k.observable.needs_experts]
+            everywhere = len({i for k in kept for i in k.visits(run.times, TENTHS)})
+            total += run.n * (everywhere * pool.n_experts + (run.evaluations - everywhere) * routed)
         return total
 
 
@@ -53,12 +53,12 @@ def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings]) -> Plan:
     Raises:
         InputError: if the system cannot answer one of the questions.
     """
-    wanted: dict[Sampling, tuple[str, ...]] = {}
+    wanted: dict[Run, tuple[str, ...]] = {}
     for analysis, settings in analyses.items():
         for need in analysis.needs(pool, settings):
-            make_field(pool, need.sampling.routing)
-            names = {*wanted.get(need.sampling, ()), *need.observables}
-            wanted[need.sampling] = tuple(sorted(names))
+            make_field(pool, need.run.routing)
+            names = {*wanted.get(need.run, ()), *need.observables}
+            wanted[need.run] = tuple(sorted(names))
     return Plan(wanted)
 
 
@@ -80,22 +80,17 @@ def record_plan(
     plan: Plan,
     folder: Path,
     workers: int,
-    on_progress: Callable[[Sampling, float], None],
-) -> dict[Sampling, Recording]:
+    on_progress: Callable[[Run, float], None],
+) -> dict[Run, Recording]:
     """Every recording of a plan, computed or read."""
     return {
-        sampling: record(pool, sampling, names, folder, workers, partial(on_progress, sampling))
-        for sampling, names in plan.observables.items()
+        run: record(pool, run, names, folder, workers, partial(on_progress, run))
+        for run, names in plan.observables.items()
     }
 
 
-def run_label(sampling: Sampling) -> str:
-    """A short name of a run for people."""
-    return f"{sampling.routing}, n = {sampling.n}, {sampling.solver} {sampling.grid.size}"
-
-
 def answer(
-    pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Sampling, Recording]
+    pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Run, Recording]
 ) -> dict[str, Findings]:
     """What each analysis finds."""
     return {a.id: a.analyse(pool, recordings, settings) for a, settings in analyses.items()}

@@ -33,8 +33,12 @@ from mnist_ddm.core.pool import (
     Embedding,
     ExpertPool,
     Features,
+    Reference,
     clusters_from_prior,
 )
+
+DATA_SIZE = 10_000
+"""Real states of each split that there are, as if the system had a data set."""
 
 
 @final
@@ -188,14 +192,21 @@ class GaussianPool(ExpertPool):
     def embeddings(self) -> Mapping[str, Embedding]:
         return {"raw": Embedding(self._raw(), self.means.flatten(1))}
 
-    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
-        rng = generator(Purpose.DATA, self.n_experts)
-        drawn = rng.choice(self.n_experts, size=n, p=self._prior.numpy())
+    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
+        n = min(n, DATA_SIZE)
+        # Separate generators, so that the first states do not depend on how many are asked for.
+        split = self.n_experts + (0 if held_out else 2)
+        drawn = generator(Purpose.DATA, split).choice(self.n_experts, size=n, p=self._prior.numpy())
         clusters = torch.from_numpy(drawn) if cluster is None else torch.full((n,), cluster)
         clusters = clusters.to(self._device)
-        noise = torch.from_numpy(rng.standard_normal((n, *self.state_shape))).to(self._device)
+        normal = generator(Purpose.DATA, split + 1).standard_normal((n, *self.state_shape))
+        noise = torch.from_numpy(normal).to(self._device)
         states = self.means[clusters] + expand_time(self.scales[clusters], noise) * noise
         return states.float(), clusters
+
+    @property
+    def reference(self) -> Reference | None:
+        return _Exact(self)
 
     @property
     def distances(self) -> Mapping[str, Distance]:
@@ -213,6 +224,23 @@ class GaussianPool(ExpertPool):
             return self.posterior_logits(images, images.new_zeros(len(images))).softmax(dim=1)
 
         return Classifier("exact posterior", labels, posterior, tuple(range(self.n_experts)))
+
+
+@final
+class _Exact(Reference):
+    """The mixture's own marginal velocity and posterior, whatever the knobs say."""
+
+    name = "exact marginal"
+    exact = True
+
+    def __init__(self, pool: GaussianPool) -> None:
+        self._pool = pool
+
+    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
+        return self._pool.monolith_velocity(x, t, Condition(torch.zeros(len(x), dtype=torch.int64)))
+
+    def posterior(self, x: Tensor, t: Tensor) -> Tensor:
+        return self._pool.posterior_logits(x, t).softmax(dim=1)
 
 
 def spots(k: int = 8, size: int = 8) -> Tensor:

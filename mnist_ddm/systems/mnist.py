@@ -12,6 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import digest
 from mnist_ddm.core.pool import (
@@ -21,10 +22,12 @@ from mnist_ddm.core.pool import (
     Embedding,
     ExpertPool,
     Features,
+    Reference,
     clusters_from_prior,
 )
 from mnist_ddm.data import SIDE, Images, load_images, to_image, to_state
 from mnist_ddm.data.partition import divide
+from mnist_ddm.metrics.inception import inception_features
 from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
 from mnist_ddm.models.checkpoint import is_finished, load_part, read_part_card, read_system_card
 from mnist_ddm.models.classifier import DigitClassifier
@@ -156,17 +159,30 @@ class MnistPool(ExpertPool):
     def embeddings(self) -> Mapping[str, Embedding]:
         return self._embeddings
 
-    def real_states(self, n: int, cluster: int | None = None) -> tuple[Tensor, Tensor]:
-        """Test images; their cluster is the label where clusters are labels, else that of the nearest centroid."""
-        states, labels = to_state(self._images.test_images), self._images.test_labels
-        clusters = labels if self.card.partition == "digit" else self._nearest_cluster(states)
-        if cluster is not None:
-            states, clusters = states[clusters == cluster], clusters[clusters == cluster]
-        return states[:n].to(self._device), clusters[:n].to(self._device)
+    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
+        """Test or training images.
+
+        The cluster of a test image is its label where clusters are labels, else that of the nearest centroid.
+        """
+        images = self._images.test_images if held_out else self._images.train_images
+        clusters = self._test_clusters if held_out else self._assignment
+        rows = (torch.arange(len(images)) if cluster is None else (clusters == cluster).nonzero()[:, 0])[:n]
+        return to_state(images[rows]).to(self._device), clusters[rows].to(self._device)
+
+    @cached_property
+    def _test_clusters(self) -> Tensor:
+        if self.card.partition == "digit":
+            return self._images.test_labels
+        return self._nearest_cluster(to_state(self._images.test_images))
 
     def _nearest_cluster(self, states: Tensor) -> Tensor:
         centroids = self.embeddings["pixels"].centroids.cpu()
         return torch.cdist(self.decode(states).flatten(1), centroids).argmin(dim=1)
+
+    @property
+    def reference(self) -> Reference | None:
+        """The empirical distribution of the training images: it memorises as ``t`` goes to 0."""
+        return EmpiricalReference(self._images.train_images, self._assignment, self.n_experts, to_state)
 
     def _digits(self, a: Tensor, b: Tensor) -> Tensor:
         with torch.no_grad():
@@ -179,7 +195,7 @@ class MnistPool(ExpertPool):
 
     @property
     def frechet_features(self) -> Mapping[str, Features]:
-        return {"classifier": self._classifier_features()}
+        return {"classifier": self._classifier_features(), "inception": inception_features(self._device)}
 
     @property
     def classifier(self) -> Classifier | None:
@@ -195,4 +211,12 @@ class MnistPool(ExpertPool):
 
 def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:
     """The `mnist` system of the command line; without a checkpoint, the one that ships."""
-    return MnistPool(checkpoint or checkpoints_folder() / SHIPPED, load_images(data_dir), device)
+    return MnistPool(find_checkpoint(checkpoint), load_images(data_dir), device)
+
+
+def find_checkpoint(given: Path | None) -> Path:
+    """The folder that a user means: a path, the bare name of a shipped checkpoint, or by default `mnist-classroom`."""
+    if given is None:
+        return checkpoints_folder() / SHIPPED
+    shipped = checkpoints_folder() / given.name
+    return shipped if len(given.parts) == 1 and not given.exists() and shipped.is_dir() else given

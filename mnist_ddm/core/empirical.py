@@ -1,0 +1,70 @@
+r"""The closed-form velocity and posterior of a finite data set.
+
+For data that are the points :math:`y_1, \dots, y_N` with equal weight, with :math:`\alpha = 1 - t`,
+
+.. math:: \omega_i \propto \exp\left(-\frac{\lVert x - \alpha y_i \rVert^2}{2 t^2}\right), \quad
+    v(x, t) = \frac{1}{t} \left(x - \sum_i \omega_i y_i\right), \quad p_t(k \mid x) = \sum_{i \in k} \omega_i.
+
+As :math:`t \to 0` it memorises: the nearest training point takes all the weight. So it is a reference, not the truth.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from mnist_ddm.core.pool import Reference
+
+_CHUNK = 10_000
+_ROWS = 125
+
+
+@final
+class EmpiricalReference(Reference):
+    """The formulas in the module's docstring, in float64, for ``0 < t <= 1``."""
+
+    name = "empirical distribution of the training data"
+    exact = False
+
+    def __init__(
+        self, data: Tensor, clusters: Tensor, n_clusters: int, to_state: Callable[[Tensor], Tensor] = Tensor.double
+    ) -> None:
+        """Take the data set.
+
+        Args:
+            data: the points, stored as they come, shape ``(N, ...)``.
+            clusters: the cluster of each, shape ``(N,)``.
+            n_clusters: K.
+            to_state: from stored points to states; applied piece by piece, so that a data set of bytes stays small.
+        """
+        self._data = data
+        self._clusters = clusters
+        self._n_clusters = n_clusters
+        self._to_state = to_state
+
+    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
+        flat = x.detach().double().cpu().flatten(1)
+        means = []
+        for rows in torch.arange(len(x)).split(_ROWS):
+            omega = self._weights(flat[rows], t.double().cpu()[rows])
+            parts = zip(omega.split(_CHUNK, dim=1), self._chunks(), strict=True)
+            means.append(sum((w @ y for w, y in parts), torch.zeros_like(flat[rows])))
+        return ((flat - torch.cat(means)) / t.double().cpu()[:, None]).reshape(x.shape).to(x)
+
+    def posterior(self, x: Tensor, t: Tensor) -> Tensor:
+        flat, member = x.detach().double().cpu().flatten(1), one_hot(self._clusters, self._n_clusters).double()
+        found = [
+            self._weights(flat[rows], t.double().cpu()[rows]) @ member for rows in torch.arange(len(x)).split(_ROWS)
+        ]
+        return torch.cat(found).to(x)
+
+    def _chunks(self) -> Iterator[Tensor]:
+        return (self._to_state(chunk).double().flatten(1) for chunk in self._data.split(_CHUNK))
+
+    def _weights(self, x: Tensor, t: Tensor) -> Tensor:
+        """The weight of every point for each state, shape ``(B, N)``."""
+        alpha, t = 1 - t[:, None], t[:, None]
+        scores = [alpha * (x @ y.T) - alpha**2 * y.square().sum(dim=1) / 2 for y in self._chunks()]
+        return (torch.cat(scores, dim=1) / t**2).softmax(dim=1)

@@ -1,0 +1,230 @@
+"""Runs: which states are visited. Trajectories from noise, or held-out real states noised to fixed times.
+
+A run is a pure function of its settings and of the models; sample ``i`` is the same however many samples there are.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import Evaluation, VelocityField
+from mnist_ddm.core.flow import interpolate, velocity_target
+from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
+from mnist_ddm.core.observables import Visit
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.routing import Samples
+from mnist_ddm.core.solvers import Solver, StepGrid, evaluations, solver_named
+
+TENTHS = tuple(i / 10 for i in range(9, 0, -1))
+"""The fixed times 0.9, 0.8, ..., 0.1, the same for every strategy and number of steps."""
+
+
+class Run(ABC):
+    """What to visit with a field, for ``n`` samples.
+
+    Attributes:
+        routing: spelling of a routing, or `monolith`.
+        n: number of samples.
+        seed: of the run; sample ``i`` gets a seed of its own from it.
+    """
+
+    routing: str
+    n: int
+    seed: int
+
+    @property
+    @abstractmethod
+    def times(self) -> tuple[float, ...]:
+        """The times of the visited states, falling."""
+
+    @property
+    @abstractmethod
+    def evaluations(self) -> int:
+        """Velocity evaluations of one sample."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything that decides what a sample of the run is: kind and settings, without the number of samples."""
+        return {"kind": type(self).__name__.lower(), **{name: v for name, v in vars(self).items() if name != "n"}}
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A short name for people."""
+
+    @abstractmethod
+    def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
+        """Visit each state of samples ``block``, in order of time, and at last the final state at ``t = 0``.
+
+        The field is not evaluated at ``t = 0``; the last visit repeats the evaluation before it.
+
+        Args:
+            field: what to evaluate.
+            block: which samples.
+            all_experts: numbers of the visits at which all experts are evaluated.
+        """
+
+
+def _check(n: int, seed: int) -> None:
+    if n < 1:
+        raise InputError(f"the number of samples must be at least 1, not {n}")
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"the seed must be between 0 and {MAX_SEED}, not {seed}")
+
+
+@final
+@dataclass(frozen=True)
+class Sampling(Run):
+    """Samples drawn by integrating a field from noise at ``t = 1`` to ``t = 0``.
+
+    Attributes:
+        routing: spelling of a routing, or `monolith`.
+        n: number of samples.
+        seed: of the run.
+        solver: `heun` or `euler`.
+        steps: N, the number of steps.
+        refine: cut each step into this many.
+
+    Raises:
+        InputError: if a number is out of range.
+    """
+
+    routing: str
+    n: int
+    seed: int = 0
+    solver: str = "heun"
+    steps: int = 50
+    refine: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.n, self.seed)
+        solver_named(self.solver)
+        StepGrid(self.steps, self.refine)
+
+    @property
+    def grid(self) -> StepGrid:
+        """The times of the run."""
+        return StepGrid(self.steps, self.refine)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        return tuple(self.grid.time(i) for i in range(self.grid.size))
+
+    @property
+    def evaluations(self) -> int:
+        return evaluations(solver_named(self.solver), self.grid)
+
+    @property
+    def label(self) -> str:
+        return f"{self.routing}, n = {self.n}, {self.solver} {self.grid.size}"
+
+    def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
+        x, samples = start(field.pool, sample_seeds(self.seed, len(block), block.start))
+        return trajectory(field, solver_named(self.solver), self.grid, x, samples, all_experts)
+
+
+@final
+@dataclass(frozen=True)
+class Noised(Run):
+    r"""Held-out real states, noised to the fixed times `TENTHS`: :math:`x_t = (1 - t) x_0 + t \varepsilon`.
+
+    Each state keeps one noise for all times. The target :math:`\varepsilon - x_0` is known here.
+
+    Attributes:
+        routing: spelling of a routing, or `monolith`.
+        n: number of samples.
+        seed: of the run.
+
+    Raises:
+        InputError: if a number is out of range.
+    """
+
+    routing: str
+    n: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.n, self.seed)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        return TENTHS
+
+    @property
+    def evaluations(self) -> int:
+        return len(TENTHS)
+
+    @property
+    def label(self) -> str:
+        return f"{self.routing} on noised held-out states, n = {self.n}"
+
+    def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
+        pool = field.pool
+        clean, clusters = (tensor[block.start :] for tensor in pool.real_states(block.stop))
+        if len(clean) < len(block):
+            available = block.start + len(clean)
+            raise InputError(f"{pool.name} has {available} held-out real states, not {self.n}; choose a smaller n")
+        noise, samples = start(pool, sample_seeds(self.seed, len(block), block.start))
+        samples = replace(samples, condition=replace(samples.condition, cluster=clusters))
+        clean, target, calls = clean.to(noise), velocity_target(clean.to(noise), noise), torch.zeros(len(clean))
+        evaluation: Evaluation | None = None
+        for step, t in enumerate(TENTHS):
+            x = interpolate(clean, noise, _times(t, clean))
+            evaluation = field.evaluate(x, _times(t, x), samples, step, all_experts=step in all_experts)
+            calls = calls + evaluation.calls.cpu()
+            yield Visit(x, t, evaluation, samples, pool, calls, target)
+        assert evaluation is not None
+        yield Visit(clean, 0.0, evaluation, samples, pool, calls, target)
+
+
+def start(pool: ExpertPool, seeds: Tensor) -> tuple[Tensor, Samples]:
+    """Start states ``(B, *state_shape)`` at ``t = 1`` for the samples of these seeds, and the samples themselves."""
+    noise = initial_noise(seeds, pool.state_shape).to(pool.device)
+    return noise, Samples(seeds, pool.condition(seeds))
+
+
+def trajectory(
+    field: VelocityField,
+    solver: Solver,
+    grid: StepGrid,
+    x: Tensor,
+    samples: Samples,
+    all_experts: Container[int] = (),
+) -> Iterator[Visit]:
+    """Integrate from ``t = 1`` to ``t = 0`` and yield each visited state with the field's evaluation there.
+
+    Args:
+        field: what to integrate.
+        solver: how.
+        grid: the times.
+        x: start states ``(B, *state_shape)``.
+        samples: whose states they are; its memory is changed along the way.
+        all_experts: numbers of the visited states at which all experts are evaluated.
+    """
+    evaluation = None
+    calls = torch.zeros(len(x))
+    for step in range(grid.size):
+        t, t_next, interval = grid.time(step), grid.time(step + 1), grid.interval(step)
+        evaluation = field.evaluate(x, _times(t, x), samples, interval, all_experts=step in all_experts)
+        calls = calls + evaluation.calls.cpu()
+        yield Visit(x, t, evaluation, samples, field.pool, calls)
+        later: list[Tensor] = []
+
+        def velocity(state: Tensor, time: float, interval: int = interval, later: list[Tensor] = later) -> Tensor:
+            found = field.evaluate(state, _times(time, state), samples, interval)
+            later.append(found.calls.cpu())
+            return found.velocity
+
+        x = solver.step(velocity, x, t, t_next, evaluation.velocity)
+        calls = sum(later, calls)
+    assert evaluation is not None  # a grid has at least one step
+    yield Visit(x, 0.0, evaluation, samples, field.pool, calls)
+
+
+def _times(t: float, x: Tensor) -> Tensor:
+    return torch.full((len(x),), t, dtype=x.dtype, device=x.device)

@@ -1,0 +1,36 @@
+"""Precision and coverage: are the samples like real images, and are all kinds of real images there?
+
+A Frechet distance mixes the two. Both work on k-nearest-neighbour balls around the real feature vectors.
+"""
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+
+NEIGHBOURS = 5
+
+
+def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
+    """Precision and coverage of samples against real feature vectors.
+
+    Precision (Kynkaanniemi et al. 2019): the share of samples that lie within the k-th-neighbour ball of some real
+    vector. Coverage (Naeem et al. 2020): the share of real vectors whose ball holds a sample. Both in ``[0, 1]``, and
+    both depend on how many vectors there are.
+
+    Args:
+        real: shape ``(N, dim)``.
+        fake: shape ``(M, dim)``.
+        k: which neighbour bounds a ball; fewer if there are not that many.
+
+    Raises:
+        InputError: if there are fewer than two real vectors, or no sample.
+    """
+    if len(real) < 2 or len(fake) == 0:
+        raise InputError("precision and coverage need at least two real vectors and one sample")
+    real, fake = real.double(), fake.double()
+    exact = "donot_use_mm_for_euclid_dist"
+    # The nearest of all is the vector itself, at distance 0.
+    radius = torch.cdist(real, real, compute_mode=exact).kthvalue(min(k, len(real) - 1) + 1, dim=1).values
+    inside = torch.cdist(real, fake, compute_mode=exact) <= radius[:, None]
+    return float(inside.any(dim=0).double().mean()), float(inside.any(dim=1).double().mean())

@@ -1,0 +1,290 @@
+"""The alignment analyses on the exact system, by hand from the definitions."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torchmetrics.classification import MulticlassCalibrationError
+
+from mnist_ddm.analyses.base import Settings, paper_values
+from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
+from mnist_ddm.analyses.registry import analyses_in, analysis_named, groups
+from mnist_ddm.core.empirical import EmpiricalReference
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import make_field
+from mnist_ddm.core.noise import sample_seeds, subsets
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
+from mnist_ddm.metrics.calibration import calibration_error, reliability
+from mnist_ddm.report.study import make_plan, record_plan
+from mnist_ddm.systems.gaussian import GaussianPool, load
+
+SETTINGS = Settings(n=30, steps=10)
+
+
+def run(pool, name, settings=SETTINGS):
+    analysis = analysis_named(name)
+    filled = analysis.settings(settings)
+    plan = make_plan(pool, {analysis: filled})
+    recordings = {r: sample(pool, r, names) for r, names in plan.observables.items()}
+    return {t.name: t for t in analysis.analyse(pool, recordings, filled).tables}
+
+
+@pytest.mark.parametrize("of", [NOISY, CLEAN])
+def test_cluster_distance_by_hand(of):
+    pool = load()
+    table = run(pool, "cluster-distance")["cluster-distance"]
+    found = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocity", "weights"))
+    mean_rank, least_rank, share, anyone = [], [], [], []
+    for i in range(30):
+        for t in TIMES:
+            j = int(np.abs(found.times.numpy() - t).argmin())
+            x = found.observed["x"][i, j].double()
+            shown = x if of == NOISY else x - float(found.times[j]) * found.observed["velocity"][i, j].double()
+            distance = [float((shown - mean).norm()) for mean in pool.means]
+            chosen = [k for k in range(8) if found.observed["weights"][i, j, k] > 0]
+            ranks = [1 + sum(other < distance[k] for other in distance) for k in chosen]
+            mean_rank.append(np.mean(ranks))
+            least_rank.append(min(ranks))
+            share.append(np.mean([r <= 2 for r in ranks]))
+            anyone.append(min(ranks) <= 2)
+    (row,) = (r for r in table.rows if r["routing"] == "top2" and r["of"] == of)
+    assert row["mean rank (all selected)"].value == pytest.approx(np.mean(mean_rank), rel=1e-12)
+    assert row["mean rank (closest selected)"].value == pytest.approx(np.mean(least_rank), rel=1e-12)
+    assert row["among two closest (% of selected)"].value == pytest.approx(100 * np.mean(share), rel=1e-12)
+    assert row["among two closest (% any)"].value == pytest.approx(100 * np.mean(anyone), rel=1e-12)
+
+
+def test_the_full_ensembles_ranks_are_what_construction_makes_them():
+    rows = [r for r in run(load(), "cluster-distance")["cluster-distance"].rows if r["routing"] == "full"]
+    for row in rows:
+        assert row["mean rank (all selected)"].value == 4.5
+        assert row["sd"] == 0
+        assert row["mean rank (closest selected)"].value == 1
+        assert row["among two closest (% of selected)"].value == 25
+        assert row["among two closest (% any)"].value == 100
+    table1 = paper_values("cluster-distance", "paris")
+    assert (table1["full"]["rank"], table1["full"]["match"]) == (4.5, 25.0)
+
+
+def test_the_reading_by_weight_follows_the_weights():
+    ranks = np.array([[[2, 1, 3]]])
+    found = readings(ranks, np.array([[[0.5, 0.2, 0.3]]]), everything=True)
+    assert found["mean rank (by weight)"][0, 0] == pytest.approx(0.5 * 2 + 0.2 + 0.9)
+
+
+def test_near_the_data_the_exact_router_selects_the_closest_cluster():
+    pool = load()
+    found = sample(pool, Sampling("top1", n=40, steps=10), ("x@tenths", "velocity@tenths", "weights@tenths"))
+    ranks = centroid_ranks(pool, pool.embeddings["raw"], found, CLEAN)
+    chosen = found.observed["weights@tenths"].argmax(dim=2).numpy()
+    rank = np.take_along_axis(ranks, chosen[:, :, None], axis=2)[:, :, 0]
+    assert (rank[:, -1] == 1).mean() > 0.9
+
+
+def test_deviation_against_the_exact_velocity_and_the_target_by_hand():
+    pool = load(expert_error=1.0)
+    rows = {r["against"]: r for r in run(pool, "expert-deviation")["expert-deviation-references"].rows}
+    found = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocities", "weights"))
+    chosen, others = [], []
+    for i in range(30):
+        near, far = [], []
+        for t in TENTHS:
+            j = int(np.abs(found.times.numpy() - t).argmin())
+            time = found.times[j : j + 1].float()
+            x = found.observed["x"][i, j][None]
+            exact = pool.monolith_velocity(x, time, None).flatten().double().numpy()
+            a, b = [], []
+            for k in range(8):
+                v = found.observed["velocities"][i, j, k].flatten().double().numpy()
+                cosine = v @ exact / np.linalg.norm(v) / np.linalg.norm(exact)
+                angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+                (a if found.observed["weights"][i, j, k] > 0 else b).append(angle)
+            near.append(np.mean(a))
+            far.append(np.mean(b))
+        chosen.append(np.mean(near))
+        others.append(np.mean(far))
+    row = rows["velocity of the exact marginal"]
+    assert row["selected"].value == pytest.approx(np.mean(chosen), rel=1e-4)
+    assert row["non-selected"].value == pytest.approx(np.mean(others), rel=1e-4)
+    noised = sample(pool, Noised("top2", n=30), ("velocities", "weights", "x"))
+    real = pool.real_states(30)[0]
+    target = (noised.observed["x"][:, 0] - 0.1 * real) / 0.9 - real
+    errors = (noised.observed["velocities"] - target[:, None, None]).flatten(3).square().mean(dim=3)
+    selected = noised.observed["weights"] > 0
+    excess = errors[~selected].reshape(30, 9, 6).mean(dim=2) - errors[selected].reshape(30, 9, 2).mean(dim=2)
+    assert rows["flow-matching target, held-out states"]["reduction"].value == pytest.approx(
+        float(excess.mean()), rel=1e-4
+    )
+
+
+def test_a_selected_expert_is_compared_with_the_other_one_when_it_is_left_out():
+    pool = load()
+    rows = {r["against"]: r for r in run(pool, "expert-deviation")["expert-deviation-references"].rows}
+    by_blend, left_out = rows["routed velocity (the paper's)"], rows["blend of the other experts"]
+    assert left_out["selected"].value > by_blend["selected"].value
+    assert left_out["non-selected"].value == pytest.approx(by_blend["non-selected"].value, rel=1e-5)
+
+
+def test_an_exact_router_is_the_posterior_and_a_miscalibrated_one_is_not():
+    exact = run(load(), "router-calibration", Settings(n=400))["router-calibration"].rows
+    warm = run(load(router_temperature=5.0), "router-calibration", Settings(n=400))["router-calibration"].rows
+    for a, b in zip(exact, warm, strict=True):
+        assert a["TV to reference"].value < 1e-6
+        assert a["accuracy"] == a["reference accuracy"] == b["accuracy"]
+        assert a["ECE"].value == pytest.approx(a["reference ECE"].value, abs=1e-6)
+        assert b["ECE"].value >= a["ECE"].value
+        assert a["log loss (nats)"].value <= b["log loss (nats)"].value
+    assert max(row["ECE"].value for row in warm) > 0.3
+
+
+def test_calibration_error_is_torchmetrics():
+    logits = torch.randn(500, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2
+    truth = torch.randint(0, 6, (500,), generator=torch.Generator().manual_seed(1))
+    probabilities = logits.softmax(dim=1)
+    expected = MulticlassCalibrationError(6, n_bins=15, norm="l1")(probabilities, truth)
+    confidence, label = probabilities.max(dim=1)
+    right = (label == truth).double().numpy()
+    assert calibration_error(confidence.numpy(), right) == pytest.approx(float(expected), abs=1e-6)
+    curve = reliability(confidence.numpy(), right)
+    assert curve.count.sum() == 500
+    assert (np.diff(curve.confidence) > 0).all()
+
+
+@given(hnp.arrays(np.float64, 40, elements=st.floats(0.01, 1)), st.permutations(range(40)))
+def test_calibration_error_does_not_depend_on_the_order(confidence, order):
+    right = (np.arange(40) % 3 == 0).astype(float)
+    order = list(order)
+    assert calibration_error(confidence[order], right[order]) == pytest.approx(
+        calibration_error(confidence, right), abs=1e-12
+    )
+
+
+def test_the_empirical_reference_is_the_sum_over_all_points():
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(7, 1, 2, 2, generator=generator, dtype=torch.float64)
+    clusters = torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    reference = EmpiricalReference(data, clusters, 3)
+    x, t = (
+        torch.randn(4, 1, 2, 2, generator=generator, dtype=torch.float64),
+        torch.tensor([0.9, 0.5, 0.2, 1.0]).double(),
+    )
+    velocity, posterior = reference.velocity(x, t), reference.posterior(x, t)
+    for i in range(4):
+        weight = [np.exp(-float((x[i] - (1 - t[i]) * y).square().sum()) / (2 * float(t[i]) ** 2)) for y in data]
+        weight = np.array(weight) / np.sum(weight)
+        expected = sum(w * ((x[i] - (1 - t[i]) * y) / t[i] - y) for w, y in zip(weight, data, strict=True))
+        torch.testing.assert_close(velocity[i], expected, rtol=1e-12, atol=1e-12)
+        for k in range(3):
+            assert float(posterior[i, k]) == pytest.approx(weight[clusters.numpy() == k].sum(), abs=1e-13)
+
+
+def test_the_empirical_reference_of_many_points_comes_near_the_exact_velocity():
+    pool = GaussianPool(
+        torch.tensor([[-1.0], [1.0]]).reshape(2, 1, 1, 1), torch.tensor([0.3, 0.5]), torch.tensor([1.0, 2])
+    )
+    data, clusters = pool.real_states(10_000)
+    reference = EmpiricalReference(data, clusters, 2)
+    x = torch.linspace(-1.5, 1.5, 9, dtype=torch.float64).reshape(-1, 1, 1, 1)
+    t = torch.full((9,), 0.5, dtype=torch.float64)
+    assert (reference.velocity(x, t) - pool.reference.velocity(x, t)).abs().max() < 0.06
+    assert (reference.posterior(x, t) - pool.reference.posterior(x, t)).abs().max() < 0.06
+
+
+def test_experts_of_a_random_partition_show_no_alignment():
+    """Identical experts: nothing can be gained by selecting some of them."""
+    alike = GaussianPool(torch.zeros(5, 1, 2, 2), torch.full((5,), 0.5), torch.ones(5))
+    rows = {r["against"]: r for r in run(alike, "expert-deviation")["expert-deviation-references"].rows}
+    assert rows["flow-matching target, held-out states"]["reduction"].value == pytest.approx(0, abs=1e-6)
+
+
+class Counting:
+    """A pool that counts the rows its experts see."""
+
+    def __init__(self, pool):
+        self.__dict__.update(pool=pool, rows=[])
+
+    def __getattr__(self, name):
+        return getattr(self.pool, name)
+
+    def velocity(self, expert, x, t, condition):
+        self.rows.append(len(x))
+        return self.pool.velocity(expert, x, t, condition)
+
+
+def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
+    pool = Counting(load())
+    analyses = {a: a.settings(Settings(n=100, steps=8)) for a in analyses_in("alignment")}
+    plan = make_plan(pool, analyses)
+    recordings = record_plan(pool, plan, tmp_path, 1, lambda run, fraction: None)
+    pool.rows.clear()
+    recordings = record_plan(pool, plan, tmp_path / "again", 1, lambda run, fraction: None)
+    counted = sum(pool.rows)
+    assert counted <= 1.2 * plan.expert_evaluations(pool, list(plan.observables))
+    assert sum(int(r.evaluations.sum()) for r in recordings.values()) <= counted
+    pool.rows.clear()
+    for analysis, settings in analyses.items():
+        analysis.analyse(pool, recordings, settings)
+    assert pool.rows == []
+    record_plan(pool, plan, tmp_path, 1, lambda run, fraction: None)
+    assert pool.rows == []
+
+
+@pytest.mark.parametrize("name", ["cluster-distance", "expert-deviation", "disagreement", "router-calibration"])
+def test_findings_do_not_depend_on_workers(tmp_path, name):
+    pool, analysis = load(), analysis_named(name)
+    settings = analysis.settings(Settings(n=260, steps=4))
+    plan = make_plan(pool, {analysis: settings})
+
+    def tables(workers):
+        recordings = record_plan(pool, plan, tmp_path / str(workers), workers, lambda run, fraction: None)
+        return analysis.analyse(pool, recordings, settings).tables
+
+    for a, b in zip(tables(1), tables(2), strict=True):
+        assert repr(a.rows) == repr(b.rows)
+
+
+def test_groups():
+    assert groups() == ["alignment", "quality", "all"]
+    assert [a.id for a in analyses_in("quality")] == ["quality"]
+    assert len(analyses_in("all")) == 5
+    with pytest.raises(InputError, match="alignment, quality, all"):
+        analyses_in("astrology")
+
+
+def test_the_random_routings_follow_the_samples_seed_and_the_interval():
+    pool = load()
+    for name in ("misaligned2", "each"):
+        coarse = sample(pool, Sampling(name, n=60, steps=6), ("weights", "x"))
+        fine = sample(pool, Sampling(name, n=60, steps=6, refine=2), ("weights",))
+        weights = coarse.observed["weights"]
+        assert torch.equal(weights[:, 0] > 0, fine.observed["weights"][:, 0] > 0)
+        assert not torch.equal(weights[:, 0] > 0, weights[:, 1] > 0)
+        few = sample(pool, Sampling(name, n=5, steps=6))
+        assert torch.equal(few.final, coarse.final[:5])
+    found = sample(pool, Sampling("misaligned2", n=60, steps=6, refine=2), ("weights",))
+    for step in range(12):
+        pairs = subsets(found.seeds, step // 2, 8, 2)
+        assert (pairs[:, 0] != pairs[:, 1]).all()
+        inside = found.observed["weights"][:, step].gather(1, pairs).sum(dim=1)
+        torch.testing.assert_close(inside, torch.ones(60))
+
+
+def test_a_random_pair_keeps_the_routers_proportions():
+    pool = load()
+    x = pool.real_states(20)[0]
+    found = make_field(pool, "misaligned2").evaluate(x, torch.full((20,), 0.8), start(pool, sample_seeds(0, 20))[1])
+    posterior = pool.posterior_logits(x, torch.full((20,), 0.8)).softmax(dim=1)
+    chosen = found.weights > 0
+    expected = torch.where(chosen, posterior, 0)
+    torch.testing.assert_close(found.weights, expected / expected.sum(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
+
+
+def test_real_states_are_a_prefix_of_any_longer_list():
+    pool = load()
+    few, many = pool.real_states(5), pool.real_states(500)
+    assert torch.equal(few[0], many[0][:5])
+    assert torch.equal(few[1], many[1][:5])
+    assert not torch.equal(pool.real_states(5, held_out=False)[0], few[0])

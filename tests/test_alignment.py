@@ -200,6 +200,17 @@ def test_experts_of_a_random_partition_show_no_alignment():
     assert rows["flow-matching target, held-out states"]["reduction"].value == pytest.approx(0, abs=1e-6)
 
 
+def test_the_variance_of_velocities_by_hand():
+    pool = load()
+    rows = run(pool, "averaging-variance")["averaging-variance"].rows
+    for routing in ("top1", "full"):
+        found = sample(pool, Sampling(routing, n=30, steps=10), ("velocity",)).observed["velocity"]
+        (at_half,) = (row for row in rows if abs(row["t"] - 0.5) < 1e-9)
+        expected = found[:, 5].flatten(1).double().numpy().var(axis=0).mean()
+        assert at_half[routing].value == pytest.approx(expected, rel=1e-10)
+    assert at_half["full / top1"].value == pytest.approx(at_half["full"].value / at_half["top1"].value, rel=1e-12)
+
+
 class Counting:
     """A pool that counts the rows its experts see."""
 
@@ -249,7 +260,7 @@ def test_findings_do_not_depend_on_workers(tmp_path, name):
 def test_groups():
     assert groups() == ["alignment", "quality", "all"]
     assert [a.id for a in analyses_in("quality")] == ["quality"]
-    assert len(analyses_in("all")) == 5
+    assert len(analyses_in("all")) == 6
     with pytest.raises(InputError, match="alignment, quality, all"):
         analyses_in("astrology")
 

@@ -114,7 +114,10 @@ def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(
         assert len(lines) == len(table.rows) + 1
         assert len({line.count(",") for line in lines}) >= 1
         assert to_json(table)["rows"]
-        to_rich(table)
+        wide, narrow = to_rich(table, 10_000), to_rich(table, 80)
+        assert len(wide) == 1
+        assert sum(len(piece.columns) for piece in narrow) >= len(wide[0].columns) > 1
+        assert all(piece.row_count == len(table.rows) for piece in narrow)
 
 
 def test_analyses_share_recordings():
@@ -122,10 +125,10 @@ def test_analyses_share_recordings():
     both = {a: a.settings(SETTINGS) for a in (ANALYSES["expert-deviation"], ANALYSES["disagreement"])}
     plan = make_plan(pool, both)
     top2 = Sampling("top2", n=40, steps=8)
-    runs = [Sampling(routing, n=40, steps=8) for routing in ("top2", "full", "top1")]
-    assert list(plan.observables) == [top2, Noised("top2", n=40), *runs[1:]]
-    assert {"angles", "velocity@tenths", "weights"} < set(plan.observables[top2])
-    assert plan.observables[runs[1]] == ("disagreement", "velocity@tenths")
+    full = Sampling("full", n=40, steps=8)
+    assert list(plan.observables) == [top2, Noised("top2", n=40), full]
+    assert {"angles", "reference-angles@tenths", "weights"} < set(plan.observables[top2])
+    assert plan.observables[full] == ("disagreement",)
     assert plan.expert_evaluations(pool, [top2]) == 40 * (8 * 8 + 7 * 2)
     counted = int(sample(pool, top2).evaluations.sum())
     assert 0.9 < counted / (40 * 15 * 2) <= 1  # a second expert of negligible weight is not run

@@ -32,7 +32,7 @@ ROUTINGS = ("top1", "top2", "top4", "full")
 TIMES = (0.3, 0.5, 0.7)
 _OBSERVABLES = ("x@tenths", "velocity@tenths", "weights@tenths")
 _BATCH = 500
-NOISY, CLEAN = "noisy state", "predicted clean image"
+NOISY, CLEAN = "noisy state", "clean image"
 Ranks = NDArray[np.int64]
 
 
@@ -100,6 +100,7 @@ class ClusterDistance(Analysis):
             f"n = {settings.n}; paper: {paper.get('place', 'nothing for this system')}"
         )
         notes = (
+            "of: the noisy state, as the paper does, or the clean image predicted from it, x_t - t v.",
             f"Selecting at random gives a mean rank of {(k + 1) / 2:g} and {200 / k:.3g}% among the two closest; the "
             "full ensemble selects all, so its first mean rank and its share are these by construction.",
             "The paper's text defines the minimum rank and 'any among the two closest'; its table fits the mean over "

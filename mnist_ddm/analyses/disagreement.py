@@ -19,7 +19,6 @@ from mnist_ddm.analyses.base import (
     Value,
     chosen_distance,
     fill,
-    fitting,
     paper_values,
     sampling_of,
 )
@@ -28,7 +27,6 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import Run
 from mnist_ddm.core.stats import (
     Array,
-    bootstrap,
     integrate_over_time,
     mean_estimate,
     quartile,
@@ -39,7 +37,6 @@ from mnist_ddm.metrics.fidelity import HELD_OUT, classify, nearest_training_dist
 from mnist_ddm.metrics.frechet import KernelDistance, extract
 
 ROUTING, REFERENCE = "full", "top2"
-CHAIN = ("top1", "top2", "full")
 _NEAREST = "nearest training image"
 _BEYOND = ("classifier confidence", _NEAREST)
 
@@ -74,7 +71,6 @@ class Disagreement(Analysis):
         return (
             Need(sampling_of(settings, ROUTING), ("disagreement",)),
             Need(sampling_of(settings, REFERENCE)),
-            *(Need(sampling_of(settings, routing), ("velocity@tenths",)) for routing in fitting(pool, CHAIN)),
         )
 
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
@@ -94,7 +90,7 @@ class Disagreement(Analysis):
         integral = integrate_over_time(profile, times)
         group = quartile(integral)
         quartiles = _quartiles(pool, integral, group, outcomes, a)
-        tables = (_correlations(pool, integral, outcomes), quartiles, _variances(pool, recordings, settings))
+        tables = (_correlations(pool, integral, outcomes), quartiles)
         plots = (_profile_plot(times, profile), _quartile_plot(quartiles, distance.name))
         return Findings(tables, (*plots, _points(integral, distance.name, outcomes[distance.name])))
 
@@ -137,36 +133,6 @@ def _stated(paper: Mapping[str, Value], outcome: str) -> Value:
     if outcome == "MSE":
         return paper.get("spearman_mse", "not stated")
     return "beyond the paper" if outcome in _BEYOND else paper.get("spearman_distance", "not stated")
-
-
-def _variances(pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Table:
-    """The first link of Section 4.1: does averaging over experts lower the variance of the velocities?"""
-    routings = fitting(pool, CHAIN)
-    found = {r: recordings[sampling_of(settings, r)] for r in routings}
-    times = found[routings[0]].times_of("velocity@tenths").tolist()
-    rows: list[dict[str, Value]] = []
-    for i, t in enumerate(times):
-        row: dict[str, Value] = {"t": t}
-        velocities = {r: found[r].observed["velocity@tenths"][:, i].flatten(1).double().numpy() for r in routings}
-        centred = {r: ((v - v.mean(axis=0)) ** 2).mean(axis=1) for r, v in velocities.items()}
-        row |= {r: mean_estimate(values) for r, values in centred.items()}
-        for r in routings[:-1]:
-            row[f"{ROUTING} / {r}"] = bootstrap(_ratio, centred[ROUTING], centred[r])
-        rows.append(row)
-    return Table(
-        "averaging-variance",
-        "Section 4.1, first link: variance over samples of the routed velocity, per dimension, by time",
-        tuple(rows[0]),
-        tuple(rows),
-        (
-            "The paper says that averaging over all experts reduces this variance: then full / top1 is below 1.",
-            "Its further links (a smaller Jacobian, a smaller step-refinement error) need Jacobians.",
-        ),
-    )
-
-
-def _ratio(a: Array, b: Array) -> float:
-    return float(a.mean() / b.mean()) if b.mean() > 0 else float("nan")
 
 
 def _quartiles(

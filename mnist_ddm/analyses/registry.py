@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mnist_ddm.analyses.averaging import AveragingVariance
 from mnist_ddm.analyses.base import Analysis
 from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
@@ -11,7 +12,15 @@ from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.core.errors import unknown
 
 ANALYSES: Mapping[str, Analysis] = {
-    a.id: a for a in (ClusterDistance(), ExpertDeviation(), Disagreement(), RouterCalibration(), Quality())
+    a.id: a
+    for a in (
+        ClusterDistance(),
+        ExpertDeviation(),
+        Disagreement(),
+        AveragingVariance(),
+        RouterCalibration(),
+        Quality(),
+    )
 }
 """By name."""
 

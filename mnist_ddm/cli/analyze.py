@@ -68,10 +68,10 @@ def analyze(
     console.print(f"system {pool.name} ({pool.n_experts} experts): {', '.join(a.id for a in analyses)}")
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
     pictures = []
-    for findings in answer(pool, analyses, recordings).values():
+    for findings in answer(pool, analyses, recordings):
         for table in findings.tables:
             if len(table.rows) <= _LONGEST_SHOWN:
-                console.print(to_rich(table))
+                console.print(*to_rich(table, console.width), sep="\n")
         pictures += folder.write(findings)
     folder.finish(
         {r.key: {"run": vars(run), "expert evaluations": int(r.evaluations.sum())} for run, r in recordings.items()},

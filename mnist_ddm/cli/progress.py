@@ -1,7 +1,7 @@
 """One readable progress display for parallel jobs."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -20,14 +20,24 @@ _LOG_SECONDS = 30.0
 
 
 @contextmanager
-def progress_bars(names: list[str], console: Console) -> Iterator[Callable[[int, float], None]]:
-    """Bars for the running jobs and one for the whole; yields a function of a job's number and its fraction."""
+def progress_bars(
+    names: list[str], console: Console, costs: Sequence[float] | None = None
+) -> Iterator[Callable[[int, float], None]]:
+    """Bars for the running jobs and one for the whole; yields a function of a job's number and its fraction.
+
+    Args:
+        names: of the jobs.
+        console: where to draw.
+        costs: of the jobs, in any unit, so that the whole and its remaining time are right; equal by default.
+    """
+    total = sum(costs) if costs else 0
+    shares = [cost / total for cost in costs] if costs and total else [1 / len(names)] * len(names)
     if not console.is_terminal:
-        yield _plain(names, console)
+        yield _plain(names, console, shares)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        whole = progress.add_task("all" if len(names) > 1 else names[0], total=len(names))
+        whole = progress.add_task("all" if len(names) > 1 else names[0], total=1.0)
         bars: dict[int, TaskID] = {}
         fractions = dict.fromkeys(range(len(names)), 0.0)
 
@@ -37,12 +47,12 @@ def progress_bars(names: list[str], console: Console) -> Iterator[Callable[[int,
                 if job not in bars:
                     bars[job] = progress.add_task(names[job], total=1.0)
                 progress.update(bars[job], completed=fraction, visible=fraction < 1)
-            progress.update(whole, completed=sum(fractions.values()))
+            progress.update(whole, completed=sum(shares[i] * f for i, f in fractions.items()))
 
         yield update
 
 
-def _plain(names: list[str], console: Console) -> Callable[[int, float], None]:
+def _plain(names: list[str], console: Console, shares: Sequence[float]) -> Callable[[int, float], None]:
     fractions = dict.fromkeys(range(len(names)), 0.0)
     last = time.monotonic()
 
@@ -55,7 +65,7 @@ def _plain(names: list[str], console: Console) -> Callable[[int, float], None]:
             last = now
             running = [f"{names[i]} {f:.0%}" for i, f in fractions.items() if 0 < f < 1]
             done = sum(f >= 1 for f in fractions.values())
-            share = sum(fractions.values()) / len(names)
+            share = sum(shares[i] * f for i, f in fractions.items())
             console.print(f"{share:4.0%}  {done} of {len(names)} done{'; ' if running else ''}{', '.join(running)}")
 
     return update

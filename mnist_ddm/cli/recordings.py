@@ -24,7 +24,8 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
     else:
         console.print(f"all {len(plan.observables)} runs are in the cache {folder}")
     numbers = {run: i for i, run in enumerate(plan.observables)}
-    with progress_bars([run.label for run in plan.observables], console) as update:
+    costs = [plan.expert_evaluations(pool, [run]) if run in missing else 0 for run in plan.observables]
+    with progress_bars([run.label for run in plan.observables], console, costs) as update:
         return record_plan(pool, plan, folder, workers, lambda run, fraction: update(numbers[run], fraction))
 
 

@@ -1,7 +1,7 @@
 """Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,6 +91,6 @@ def record_plan(
 
 def answer(
     pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Run, Recording]
-) -> dict[str, Findings]:
-    """What each analysis finds."""
-    return {a.id: a.analyse(pool, recordings, settings) for a, settings in analyses.items()}
+) -> Iterator[Findings]:
+    """What each analysis finds, one after the other."""
+    return (analysis.analyse(pool, recordings, settings) for analysis, settings in analyses.items())

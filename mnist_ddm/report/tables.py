@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 
 from rich.table import Table as RichTable
@@ -35,15 +36,46 @@ def to_json(table: Table) -> dict[str, object]:
     return {"name": table.name, "title": table.title, "rows": rows, "notes": list(table.notes)}
 
 
-def to_rich(table: Table) -> RichTable:
-    """The table for a terminal, with its notes as caption."""
-    shown = RichTable(title=table.title, title_justify="left", caption="\n".join(table.notes), caption_justify="left")
-    for column in table.columns:
-        numeric = any(isinstance(row[column], int | float | Estimate) for row in table.rows)
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(shown_value(row[column]) for column in table.columns))
-    return shown
+def to_rich(table: Table, width: int = 100) -> list[RichTable]:
+    """The table for a terminal of ``width`` characters, the title above and the notes below.
+
+    A table that is too wide is cut into several that repeat the first columns, those that say what a row is. Columns
+    without any value are left out.
+    """
+    told = [c for c in table.columns if any(row[c] is not None for row in table.rows)]
+    numeric = {c: any(isinstance(row[c], int | float | Estimate) for row in table.rows) for c in told}
+    keys = list(itertools.takewhile(lambda c: not numeric[c], told)) or told[:1]
+    pieces = _pieces(table, keys, [c for c in told if c not in keys], width)
+    found = []
+    for columns in pieces:
+        shown = RichTable(title_justify="left", caption_justify="left", padding=(0, 1))
+        for column in [*keys, *columns]:
+            shown.add_column(column, justify="right" if numeric[column] else "left", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*(shown_value(row[column]) for column in [*keys, *columns]))
+        found.append(shown)
+    found[0].title = table.title
+    found[-1].caption = "\n".join(table.notes)
+    return found
+
+
+def _pieces(table: Table, keys: list[str], others: list[str], width: int) -> list[list[str]]:
+    """The other columns in groups that fit beside the keys."""
+    pieces: list[list[str]] = [[]]
+    taken = first = sum(_width(table, key) for key in keys) + 1
+    for column in others:
+        if pieces[-1] and taken + _width(table, column) > width:
+            pieces.append([])
+            taken = first
+        pieces[-1].append(column)
+        taken += _width(table, column)
+    return pieces
+
+
+def _width(table: Table, column: str) -> int:
+    """Characters that a column takes, its frame and padding included; headings may wrap between words."""
+    cells = [shown_value(row[column]) for row in table.rows]
+    return 3 + max(len(text) for text in [*column.split(), *cells])
 
 
 def shown_value(value: Value) -> str:

@@ -31,7 +31,7 @@ demo: $(READY)
 	@echo "Pictures: demo/*.png and demo/analysis/plots/*.png; losses: demo/trained/losses/*.csv"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m "" tests

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mnist_ddm.cli import cli
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_tensors
 from mnist_ddm.core.parallel import run_jobs
@@ -139,13 +140,14 @@ def test_nothing_moves_the_global_random_state(images, tmp_path, global_state):
 def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path):
     """Bit for bit, with a real SIGKILL between two saved states."""
 
-    def command(out):
-        arguments = ["train-experts", "--preset", "tiny", "--only", "3", "--steps", "200", "--workers", "1"]
-        return [sys.executable, "-c", "from mnist_ddm.cli import main; main()", *arguments, "--out", str(out)]
+    def arguments(out):
+        settings = ["--preset", "tiny", "--only", "3", "--steps", "200", "--workers", "1"]
+        return ["train-experts", *settings, "--out", str(out)]
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     out, state = tmp_path / "killed", tmp_path / "killed" / "state" / "expert-3.safetensors"
-    process = subprocess.Popen(command(out), env=environment, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", "from mnist_ddm.cli import main; main()", *arguments(out)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -157,7 +159,7 @@ def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path
     done = read_tensors(state)[1]["done"]
     assert 0 < done < 200
     for folder in (out, tmp_path / "whole"):
-        subprocess.run(command(folder), env=environment, check=True, stdout=subprocess.DEVNULL)
+        cli.main(arguments(folder), standalone_mode=False)
     assert (out / "expert-3.safetensors").read_bytes() == (tmp_path / "whole" / "expert-3.safetensors").read_bytes()
     assert (out / "losses" / "expert-3.csv").read_text() == (tmp_path / "whole" / "losses" / "expert-3.csv").read_text()
     assert not state.exists()

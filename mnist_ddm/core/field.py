@@ -33,7 +33,7 @@ class Evaluation:
         calls: how many experts the routing asked for, shape ``(B,)``.
         logits: the router's, shape ``(B, K)``; ``None`` for a field without a router.
         weights: of the experts, shape ``(B, K)``; ``None`` for a field without experts.
-        experts: the velocities of all experts, shape ``(B, K, *state_shape)``, if they were asked for.
+        experts: the velocities of the experts, shape ``(B, K, *state_shape)``, if they were asked for.
     """
 
     velocity: Tensor
@@ -76,7 +76,15 @@ class VelocityField(ABC):
 
     @abstractmethod
     def evaluate(
-        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+        self,
+        x: Tensor,
+        t: Tensor,
+        samples: Samples,
+        interval: int = 0,
+        *,
+        all_experts: bool = False,
+        keep_experts: bool = False,
+        weights: Tensor | None = None,
     ) -> Evaluation:
         """Evaluate the field.
 
@@ -85,7 +93,9 @@ class VelocityField(ABC):
             t: times ``(B,)``.
             samples: whose states they are.
             interval: the interval of the step grid.
-            all_experts: also return every expert's velocity; the routed velocity is then made from those.
+            all_experts: evaluate every expert and return its velocity; the routed velocity is made from those.
+            keep_experts: return the velocities of the experts that the routing asks for, and 0 for the others.
+            weights: of the experts ``(B, K)``, instead of the routing's; the router is not evaluated then.
         """
 
 
@@ -121,14 +131,24 @@ class RoutedField(VelocityField):
         return self._count
 
     def evaluate(
-        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+        self,
+        x: Tensor,
+        t: Tensor,
+        samples: Samples,
+        interval: int = 0,
+        *,
+        all_experts: bool = False,
+        keep_experts: bool = False,
+        weights: Tensor | None = None,
     ) -> Evaluation:
-        logits = self._logits(x, t)
-        weights = self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
+        logits = None
+        if weights is None:
+            logits, weights = self.weights(x, t, samples, interval)
         chosen = weights > negligible_weight(x.dtype)
         asked = torch.ones_like(chosen) if all_experts else chosen
         velocity = torch.zeros_like(x)
-        experts = x.new_empty(len(x), self._pool.n_experts, *x.shape[1:]) if all_experts else None
+        kept = all_experts or keep_experts
+        experts = x.new_zeros(len(x), self._pool.n_experts, *x.shape[1:]) if kept else None
         for k in range(self._pool.n_experts):
             rows = asked[:, k].nonzero()[:, 0]
             if len(rows) == 0:
@@ -139,6 +159,11 @@ class RoutedField(VelocityField):
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
         return Evaluation(velocity, chosen.sum(dim=1), logits, weights, experts)
+
+    def weights(self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0) -> tuple[Tensor, Tensor]:
+        """The router's logits and the weights of the experts, both ``(B, K)``."""
+        logits = self._logits(x, t)
+        return logits, self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
 
     def _logits(self, x: Tensor, t: Tensor) -> Tensor:
         if not self.routing.needs_router:
@@ -185,7 +210,15 @@ class MonolithField(VelocityField):
         return self._count
 
     def evaluate(
-        self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0, *, all_experts: bool = False
+        self,
+        x: Tensor,
+        t: Tensor,
+        samples: Samples,
+        interval: int = 0,
+        *,
+        all_experts: bool = False,
+        keep_experts: bool = False,
+        weights: Tensor | None = None,
     ) -> Evaluation:
         self._count.experts += len(x)
         rows = _filled_rows(x)

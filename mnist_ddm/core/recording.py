@@ -214,7 +214,7 @@ def _read_block(place: Path, block: range, names: list[str]) -> dict[str, dict[s
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and not inference mode: what observables differentiate must be allowed into a graph
 def _run_block(
     pool: ExpertPool, run: Run, wanted: tuple[Kept, ...], block: range, report: Report
 ) -> dict[str, dict[str, Tensor]]:

@@ -41,6 +41,11 @@ class Samples:
     condition: Condition
     memory: dict[str, Tensor] = field(default_factory=dict)
 
+    def select(self, rows: Tensor) -> "Samples":
+        """The samples at ``rows`` (int64, any length), with a memory of their own."""
+        memory = {name: kept[rows.to(kept.device)] for name, kept in self.memory.items()}
+        return Samples(self.seeds[rows.to(self.seeds.device)], self.condition.select(rows), memory)
+
 
 @dataclass(frozen=True)
 class RoutingContext:

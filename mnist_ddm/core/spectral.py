@@ -1,0 +1,256 @@
+"""Spectral norms of Jacobians without the Jacobians: products J v and J^T u alone, for a whole batch at once.
+
+A function whose row ``i`` depends on row ``i`` of its argument alone has one Jacobian for each row. `linearize` turns
+it into a `LinearMap`, sums and shifts of such maps are maps again, and `spectral_norm` finds each row's largest
+singular value.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mnist_ddm.core.errors import InputError
+
+BatchFunction = Callable[[Tensor], Tensor]
+"""From ``(B, *shape)`` to the same shape, row by row."""
+
+WARM_NOISE = 0.1
+"""The share of random direction in a warm start: what was the leading direction at a neighbouring state may be the
+second one here, and a start without any part in the leading direction would never find it."""
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """One linear map for each row of a batch.
+
+    Attributes:
+        jvp: from ``v`` to J v, both ``(B, *shape)``.
+        vjp: from ``u`` to J^T u, both ``(B, *shape)``.
+        select: the map of some rows (int64, any length); ``None`` if it can only be applied to all of them.
+    """
+
+    jvp: BatchFunction
+    vjp: BatchFunction
+    select: "Callable[[Tensor], LinearMap] | None" = None
+
+    def __add__(self, other: "LinearMap") -> "LinearMap":
+        """The sum of two maps."""
+        mine, theirs = self.select, other.select
+        return LinearMap(
+            lambda v: self.jvp(v) + other.jvp(v),
+            lambda u: self.vjp(u) + other.vjp(u),
+            (lambda rows: mine(rows) + theirs(rows)) if mine and theirs else None,
+        )
+
+    def identity_minus(self, scale: float) -> "LinearMap":
+        """The map I - scale J: with scale = t the Jacobian of the predicted clean image x - t v(x, t)."""
+        mine = self.select
+        return LinearMap(
+            lambda v: v - scale * self.jvp(v),
+            lambda u: u - scale * self.vjp(u),
+            (lambda rows: mine(rows).identity_minus(scale)) if mine else None,
+        )
+
+
+@dataclass(frozen=True)
+class SpectralNorm:
+    r"""What `spectral_norm` found for each row.
+
+    Attributes:
+        norm: the largest singular value found, never more than the true one; float64, shape ``(B,)``.
+        residual: :math:`\lVert J^T u - \sigma v \rVert / \sigma` of the best pair of singular vectors: some singular
+            value lies within that relative distance, and the error of ``norm`` is of its square; shape ``(B,)``.
+        products: how many products J v and J^T u went into it, int64, shape ``(B,)``.
+        converged: whether the residual reached the tolerance, shape ``(B,)``.
+        direction: the unit vector ``v`` that is stretched most, the start for a neighbouring state; ``(B, *shape)``.
+    """
+
+    norm: Tensor
+    residual: Tensor
+    products: Tensor
+    converged: Tensor
+    direction: Tensor
+
+
+def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFunction] | None = None) -> LinearMap:
+    r"""The Jacobian of a function at a point, as a linear map.
+
+    The graphs of f and of its derivative are built once; after that a product costs about as much as one evaluation
+    of f. J^T u is a backward pass, and since J^T u is linear in u, its own backward pass gives J v.
+
+    Args:
+        f: differentiable in its argument, row by row.
+        x: the point, shape ``(B, *shape)``.
+        restrict: from some rows (int64) to the function of those rows alone, if f depends on the row. With it the map
+            can be narrowed to the rows that still need work.
+
+    Raises:
+        InputError: if the result of f does not depend on x in a way that torch can differentiate.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        # Fused attention kernels have no second derivative; and a state recorded in inference mode has no graph.
+        point = x.clone().detach().requires_grad_()
+        value = f(point)
+        if not value.requires_grad:
+            raise InputError("a Jacobian was asked of something that is not differentiable (is it under no_grad?)")
+        probe = torch.zeros_like(value, requires_grad=True)
+        (pulled,) = torch.autograd.grad(value, point, probe, create_graph=True, materialize_grads=True)
+
+    def vjp(u: Tensor) -> Tensor:
+        with torch.inference_mode(False):
+            (found,) = torch.autograd.grad(value, point, u.clone(), retain_graph=True, materialize_grads=True)
+        return found
+
+    def jvp(v: Tensor) -> Tensor:
+        if not pulled.requires_grad:
+            return torch.zeros_like(v)
+        with torch.inference_mode(False):
+            (found,) = torch.autograd.grad(pulled, probe, v.clone(), retain_graph=True, materialize_grads=True)
+        return found
+
+    def select(rows: Tensor) -> LinearMap:
+        assert restrict is not None
+        return linearize(restrict(rows), x[rows], lambda inner: restrict(rows[inner]))
+
+    return LinearMap(jvp, vjp, select if restrict else None)
+
+
+def jacobian_spectral_norm(
+    f: BatchFunction,
+    x: Tensor,
+    *,
+    start: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    tolerance: float = 1e-4,
+    max_products: int = 200,
+    restrict: Callable[[Tensor], BatchFunction] | None = None,
+) -> SpectralNorm:
+    r"""The spectral norm :math:`\lVert \nabla_x f(x) \rVert` of each row's Jacobian; see `linearize`, `spectral_norm`.
+
+    Args:
+        f: differentiable in its argument, row ``i`` of the result depending on row ``i`` of the argument alone.
+        x: shape ``(B, *shape)``.
+        start: a guess of the leading directions, such as `SpectralNorm.direction` at a neighbouring state.
+        generator: of the random direction; by default one with a fixed seed.
+        tolerance: of the relative residual.
+        max_products: at most this many products for each row.
+        restrict: from rows to the function of those rows alone.
+
+    Raises:
+        InputError: if f is not differentiable.
+    """
+    jacobian = linearize(f, x, restrict)
+    return spectral_norm(jacobian, x, start=start, generator=generator, tolerance=tolerance, max_products=max_products)
+
+
+def spectral_norm(
+    jacobian: LinearMap,
+    like: Tensor,
+    *,
+    start: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    tolerance: float = 1e-4,
+    max_products: int = 200,
+) -> SpectralNorm:
+    r"""The largest singular value of each row's map, by Golub-Kahan-Lanczos bidiagonalization.
+
+    After j steps (2j products) :math:`J V = U B` and :math:`J^T U = V_{+} \tilde B^T` with a small bidiagonal matrix,
+    whose largest singular value is the best that any vector of the Krylov space gives: never worse than power
+    iteration with as many products. All earlier directions are kept orthogonal. A row stops when its residual
+    :math:`\beta_j |p_j|` (the last part of the left singular vector of B) reaches the tolerance; when half of the
+    rows have stopped the map is narrowed to the rest, if it can be.
+
+    Rows that are not converged are said in `SpectralNorm.converged` and in a `RuntimeWarning`.
+
+    Args:
+        jacobian: the maps.
+        like: any tensor of shape ``(B, *shape)`` with the dtype and device of the vectors.
+        start: a guess of the leading directions, shape of ``like``.
+        generator: of the random direction, which is the same for all rows, so that a row does not depend on its
+            companions; by default one with a fixed seed.
+        tolerance: of the relative residual.
+        max_products: at most this many products for each row.
+
+    References:
+        Golub and Kahan (1965), Calculating the singular values and pseudo-inverse of a matrix.
+    """
+    shape, n, dim = like.shape[1:], len(like), like[0].numel()
+    found = SpectralNorm(
+        norm=torch.zeros(n, dtype=torch.float64),
+        residual=torch.zeros(n, dtype=torch.float64),
+        products=torch.zeros(n, dtype=torch.int64),
+        converged=torch.zeros(n, dtype=torch.bool),
+        direction=_start(like, start, generator).reshape(n, *shape),
+    )
+    rows = torch.arange(n)  # of the samples that still run
+    place = torch.arange(n)  # where each of them is in the map, which is narrowed less often
+    size = n
+
+    def apply(product: BatchFunction, vectors: Tensor) -> Tensor:
+        full = vectors.new_zeros(size, dim)
+        full[place] = vectors
+        return product(full.reshape(size, *shape)).detach().reshape(size, dim)[place]
+
+    right = found.direction.reshape(n, 1, dim).clone()
+    left = right.new_zeros(n, 0, dim)
+    bidiagonal = torch.zeros(n, 0, 1, dtype=torch.float64)
+    for step in range(1, max(1, min(max_products // 2, dim)) + 1):
+        u = _orthogonal(apply(jacobian.jvp, right[:, -1]), left)
+        alpha = u.double().norm(dim=1)
+        left = torch.cat([left, _unit(u, alpha)[:, None]], dim=1)
+        w = _orthogonal(apply(jacobian.vjp, left[:, -1]), right)
+        beta = w.double().norm(dim=1)
+        right = torch.cat([right, _unit(w, beta)[:, None]], dim=1)
+        bidiagonal = torch.nn.functional.pad(bidiagonal, (0, 1, 0, 1))
+        bidiagonal[:, step - 1, step - 1], bidiagonal[:, step - 1, step] = alpha.cpu(), beta.cpu()
+        p, sigma, _ = torch.linalg.svd(bidiagonal[:, :, :step])
+        _, best, q = torch.linalg.svd(bidiagonal, full_matrices=False)
+        residual = beta.cpu() * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
+        stopped = residual <= tolerance
+        found.norm[rows], found.residual[rows], found.products[rows] = best[:, 0], residual, 2 * step
+        found.converged[rows] = stopped
+        direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)
+        found.direction[rows.to(like.device)] = direction
+        going = ~stopped
+        if not going.any():
+            break
+        keep = going.to(like.device)
+        rows, place, left, right, bidiagonal = rows[going], place[going], left[keep], right[keep], bidiagonal[going]
+        if jacobian.select is not None and 2 * len(rows) <= size:
+            jacobian, place, size = jacobian.select(place), torch.arange(len(rows)), len(rows)
+    if not found.converged.all():
+        warnings.warn(
+            f"{int((~found.converged).sum())} of {n} spectral norms did not converge in {max_products} products "
+            f"(largest relative residual {float(found.residual.max()):.1e})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _start(like: Tensor, start: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    if generator is None:
+        generator = torch.Generator().manual_seed(0)
+    flat = like.flatten(1)
+    random = torch.randn(flat.shape[1], generator=generator, dtype=torch.float64, device=generator.device)
+    random = (random / random.norm()).to(flat).expand_as(flat)
+    if start is not None:
+        guess = start.detach().to(flat).flatten(1)
+        random = torch.nn.functional.normalize(guess, dim=1) + WARM_NOISE * random
+    return torch.nn.functional.normalize(random, dim=1)
+
+
+def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
+    """The part of ``(B, d)`` vectors outside the span of orthonormal ``(B, j, d)`` bases; twice is enough."""
+    for _ in range(2):
+        vector = vector - torch.einsum("bj,bjd->bd", torch.einsum("bd,bjd->bj", vector, basis), basis)
+    return vector
+
+
+def _unit(vector: Tensor, length: Tensor) -> Tensor:
+    """Unit vectors; a vector that rounding alone left over becomes zero and ends the search in that direction."""
+    return torch.where(length[:, None] > 0, vector / length[:, None].to(vector), 0)

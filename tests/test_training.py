@@ -20,7 +20,7 @@ from mnist_ddm.training.batches import rows_of_step
 from mnist_ddm.training.job import SAVE_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
-from mnist_ddm.training.run import TrainingPlan, training_jobs
+from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
 
 
 def plan(images, out, **changes):
@@ -98,6 +98,24 @@ def test_kept_stages_are_the_averaged_weights_on_the_way(images, tmp_path):
     trained(plan(images, tmp_path / "kept", steps=5, keep_every=2), "expert-0")
     kept = sorted(f.name for f in (tmp_path / "kept" / "kept").iterdir())
     assert kept == ["expert-0-step-000002.safetensors", "expert-0-step-000004.safetensors"]
+
+
+def test_parts_that_do_not_depend_on_the_partition_can_be_shared_and_are_the_same_bits(images, tmp_path):
+    digit, alone, shared = (plan(images, tmp_path / name, steps=2) for name in ("digit", "alone", "shared"))
+    alone, shared = replace(alone, partition="random"), replace(shared, partition="random")
+    for part in ("monolith", "classifier"):
+        trained(digit, part)
+        trained(alone, part)
+    share_parts(shared, digit.out, ["expert-0", "monolith", "classifier"])
+    for part in ("monolith", "classifier"):
+        assert (shared.out / f"{part}.safetensors").read_bytes() == (alone.out / f"{part}.safetensors").read_bytes()
+        assert read_part_card(shared.out, part).system == read_part_card(alone.out, part).system
+        assert not training_jobs(shared, [part])
+    assert training_jobs(shared, ["expert-0"])
+    with pytest.raises(InputError, match="not trained for 3 steps"):
+        share_parts(replace(shared, steps=3, out=tmp_path / "other"), digit.out, ["classifier"])
+    with pytest.raises(InputError, match="more than the partition"):
+        share_parts(replace(shared, seed=1, out=tmp_path / "another"), digit.out, ["classifier"])
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_clear_error(images, tmp_path):

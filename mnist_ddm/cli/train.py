@@ -19,7 +19,7 @@ from mnist_ddm.data import load_images, to_state
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.systems.registry import check_device
-from mnist_ddm.training.run import TrainingPlan, training_jobs
+from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
 
 _OPTIONS = (
     click.option("--preset", default="classroom", show_default=True, help=f"{', '.join(preset_names())}."),
@@ -29,6 +29,12 @@ _OPTIONS = (
     click.option("--partition", default="digit", show_default=True, help="digit, random or kmeans."),
     click.option("--experts", type=int, default=None, help="Number of experts.  [default: one for each class]"),
     click.option("--steps", type=int, default=None, help="Steps of each model instead of the preset's."),
+    click.option(
+        "--share",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Take monolith and classifier, which do not depend on the partition, from this checkpoint.",
+    ),
     click.option("--keep-every", type=int, default=0, help="Also keep averaged weights every so many steps."),
     options.seed,
     options.data_dir,
@@ -109,6 +115,7 @@ def _train(
     partition: str,
     experts: int | None,
     steps: int | None,
+    share: Path | None,
     keep_every: int,
     seed: int,
     data_dir: Path | None,
@@ -132,6 +139,8 @@ def _train(
         command=options.command_line(),
     )
     names = choose(part_names(plan.system.n_experts))
+    if share is not None:
+        share_parts(plan, share, names)
     jobs = training_jobs(plan, names)
     # The longest first, so that no worker is left alone with it at the end.
     jobs.sort(key=lambda job: -job.recipe.steps * job.recipe.batch * len(job.part.split("-")[0]))

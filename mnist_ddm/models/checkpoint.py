@@ -5,7 +5,7 @@
 is finished. Parts that were trained on different machines are joined by copying their files into one folder.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,19 @@ def save_part(folder: Path, model: nn.Module, card: PartCard) -> None:
     path = folder / f"{card.part}.safetensors"
     write_tensors(path, model.state_dict())
     write_json(folder / f"{card.part}.json", {"schema": SCHEMA, **asdict(card), "sha256": sha256(path)})
+
+
+def share_part(source: Path, part: str, folder: Path, system: SystemCard) -> None:
+    """Take a model that does not depend on the partition from another system of the same data, preset and seed.
+
+    Raises:
+        InputError: if the other system differs in more than the partition, or its model is missing or spoiled.
+    """
+    other = read_system_card(source)
+    if replace(other, partition=system.partition) != system:
+        raise InputError(f"{source} differs from {folder} in more than the partition; train the {part} instead")
+    model = load_part(source, part, other)
+    save_part(folder, model, replace(read_part_card(source, part), system=system_digest(system)))
 
 
 def read_part_card(folder: Path, part: str) -> PartCard:

@@ -11,10 +11,21 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import MAX_SEED
 from mnist_ddm.data import Images
 from mnist_ddm.data.partition import divide
-from mnist_ddm.models.checkpoint import SystemCard, is_finished, open_system, part_kind, part_names
-from mnist_ddm.models.presets import Preset
+from mnist_ddm.models.checkpoint import (
+    SystemCard,
+    is_finished,
+    open_system,
+    part_kind,
+    part_names,
+    read_part_card,
+    share_part,
+)
+from mnist_ddm.models.presets import Preset, Recipe
 from mnist_ddm.training.job import TrainingJob
 from mnist_ddm.training.objectives import TrainingData
+
+SHARED = ("monolith", "classifier")
+"""The parts whose training does not depend on the partition."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +96,30 @@ def training_jobs(plan: TrainingPlan, parts: Iterable[str]) -> list[TrainingJob]
     return [_job(plan, part, assignment) for part in wanted if not is_finished(plan.out, part)]
 
 
-def _job(plan: TrainingPlan, part: str, assignment: Tensor) -> TrainingJob:
-    kind, images = part_kind(part), plan.images
+def share_parts(plan: TrainingPlan, source: Path, parts: Iterable[str]) -> None:
+    """Take those of the parts that do not depend on the partition from another checkpoint, bit for bit.
+
+    Raises:
+        InputError: if the other system differs in more than the partition, or was trained for another number of steps.
+    """
+    open_system(plan.out, plan.system)
+    for part in parts:
+        if part in SHARED and not is_finished(plan.out, part):
+            steps = _recipe(plan, part).steps
+            if read_part_card(source, part).recipe["steps"] != steps:
+                raise InputError(f"the {part} of {source} was not trained for {steps} steps; train it instead")
+            share_part(source, part, plan.out, plan.system)
+
+
+def _recipe(plan: TrainingPlan, kind: str) -> Recipe:
     recipe = plan.preset.recipes[kind]
     # The monolith gets the same total budget as all experts together (Table 3's first row).
     factor = plan.system.n_experts if kind == "monolith" else 1
-    recipe = replace(recipe, steps=(recipe.steps if plan.steps is None else plan.steps) * factor)
+    return replace(recipe, steps=(recipe.steps if plan.steps is None else plan.steps) * factor)
+
+
+def _job(plan: TrainingPlan, part: str, assignment: Tensor) -> TrainingJob:
+    kind, images = part_kind(part), plan.images
     if kind == "expert":
         rows = (assignment == int(part.split("-")[1])).nonzero()[:, 0]
         data = TrainingData(images.train_images[rows], torch.zeros(len(rows), dtype=torch.int64))
@@ -102,7 +131,7 @@ def _job(plan: TrainingPlan, part: str, assignment: Tensor) -> TrainingJob:
         part=part,
         system=plan.system,
         preset=plan.preset,
-        recipe=recipe,
+        recipe=_recipe(plan, kind),
         data=data,
         out=plan.out,
         device=plan.device,

@@ -10,15 +10,15 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from mnist_ddm.analyses.base import Settings, paper_values
 from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
-from mnist_ddm.analyses.registry import analyses_in, analysis_named, groups
+from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, groups
 from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds, subsets
-from mnist_ddm.core.recording import sample
+from mnist_ddm.core.recording import record_all, sample
 from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
 from mnist_ddm.metrics.calibration import calibration_error, reliability
-from mnist_ddm.report.study import make_plan, record_plan
+from mnist_ddm.report.study import make_plan
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 SETTINGS = Settings(n=30, steps=10)
@@ -229,9 +229,9 @@ def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     pool = Counting(load())
     analyses = {a: a.settings(Settings(n=100, steps=8)) for a in analyses_in("alignment")}
     plan = make_plan(pool, analyses)
-    recordings = record_plan(pool, plan, tmp_path, 1, lambda run, fraction: None)
+    recordings = record_all(pool, plan.observables, tmp_path, 1)
     pool.rows.clear()
-    recordings = record_plan(pool, plan, tmp_path / "again", 1, lambda run, fraction: None)
+    recordings = record_all(pool, plan.observables, tmp_path / "again", 1)
     counted = sum(pool.rows)
     assert counted <= 1.2 * plan.expert_evaluations(pool, list(plan.observables))
     assert sum(int(r.evaluations.sum()) for r in recordings.values()) <= counted
@@ -239,7 +239,7 @@ def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     for analysis, settings in analyses.items():
         analysis.analyse(pool, recordings, settings)
     assert pool.rows == []
-    record_plan(pool, plan, tmp_path, 1, lambda run, fraction: None)
+    record_all(pool, plan.observables, tmp_path, 1)
     assert pool.rows == []
 
 
@@ -250,7 +250,7 @@ def test_findings_do_not_depend_on_workers(tmp_path, name):
     plan = make_plan(pool, {analysis: settings})
 
     def tables(workers):
-        recordings = record_plan(pool, plan, tmp_path / str(workers), workers, lambda run, fraction: None)
+        recordings = record_all(pool, plan.observables, tmp_path / str(workers), workers)
         return analysis.analyse(pool, recordings, settings).tables
 
     for a, b in zip(tables(1), tables(2), strict=True):
@@ -258,10 +258,10 @@ def test_findings_do_not_depend_on_workers(tmp_path, name):
 
 
 def test_groups():
-    assert groups() == ["alignment", "quality", "all"]
+    assert groups() == ["alignment", "quality", "sensitivity", "all"]
     assert [a.id for a in analyses_in("quality")] == ["quality"]
-    assert len(analyses_in("all")) == 6
-    with pytest.raises(InputError, match="alignment, quality, all"):
+    assert analyses_in("all") == list(ANALYSES.values())
+    with pytest.raises(InputError, match="alignment, quality, sensitivity, all"):
         analyses_in("astrology")
 
 

@@ -50,10 +50,12 @@ class Need:
     Attributes:
         run: what to run.
         observables: what to keep of it.
+        optional: only if it is recorded already.
     """
 
     run: Run
     observables: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Plot:
         y_label: with unit.
         series: what is drawn.
         falling_x: draw x from high to low, as time runs in sampling.
+        logarithmic: both axes.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Plot:
     y_label: str
     series: tuple[Series, ...]
     falling_x: bool = False
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ class Analysis(ABC):
     @property
     @abstractmethod
     def group(self) -> str:
-        """The group that it belongs to: `alignment`, `quality`."""
+        """The group that it belongs to: `alignment`, `sensitivity`, `quality`."""
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """How good are the samples of each routing? The FID column of the paper's Table 3."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -67,9 +67,10 @@ class Quality(Analysis):
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         chosen_features(pool, settings)
-        return tuple(Need(run) for run in self._runs(pool, settings).values())
+        return tuple(Need(run) for run in self.runs(pool, settings).values())
 
-    def _runs(self, pool: ExpertPool, settings: Settings) -> dict[str, Sampling]:
+    def runs(self, pool: ExpertPool, settings: Settings) -> dict[str, Sampling]:
+        """The run of each routing."""
         steps = 25 if settings.steps is None else settings.steps
         return {
             name: Sampling(name, settings.n or self._routings[name], settings.seed, settings.solver, steps)
@@ -82,7 +83,7 @@ class Quality(Analysis):
         reference = extract(features, real)
         # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
         shuffled = reference[torch.from_numpy(generator(Purpose.DATA, settings.seed, 2).permutation(len(reference)))]
-        runs = self._runs(pool, settings)
+        runs = self.runs(pool, settings)
         common = min(run.n for run in runs.values())
         paper = paper_values(self.id, pool.name)
         shares = _real_shares(pool, real)
@@ -109,6 +110,23 @@ class Quality(Analysis):
             tables.append(_class_table(classes))
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
         return Findings(tuple(tables), plots, {f"reference-{features.name}": statistics})
+
+
+def stored_frechet_distances(
+    pool: ExpertPool, recordings: Mapping[Run, Recording], runs: Mapping[str, Sequence[Sampling]], settings: Settings
+) -> dict[str, tuple[float, int]]:
+    """The FID and n of each routing of which one of some runs is at hand; the first of them counts."""
+    at_hand = {name: next((r for r in choices if r in recordings), None) for name, choices in runs.items()}
+    if not any(at_hand.values()):
+        return {}
+    features = chosen_features(pool, settings)
+    reference = extract(features, pool.decode(pool.real_states(HELD_OUT)[0]))
+    found = {}
+    for name, run in at_hand.items():
+        if run is not None and run.n > 1:
+            images = pool.decode(recordings[run].final.to(pool.device))
+            found[name] = (frechet_distance(reference, extract(features, images)), run.n)
+    return found
 
 
 def _fid(reference: Tensor, found: Tensor) -> float | None:

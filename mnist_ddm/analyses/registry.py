@@ -6,8 +6,15 @@ from mnist_ddm.analyses.averaging import AveragingVariance
 from mnist_ddm.analyses.base import Analysis
 from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
+from mnist_ddm.analyses.comparison import RoutingComparison
+from mnist_ddm.analyses.convergence import Convergence
+from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.disagreement import Disagreement
+from mnist_ddm.analyses.failure_modes import FailureModes
+from mnist_ddm.analyses.local_error import LocalError
+from mnist_ddm.analyses.predictors import FailurePredictors
+from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.core.errors import unknown
 
@@ -20,6 +27,13 @@ ANALYSES: Mapping[str, Analysis] = {
         AveragingVariance(),
         RouterCalibration(),
         Quality(),
+        JacobianDecomposition(),
+        SensitivityProfile(),
+        RoutingComparison(),
+        LocalError(),
+        FailurePredictors(),
+        FailureModes(),
+        Convergence(),
     )
 }
 """By name."""

@@ -14,7 +14,7 @@ from mnist_ddm.cli import options
 @click.option(
     "--experiment", "experiments", multiple=True, help="An experiment; may be repeated.  [default: Appendix B's two]"
 )
-@click.option("--group", default=None, help="All experiments of a group: alignment, quality or all.")
+@click.option("--group", default=None, help="All experiments of a group: alignment, sensitivity, quality or all.")
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
 @click.option("--solver", default="heun", show_default=True, help="heun or euler.")
@@ -62,7 +62,7 @@ def analyze(
     names = dict.fromkeys([*asked, *experiments] or APPENDIX_B)
     analyses = {a: a.settings(chosen) for a in map(analysis_named, names)}
     pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
-    plan = make_plan(pool, analyses)
+    plan = make_plan(pool, analyses, options.cache_folder() / "recordings")
     what = identity(pool, chosen, [a.id for a in analyses])
     folder = RunFolder(out or default_folder(what), what, options.command_line())
     console.print(f"system {pool.name} ({pool.n_experts} experts): {', '.join(a.id for a in analyses)}")

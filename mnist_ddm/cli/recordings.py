@@ -5,9 +5,9 @@ from rich.console import Console
 from mnist_ddm.cli.options import cache_folder
 from mnist_ddm.cli.progress import progress_bars
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.recording import Recording, record_all
 from mnist_ddm.core.runs import Run
-from mnist_ddm.report.study import Plan, record_plan, seconds_per_evaluation
+from mnist_ddm.report.study import Plan, seconds_per_evaluation
 
 
 def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Run, Recording]:
@@ -18,7 +18,7 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
         evaluations = plan.expert_evaluations(pool, missing)
         seconds = evaluations * seconds_per_evaluation(pool) / workers
         console.print(
-            f"recording {len(missing)} of {len(plan.observables)} runs: at most {evaluations:,} expert evaluations, "
+            f"recording {len(missing)} of {len(plan.observables)} runs: about {evaluations:,} expert evaluations, "
             f"expected time {shown_duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}"
         )
     else:
@@ -26,7 +26,7 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
     numbers = {run: i for i, run in enumerate(plan.observables)}
     costs = [plan.expert_evaluations(pool, [run]) if run in missing else 0 for run in plan.observables]
     with progress_bars([run.label for run in plan.observables], console, costs) as update:
-        return record_plan(pool, plan, folder, workers, lambda run, fraction: update(numbers[run], fraction))
+        return record_all(pool, plan.observables, folder, workers, lambda run, fraction: update(numbers[run], fraction))
 
 
 def shown_duration(seconds: float) -> str:

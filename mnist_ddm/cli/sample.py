@@ -48,7 +48,7 @@ def sample(
     from mnist_ddm.core.errors import InputError
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.files import check_writable
-    from mnist_ddm.core.recording import record as record_run
+    from mnist_ddm.core.recording import record_all
     from mnist_ddm.core.runs import Sampling
     from mnist_ddm.report.pictures import save_grid, save_strips
     from mnist_ddm.systems.registry import load_system
@@ -63,7 +63,10 @@ def sample(
     wanted = ("x", "velocity") if record else ()
     with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
         count = options.resolve_workers(workers, device)
-        recording = record_run(pool, sampling, wanted, Path(folder), count, lambda fraction: update(0, fraction))
+        recordings = record_all(
+            pool, {sampling: wanted}, Path(folder), count, lambda run, fraction: update(0, fraction)
+        )
+    recording = recordings[sampling]
     description = {
         "Command": options.command_line(),
         "System": f"{pool.name} {pool.fingerprints['experts']}",

@@ -49,16 +49,23 @@ def jacobian_terms(
         interval: the interval of the step grid.
         weights: of the experts there, shape ``(B, K)``; ``None`` for a field without experts.
     """
+    router = None
+    if isinstance(field, RoutedField) and field.routing.needs_router:
+        every = torch.arange(len(x), device=x.device)
+        router = _router_term(field, x, t, samples.select(every), interval, weights)
+    return JacobianTerms(expert_term(field, x, t, samples, interval, weights), router)
 
-    def expert(rows: Tensor) -> BatchFunction:
+
+def expert_term(
+    field: VelocityField, x: Tensor, t: Tensor, samples: Samples, interval: int, weights: Tensor | None
+) -> LinearMap:
+    """The experts' part alone; arguments as in `jacobian_terms`."""
+
+    def function(rows: Tensor) -> BatchFunction:
         chosen, fixed = samples.select(rows), None if weights is None else weights[rows]
         return lambda z: field.evaluate(z, t[rows], chosen, interval, weights=fixed).velocity
 
-    every = torch.arange(len(x), device=x.device)
-    router = None
-    if isinstance(field, RoutedField) and field.routing.needs_router:
-        router = _router_term(field, x, t, samples.select(every), interval, weights)
-    return JacobianTerms(linearize(expert(every), x, expert), router)
+    return linearize(function(torch.arange(len(x), device=x.device)), x, function)
 
 
 def _router_term(

@@ -12,34 +12,15 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.field import Evaluation
-from mnist_ddm.core.pool import ExpertPool, Reference
-from mnist_ddm.core.routing import Samples
+from mnist_ddm.core.pool import Reference
+from mnist_ddm.core.sensitivity import ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
+from mnist_ddm.core.visit import Visit
 
 _TENTHS = "@tenths"
 
 
-@dataclass(frozen=True)
-class Visit:
-    """One visited state of a batch: where it is and what the field said there.
-
-    Attributes:
-        x: states ``(B, *state_shape)``.
-        t: the time, the same for the whole batch.
-        evaluation: of the field at ``(x, t)``.
-        samples: whose states they are.
-        pool: the system.
-        calls: expert evaluations that the routing asked for up to here, for each sample, shape ``(B,)``.
-        target: the velocity target of each state, where the states are noised data.
-    """
-
-    x: Tensor
-    t: float
-    evaluation: Evaluation
-    samples: Samples
-    pool: ExpertPool
-    calls: Tensor
-    target: Tensor | None = None
+Function = Callable[[Visit], Tensor]
+"""From a visit to a tensor ``(B, ...)``."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +29,16 @@ class Observable:
 
     Attributes:
         name: under which the recording keeps it.
-        function: from a `Visit` to a tensor ``(B, ...)``.
+        start: makes the function for one block of samples; one that remembers the visit before is made anew for each.
         needs_experts: whether it reads the velocities of all experts.
+        cost: about how many evaluations of the field a visit costs in addition, for estimates of time.
         version: to be raised when the function changes, so that stored recordings are not mistaken for current ones.
     """
 
     name: str
-    function: Callable[[Visit], Tensor]
+    start: Callable[[], Function]
     needs_experts: bool = False
+    cost: float = 0.0
     version: int = 1
 
 
@@ -122,22 +105,18 @@ def _reference(visit: Visit) -> Reference:
     return reference
 
 
-def _times(visit: Visit) -> Tensor:
-    return torch.full((len(visit.x),), visit.t, dtype=visit.x.dtype, device=visit.x.device)
-
-
 def _left_out_angles(visit: Visit) -> Tensor:
     experts = _experts(visit)
     return angle_degrees(experts, left_out_blends(experts, _weights(visit)))
 
 
 def _reference_angles(visit: Visit) -> Tensor:
-    velocity = _reference(visit).velocity(visit.x, _times(visit))
+    velocity = _reference(visit).velocity(visit.x, visit.times)
     return angle_degrees(_experts(visit), velocity[:, None])
 
 
 def _reference_posterior(visit: Visit) -> Tensor:
-    return _reference(visit).posterior(visit.x, _times(visit))
+    return _reference(visit).posterior(visit.x, visit.times)
 
 
 def _target_errors(visit: Visit) -> Tensor:
@@ -211,20 +190,29 @@ def pairwise_disagreement(velocities: Tensor) -> Tensor:
     return (distances.sum(dim=(1, 2)) / (k * (k - 1))).float()
 
 
+def _plain(name: str, function: Function, needs_experts: bool = False) -> Observable:
+    return Observable(name, lambda: function, needs_experts)
+
+
 OBSERVABLES: Mapping[str, Observable] = {
     o.name: o
     for o in (
-        Observable("x", lambda visit: visit.x),
-        Observable("velocity", lambda visit: visit.evaluation.velocity),
-        Observable("logits", _logits),
-        Observable("weights", _weights),
-        Observable("velocities", _experts, needs_experts=True),
-        Observable("angles", _angles, needs_experts=True),
-        Observable("left-out-angles", _left_out_angles, needs_experts=True),
-        Observable("reference-angles", _reference_angles, needs_experts=True),
-        Observable("reference-posterior", _reference_posterior),
-        Observable("target-errors", _target_errors, needs_experts=True),
-        Observable("disagreement", _disagreement, needs_experts=True),
+        _plain("x", lambda visit: visit.x),
+        _plain("velocity", lambda visit: visit.evaluation.velocity),
+        _plain("logits", _logits),
+        _plain("weights", _weights),
+        _plain("velocities", _experts, needs_experts=True),
+        _plain("angles", _angles, needs_experts=True),
+        _plain("left-out-angles", _left_out_angles, needs_experts=True),
+        _plain("reference-angles", _reference_angles, needs_experts=True),
+        _plain("reference-posterior", _reference_posterior),
+        _plain("target-errors", _target_errors, needs_experts=True),
+        _plain("disagreement", _disagreement, needs_experts=True),
+        Observable("jacobian-terms", JacobianTermNorms, cost=40),
+        Observable("expert-term", ExpertTermNorm, cost=12),
+        Observable("expert-jacobians", ExpertNorms, cost=60),
+        Observable("switching", lambda: switching, cost=2),
+        Observable("local-errors", lambda: local_errors, cost=8),
     )
 }
 """The observables by name."""

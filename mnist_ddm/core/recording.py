@@ -8,7 +8,7 @@ larger one, and one more observable leaves the others as they are.
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,47 +76,59 @@ def sample(pool: ExpertPool, run: Run, observables: tuple[str, ...] = ()) -> Rec
     return _join(run, blocks, recording_key(pool, run))
 
 
-def record(
+def record(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path, workers: int = 1) -> Recording:
+    """The recording of one run; see `record_all`."""
+    return record_all(pool, {run: observables}, folder, workers)[run]
+
+
+def record_all(
     pool: ExpertPool,
-    run: Run,
-    observables: tuple[str, ...],
+    wanted: Mapping[Run, tuple[str, ...]],
     folder: Path,
     workers: int = 1,
-    on_progress: Callable[[float], None] = lambda fraction: None,
-) -> Recording:
-    """The recording of a run: what ``folder`` has is read, the rest is computed and stored block by block.
+    on_progress: Callable[[Run, float], None] = lambda run, fraction: None,
+) -> dict[Run, Recording]:
+    """The recordings of some runs: what ``folder`` has is read, the rest is computed and stored block by block.
 
     Args:
         pool: the system; with more than one worker it must be picklable.
-        run: what to visit.
-        observables: names of what to keep of each visited state.
-        folder: where recordings are kept; this one gets a subfolder named by its hash.
-        workers: parallel processes. The result does not depend on it.
-        on_progress: called with the fraction of the run that is done.
+        wanted: for each run the names of the observables to keep.
+        folder: where recordings are kept; each gets a subfolder named by its hash.
+        workers: parallel processes, which share the blocks of all runs. The result does not depend on it.
+        on_progress: called with a run and the fraction of it that is done.
     """
-    wanted = observables_named(observables)
-    key = recording_key(pool, run)
-    place = folder / key
-    blocks = _blocks(run.n)
-    missing = {block: names for block in blocks if (names := _missing(place, block, wanted))}
-    done = 1 - len(missing) / len(blocks)
-    progress = dict.fromkeys(range(len(missing)), 0.0)
+    jobs: list[partial[None]] = []
+    owners: list[Run] = []
+    for run, names in wanted.items():
+        kept, place = observables_named(names), folder / recording_key(pool, run)
+        if not (place / _INDEX).exists():
+            what = {"schema": SCHEMA, "system": pool.name, **run.identity, "models": dict(pool.fingerprints)}
+            write_json(place / _INDEX, what)
+        for block in _blocks(run.n):
+            if missing := _missing(place, block, kept):
+                job = partial(_store_block, pool, run, tuple(k for k in kept if k.file in missing), block, place)
+                jobs.append(job)
+                owners.append(run)
+    done = {run: len(_blocks(run.n)) - owners.count(run) for run in wanted}
+    progress = [0.0] * len(jobs)
 
     def report(job: int, fraction: float) -> None:
         progress[job] = max(progress[job], fraction)
-        on_progress(done + sum(progress.values()) / len(blocks))
+        run = owners[job]
+        working = sum(p for p, owner in zip(progress, owners, strict=True) if owner == run)
+        on_progress(run, (done[run] + working) / len(_blocks(run.n)))
 
-    if not (place / _INDEX).exists():
-        what = {"schema": SCHEMA, "system": pool.name, **run.identity, "models": dict(pool.fingerprints)}
-        write_json(place / _INDEX, what)
-    jobs = [
-        partial(_store_block, pool, run, tuple(k for k in wanted if k.file in names), block, place)
-        for block, names in missing.items()
-    ]
+    for run in wanted:
+        if run not in owners:
+            on_progress(run, 1.0)
     run_jobs(jobs, workers, report)
-    on_progress(1.0)
-    names = [_FINAL, *(kept.file for kept in wanted)]
-    return _join(run, [_read_block(place, block, names) for block in blocks], key)
+    return {run: _read(pool, run, names, folder) for run, names in wanted.items()}
+
+
+def _read(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> Recording:
+    key = recording_key(pool, run)
+    names = [_FINAL, *(kept.file for kept in observables_named(observables))]
+    return _join(run, [_read_block(folder / key, block, names) for block in _blocks(run.n)], key)
 
 
 def is_recorded(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> bool:
@@ -222,12 +234,13 @@ def _run_block(
     keep = {kept: kept.visits(run.times, TENTHS) for kept in wanted}
     all_experts = {i for kept, visits in keep.items() if kept.observable.needs_experts for i in visits}
     values: dict[str, list[Tensor]] = {kept.file: [] for kept in wanted}
+    functions = {kept: kept.observable.start() for kept in wanted}
     last = None
     for i, visit in enumerate(run.visits(make_field(pool, run.routing), block, all_experts)):
         last = visit
         for kept, visits in keep.items():
             if i in visits:
-                values[kept.file].append(kept.observable.function(visit).cpu())
+                values[kept.file].append(functions[kept](visit).cpu())
         report(min(1.0, (i + 1) / len(run.times)))
     assert last is not None
     found = {name: {"value": torch.stack(parts, dim=1)} for name, parts in values.items()}

@@ -15,10 +15,10 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import Evaluation, VelocityField
 from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
-from mnist_ddm.core.observables import Visit
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.solvers import Solver, StepGrid, evaluations, solver_named
+from mnist_ddm.core.visit import Visit
 
 TENTHS = tuple(i / 10 for i in range(9, 0, -1))
 """The fixed times 0.9, 0.8, ..., 0.1, the same for every strategy and number of steps."""
@@ -177,9 +177,9 @@ class Noised(Run):
             x = interpolate(clean, noise, _times(t, clean))
             evaluation = field.evaluate(x, _times(t, x), samples, step, all_experts=step in all_experts)
             calls = calls + evaluation.calls.cpu()
-            yield Visit(x, t, evaluation, samples, pool, calls, target)
+            yield Visit(x, t, evaluation, samples, field, calls, step, len(TENTHS), step, target)
         assert evaluation is not None
-        yield Visit(clean, 0.0, evaluation, samples, pool, calls, target)
+        yield Visit(clean, 0.0, evaluation, samples, field, calls, len(TENTHS), len(TENTHS), len(TENTHS) - 1, target)
 
 
 def start(pool: ExpertPool, seeds: Tensor) -> tuple[Tensor, Samples]:
@@ -212,7 +212,7 @@ def trajectory(
         t, t_next, interval = grid.time(step), grid.time(step + 1), grid.interval(step)
         evaluation = field.evaluate(x, _times(t, x), samples, interval, all_experts=step in all_experts)
         calls = calls + evaluation.calls.cpu()
-        yield Visit(x, t, evaluation, samples, field.pool, calls)
+        yield Visit(x, t, evaluation, samples, field, calls, step, grid.size, interval)
         later: list[Tensor] = []
 
         def velocity(state: Tensor, time: float, interval: int = interval, later: list[Tensor] = later) -> Tensor:
@@ -223,7 +223,7 @@ def trajectory(
         x = solver.step(velocity, x, t, t_next, evaluation.velocity)
         calls = sum(later, calls)
     assert evaluation is not None  # a grid has at least one step
-    yield Visit(x, 0.0, evaluation, samples, field.pool, calls)
+    yield Visit(x, 0.0, evaluation, samples, field, calls, grid.size, grid.size, grid.steps - 1)
 
 
 def _times(t: float, x: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ _AT_ONCE = 100
 _REMEMBERED = 1000
 """For up to this many samples the resamples are kept in memory (16 MB)."""
 LEVEL = 0.95
+MIN_POSITIVES = 10
+"""With fewer events an area under the ROC curve says nothing."""
 _SEED = 20260202
 """Bootstrap intervals are the same every time; the seed only has to be fixed."""
 
@@ -144,6 +146,25 @@ def spearman_p(a: Array, b: Array) -> float:
     if np.isnan(spearman(a, b)):
         return float("nan")
     return float(stats.spearmanr(a, b).pvalue)
+
+
+def auc(scores: Array, positive: NDArray[np.bool_]) -> float:
+    """The area under the ROC curve of a score for an event: the chance that a positive has the larger score.
+
+    Ties count half (Mann-Whitney); NaN if there is no positive or no negative.
+    """
+    n, m = int(positive.sum()), int((~positive).sum())
+    if n == 0 or m == 0:
+        return float("nan")
+    ranks = stats.rankdata(scores)
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
+    """The `auc` with its interval; not defined (NaN) under `MIN_POSITIVES` positives or negatives."""
+    if min(int(positive.sum()), int((~positive).sum())) < MIN_POSITIVES:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    return bootstrap(lambda s, p: auc(s, p > 0), scores, positive.astype(np.float64))
 
 
 def paired_p(a: Array, b: Array) -> float:

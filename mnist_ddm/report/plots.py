@@ -31,7 +31,10 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     axes.set_axisbelow(True)
     if plot.falling_x:
         axes.invert_xaxis()
-    if plot.kind != "points":
+    if plot.logarithmic:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    elif plot.kind != "points":
         axes.set_ylim(bottom=0)
     if len(plot.series) > 1:
         axes.legend(frameon=False)

@@ -1,9 +1,8 @@
 """Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, is_recorded, record
+from mnist_ddm.core.recording import Recording, is_recorded
 from mnist_ddm.core.runs import TENTHS, Run, start
 
 _TIMED_BATCH = 16
@@ -36,19 +35,21 @@ class Plan:
         return [s for s, names in self.observables.items() if not is_recorded(pool, s, names, folder)]
 
     def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
-        """At most how many samples will go through an expert."""
+        """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
         total = 0
         for run in runs:
             field = make_field(pool, run.routing)
             routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
-            kept = [k for k in observables_named(self.observables[run]) if k.observable.needs_experts]
-            everywhere = len({i for k in kept for i in k.visits(run.times, TENTHS)})
-            total += run.n * (everywhere * pool.n_experts + (run.evaluations - everywhere) * routed)
+            kept = observables_named(self.observables[run])
+            everywhere = len({i for k in kept if k.observable.needs_experts for i in k.visits(run.times, TENTHS)})
+            extra = sum(k.observable.cost * len(k.visits(run.times, TENTHS)) for k in kept)
+            each = everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed
+            total += int(run.n * each)
         return total
 
 
-def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings]) -> Plan:
-    """Join what the analyses need.
+def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:
+    """Join what the analyses need; optional recordings only if ``folder`` has them.
 
     Raises:
         InputError: if the system cannot answer one of the questions.
@@ -56,6 +57,8 @@ def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings]) -> Plan:
     wanted: dict[Run, tuple[str, ...]] = {}
     for analysis, settings in analyses.items():
         for need in analysis.needs(pool, settings):
+            if need.optional and not (folder and is_recorded(pool, need.run, need.observables, folder)):
+                continue
             make_field(pool, need.run.routing)
             names = {*wanted.get(need.run, ()), *need.observables}
             wanted[need.run] = tuple(sorted(names))
@@ -73,20 +76,6 @@ def seconds_per_evaluation(pool: ExpertPool) -> float:
         for k in range(min(pool.n_experts, 4)):
             pool.velocity(k, x, t, samples.condition)
         return (time.perf_counter() - begin) / (len(x) * min(pool.n_experts, 4))
-
-
-def record_plan(
-    pool: ExpertPool,
-    plan: Plan,
-    folder: Path,
-    workers: int,
-    on_progress: Callable[[Run, float], None],
-) -> dict[Run, Recording]:
-    """Every recording of a plan, computed or read."""
-    return {
-        run: record(pool, run, names, folder, workers, partial(on_progress, run))
-        for run, names in plan.observables.items()
-    }
 
 
 def answer(

@@ -1,0 +1,242 @@
+"""Does stability predict quality? Table 3, Figure 3 and footnote 1 of the paper."""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+
+from mnist_ddm.analyses.base import (
+    Analysis,
+    Findings,
+    Need,
+    Plot,
+    Series,
+    Settings,
+    Table,
+    Value,
+    chosen_distance,
+    chosen_features,
+    fill,
+    paper_values,
+    sampling_of,
+)
+from mnist_ddm.analyses.quality import Quality, stored_frechet_distances
+from mnist_ddm.analyses.trajectories import (
+    TERM_NORMS,
+    both_resolutions,
+    effort_note,
+    fixed_times,
+    lipschitz,
+    sd,
+    step_refinement,
+    strategies,
+    term_norms,
+)
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.runs import Run, Sampling
+from mnist_ddm.core.stats import Array, Estimate, mean_estimate, spearman_estimate, spearman_p
+
+_EVERY_STEP = "expert-term"
+_FEW = 20
+"""Samples whose maximum over all steps is measured: that costs a Jacobian norm at every step."""
+_FOOTNOTE = ("top2", 50)
+
+
+@final
+class RoutingComparison(Analysis):
+    r"""The sensitivity :math:`L_{eff}`, the refinement error :math:`\Delta_{refine}` and the FID of each routing.
+
+    :math:`L_{eff}` is the maximum of a Jacobian's spectral norm over t = 0.9, ..., 0.1, the same times for every
+    routing and number of steps: a pixel that never varies has a velocity of slope 1 / t, so a maximum over all steps
+    measures the step size. The paper's own maximum is given beside it.
+    """
+
+    @property
+    def id(self) -> str:
+        return "routing-comparison"
+
+    @property
+    def group(self) -> str:
+        return "sensitivity"
+
+    @property
+    def question(self) -> str:
+        return "Does stability predict quality? (Table 3, Figure 3)"
+
+    def settings(self, chosen: Settings) -> Settings:
+        return fill(chosen, n=1000, steps=50)
+
+    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+        chosen_distance(pool, settings)
+        chosen_features(pool, settings)
+        names = strategies(pool)
+        runs = [need for r in names for need in both_resolutions(settings, r, (TERM_NORMS,))]
+        few = [Need(_few(settings, r), (_EVERY_STEP,)) for r in names]
+        stored = [Need(run, optional=True) for choices in _quality_runs(pool, settings).values() for run in choices]
+        return (*runs, *few, *stored)
+
+    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+        names = strategies(pool)
+        found = {r: recordings[sampling_of(settings, r)] for r in names}
+        norms = {r: term_norms(recording) for r, recording in found.items()}
+        error = {r: step_refinement(pool, settings, recordings, r) for r in names}
+        quality = stored_frechet_distances(pool, recordings, _quality_runs(pool, settings), settings)
+        times = fixed_times(found[names[0]])
+        paper = paper_values(self.id, pool.name)
+        rows = [_row(r, norms[r], error[r], quality, times, paper) for r in names]
+        every = [_every_step(r, recordings[_few(settings, r)], norms[r]) for r in names]
+        notes = (
+            "L_eff: maximum over t = 0.9, ..., 0.1 of the expert term (the only reading that fits the paper's Table 3) "
+            "and of the whole Jacobian (the paper's definition). A pixel that never varies alone makes it 1/t: "
+            f"{1 / times.min():.3g} at the last of these times.",
+            f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
+            f"{2 * (settings.steps or 0)} steps from the same noise.",
+            _quality_note(quality),
+            effort_note(list(found.values())),
+        )
+        place = paper.get("place", "nothing for this system")
+        tables = [
+            Table(
+                self.id,
+                f"Sensitivity and quality by routing, n = {settings.n}; paper: {place}",
+                tuple(rows[0]),
+                tuple(rows),
+                notes,
+            ),
+            Table(
+                f"{self.id}-every-step",
+                "The maximum over every step of the expert term: the paper's wording",
+                tuple(every[0]),
+                tuple(every),
+                (
+                    "It grows with the number of steps wherever a pixel never varies; the floor is 1/t at the last "
+                    "step.",
+                ),
+            ),
+        ]
+        if _FOOTNOTE[0] in names:
+            tables.append(_footnote(norms[_FOOTNOTE[0]]["router"], error[_FOOTNOTE[0]]))
+        return Findings(tuple(tables), _plots(norms, error, quality))
+
+
+def _few(settings: Settings, routing: str) -> Sampling:
+    run = sampling_of(settings, routing)
+    return Sampling(routing, min(_FEW, run.n), run.seed, run.solver, run.steps)
+
+
+def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
+    """For each routing the quality group's run with its own number of samples, and the one with ours."""
+    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (None, settings.n))
+    return {r: [own[r], ours[r]] for r in strategies(pool) if r in own}
+
+
+def _row(
+    routing: str,
+    norms: Mapping[str, Array],
+    error: Array,
+    quality: Mapping[str, tuple[float, int]],
+    times: Array,
+    paper: Mapping[str, Mapping[str, Value]],
+) -> dict[str, Value]:
+    expert, whole = lipschitz(norms["expert"]), lipschitz(norms["whole"])
+    row: dict[str, Value] = {
+        "routing": routing,
+        "FID": quality[routing][0] if routing in quality else None,
+        "FID n": quality[routing][1] if routing in quality else None,
+        "L_eff expert term": mean_estimate(expert),
+        "L_eff expert term sd": sd(expert),
+        "L_eff whole": mean_estimate(whole),
+        "L_eff whole sd": sd(whole),
+        "max t * expert term": mean_estimate(lipschitz(times * norms["expert"])),
+        "max denoiser": mean_estimate(lipschitz(norms["denoiser"])),
+        "Delta_refine": mean_estimate(error),
+        "Delta_refine sd": sd(error),
+        "Spearman(L_eff expert, Delta)": spearman_estimate(expert, error),
+        "Spearman(L_eff whole, Delta)": spearman_estimate(whole, error),
+    }
+    if paper:
+        stated = paper.get(routing, {})
+        columns = ("FID", "L_eff", "L_eff sd", "Delta_refine", "Delta_refine sd", "Spearman")
+        row |= {f"paper {name}": stated.get(name) for name in columns}
+    return row
+
+
+def _every_step(routing: str, recording: Recording, norms: Mapping[str, Array]) -> dict[str, Value]:
+    values = recording.observed[_EVERY_STEP][..., 0].double().numpy()
+    n = len(values)
+    where = recording.times.numpy()[values.argmax(axis=1)]
+    return {
+        "routing": routing,
+        "n": n,
+        "maximum over every step": mean_estimate(lipschitz(values)),
+        "sd": sd(lipschitz(values)),
+        "median t of the maximum": float(np.median(where)),
+        "floor 1/t at the last step": float(1 / recording.times[-1]),
+        "maximum over t = 0.9, ..., 0.1": mean_estimate(lipschitz(norms["expert"][:n])),
+    }
+
+
+def _footnote(router: Array, error: Array) -> Table:
+    n = min(_FOOTNOTE[1], len(error))
+    largest = lipschitz(router)[:n]
+    row: dict[str, Value] = {
+        "routing": _FOOTNOTE[0],
+        "n": n,
+        "Spearman(router term, Delta)": spearman_estimate(largest, error[:n]),
+        "p": spearman_p(largest, error[:n]),
+        "paper (Paris)": -0.07,
+        "paper p": 0.62,
+    }
+    title = "The router term's maximum against Delta_refine; paper: footnote 1"
+    return Table("router-term-correlation", title, tuple(row), (row,))
+
+
+def _quality_note(quality: Mapping[str, tuple[float, int]]) -> str:
+    if not quality:
+        return "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first."
+    return (
+        "FID: of the stored recordings of the quality group, which has its own number of samples and 25 Heun steps; "
+        "rows of different n do not compare."
+    )
+
+
+def _plots(
+    norms: Mapping[str, Mapping[str, Array]], error: Mapping[str, Array], quality: Mapping[str, tuple[float, int]]
+) -> tuple[Plot, ...]:
+    names = list(norms)
+    points = tuple(Series(r, lipschitz(norms[r]["expert"]).tolist(), error[r].tolist()) for r in names)
+    means = [mean_estimate(error[r]) for r in names]
+    plots = [
+        Plot(
+            "sensitivity-and-refinement",
+            "points",
+            "Each sample: sensitivity and refinement error",
+            "L_eff, expert term",
+            "Delta_refine",
+            points,
+        ),
+        Plot(
+            "refinement-error",
+            "bars",
+            "Refinement error by routing (mean, 95% interval)",
+            "routing",
+            "Delta_refine",
+            (Series("", names, [e.value for e in means], [e.low for e in means], [e.high for e in means]),),
+        ),
+    ]
+    if quality:
+        known = [r for r in names if r in quality]
+        stable: list[Estimate] = [mean_estimate(error[r]) for r in known]
+        series = tuple(Series(r, [e.value], [quality[r][0]]) for r, e in zip(known, stable, strict=True))
+        plots.append(
+            Plot(
+                "stability-and-quality",
+                "points",
+                "Stability and quality by routing (both: lower is better)",
+                "mean Delta_refine",
+                "FID",
+                series,
+            )
+        )
+    return tuple(plots)

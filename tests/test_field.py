@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.field import MINIMUM_BATCH, make_field
+from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import sample
@@ -73,7 +73,7 @@ def test_only_the_experts_and_samples_that_are_needed_are_run(gaussian):
     assert field.count.router == 40
     for k in range(4):
         assert watched.calls[k] == (1 if needed[k] else 0)
-        assert watched.rows[k] == (max(int(needed[k]), MINIMUM_BATCH) if needed[k] else 0)
+        assert watched.rows[k] == int(needed[k])
 
 
 def test_an_expert_of_negligible_weight_is_not_run_and_not_missed():

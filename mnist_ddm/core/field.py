@@ -17,10 +17,6 @@ from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import Condition, ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
 
-MINIMUM_BATCH = 8
-"""Smaller batches are filled up to this size: kernels for very small batches round differently, and a sample must not
-depend on how many companions it has."""
-
 MONOLITH = "monolith"
 
 
@@ -169,13 +165,11 @@ class RoutedField(VelocityField):
         if not self.routing.needs_router:
             return x.new_zeros(len(x), self._pool.n_experts)
         self._count.router += len(x)
-        rows = _filled_rows(x)
-        return self._pool.router_logits(x[rows], t[rows])[: len(x)]
+        return self._pool.router_logits(x, t)
 
     def _expert(self, k: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         self._count.experts += len(x)
-        rows = _filled_rows(x)
-        return self._pool.velocity(k, x[rows], t[rows], condition.select(rows))[: len(x)]
+        return self._pool.velocity(k, x, t, condition)
 
 
 @final
@@ -221,9 +215,8 @@ class MonolithField(VelocityField):
         weights: Tensor | None = None,
     ) -> Evaluation:
         self._count.experts += len(x)
-        rows = _filled_rows(x)
-        velocity = self._pool.monolith_velocity(x[rows], t[rows], samples.condition.select(rows))
-        return Evaluation(velocity[: len(x)], torch.ones(len(x), dtype=torch.int64, device=x.device))
+        velocity = self._pool.monolith_velocity(x, t, samples.condition)
+        return Evaluation(velocity, torch.ones(len(x), dtype=torch.int64, device=x.device))
 
 
 def make_field(pool: ExpertPool, name: str) -> VelocityField:
@@ -238,8 +231,3 @@ def make_field(pool: ExpertPool, name: str) -> VelocityField:
 def negligible_weight(dtype: torch.dtype) -> float:
     """Experts of at most this weight are not run: an eighth of the spacing of numbers at 1, which rounds away."""
     return torch.finfo(dtype).eps / 8
-
-
-def _filled_rows(x: Tensor) -> Tensor:
-    """Row numbers that repeat the rows of ``x`` until there are `MINIMUM_BATCH` of them."""
-    return torch.arange(max(len(x), MINIMUM_BATCH), device=x.device) % len(x)

@@ -161,7 +161,10 @@ class ExpertPool(ABC):
 
     @abstractmethod
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """The velocity :math:`v_k(x_t, t)` of expert ``expert``, shape of ``x``."""
+        """The velocity :math:`v_k(x_t, t)` of expert ``expert``, shape of ``x``.
+
+        Row by row: a row must not depend on the others. A network's last bits do; see `evaluate_in_batches`.
+        """
 
     @abstractmethod
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from mnist_ddm.core.parallel import Report, one_thread, run_jobs
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.runs import TENTHS, Run
 
-SCHEMA = 2
+SCHEMA = 3
 BLOCK = 250
 """Samples in one block: large enough that each expert's part of it is still an efficient batch."""
 _INDEX = "recording.json"

@@ -152,6 +152,9 @@ def test_extreme_maps_are_found():
     assert scaled.products.tolist() == [2, 2]
     with pytest.raises(InputError, match="not differentiable"):
         jacobian_spectral_norm(lambda z: z.detach(), x)
+    layer = torch.nn.Linear(5, 5, dtype=torch.float64)  # whose parameters require gradients
+    with pytest.raises(InputError, match="not differentiable"):
+        jacobian_spectral_norm(lambda z: layer(z.detach()), x)
 
 
 def test_sums_and_shifts_of_maps():

@@ -81,7 +81,7 @@ class RoutingComparison(Analysis):
         found = {r: recordings[sampling_of(settings, r)] for r in names}
         norms = {r: term_norms(recording) for r, recording in found.items()}
         error = {r: step_refinement(pool, settings, recordings, r) for r in names}
-        quality = stored_frechet_distances(pool, recordings, _quality_runs(pool, settings), settings)
+        quality, quality_n = stored_frechet_distances(pool, recordings, _quality_runs(pool, settings), settings)
         times = fixed_times(found[names[0]])
         paper = paper_values(self.id, pool.name)
         rows = [_row(r, norms[r], error[r], quality, times, paper) for r in names]
@@ -92,7 +92,7 @@ class RoutingComparison(Analysis):
             f"{1 / times.min():.3g} at the last of these times.",
             f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
             f"{2 * (settings.steps or 0)} steps from the same noise.",
-            _quality_note(quality),
+            _quality_note(quality_n),
             effort_note(list(found.values())),
         )
         place = paper.get("place", "nothing for this system")
@@ -135,15 +135,14 @@ def _row(
     routing: str,
     norms: Mapping[str, Array],
     error: Array,
-    quality: Mapping[str, tuple[float, int]],
+    quality: Mapping[str, float],
     times: Array,
     paper: Mapping[str, Mapping[str, Value]],
 ) -> dict[str, Value]:
     expert, whole = lipschitz(norms["expert"]), lipschitz(norms["whole"])
     row: dict[str, Value] = {
         "routing": routing,
-        "FID": quality[routing][0] if routing in quality else None,
-        "FID n": quality[routing][1] if routing in quality else None,
+        "FID": quality.get(routing),
         "L_eff expert term": mean_estimate(expert),
         "L_eff expert term sd": sd(expert),
         "L_eff whole": mean_estimate(whole),
@@ -192,17 +191,14 @@ def _footnote(router: Array, error: Array) -> Table:
     return Table("router-term-correlation", title, tuple(row), (row,))
 
 
-def _quality_note(quality: Mapping[str, tuple[float, int]]) -> str:
-    if not quality:
+def _quality_note(n: int) -> str:
+    if n == 0:
         return "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first."
-    return (
-        "FID: of the stored recordings of the quality group, which has its own number of samples and 25 Heun steps; "
-        "rows of different n do not compare."
-    )
+    return f"FID: of {n} samples each from the stored recordings of the quality group, which takes 25 Heun steps."
 
 
 def _plots(
-    norms: Mapping[str, Mapping[str, Array]], error: Mapping[str, Array], quality: Mapping[str, tuple[float, int]]
+    norms: Mapping[str, Mapping[str, Array]], error: Mapping[str, Array], quality: Mapping[str, float]
 ) -> tuple[Plot, ...]:
     names = list(norms)
     points = tuple(Series(r, lipschitz(norms[r]["expert"]).tolist(), error[r].tolist()) for r in names)
@@ -228,7 +224,7 @@ def _plots(
     if quality:
         known = [r for r in names if r in quality]
         stable: list[Estimate] = [mean_estimate(error[r]) for r in known]
-        series = tuple(Series(r, [e.value], [quality[r][0]]) for r, e in zip(known, stable, strict=True))
+        series = tuple(Series(r, [e.value], [quality[r]]) for r, e in zip(known, stable, strict=True))
         plots.append(
             Plot(
                 "stability-and-quality",

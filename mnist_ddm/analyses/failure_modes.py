@@ -103,7 +103,7 @@ class FailureModes(Analysis):
                 f"The same with thresholds at Top-2's {_PERCENTILE}th percentiles: {limits}",
                 tuple(relative[0]),
                 tuple(relative),
-                (f"Top-2 has {100 - _PERCENTILE}% by construction.",),
+                (f"Top-2 has {100 - _PERCENTILE}% by construction, or less where values are equal.",),
             ),
         )
         return Findings(tables)

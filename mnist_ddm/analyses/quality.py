@@ -114,19 +114,21 @@ class Quality(Analysis):
 
 def stored_frechet_distances(
     pool: ExpertPool, recordings: Mapping[Run, Recording], runs: Mapping[str, Sequence[Sampling]], settings: Settings
-) -> dict[str, tuple[float, int]]:
-    """The FID and n of each routing of which one of some runs is at hand; the first of them counts."""
-    at_hand = {name: next((r for r in choices if r in recordings), None) for name, choices in runs.items()}
-    if not any(at_hand.values()):
-        return {}
+) -> tuple[dict[str, float], int]:
+    """The FID of each routing of which one of some runs is at hand; the first of them counts.
+
+    All are of the same number of samples, the smallest at hand, which is the second result: FIDs of unequal n do not
+    compare.
+    """
+    at_hand = {name: next((r for r in choices if r in recordings and r.n > 1), None) for name, choices in runs.items()}
+    found = {name: recordings[run].final for name, run in at_hand.items() if run is not None}
+    if not found:
+        return {}, 0
     features = chosen_features(pool, settings)
     reference = extract(features, pool.decode(pool.real_states(HELD_OUT)[0]))
-    found = {}
-    for name, run in at_hand.items():
-        if run is not None and run.n > 1:
-            images = pool.decode(recordings[run].final.to(pool.device))
-            found[name] = (frechet_distance(reference, extract(features, images)), run.n)
-    return found
+    n = min(len(final) for final in found.values())
+    images = {name: pool.decode(final[:n].to(pool.device)) for name, final in found.items()}
+    return {name: frechet_distance(reference, extract(features, i)) for name, i in images.items()}, n
 
 
 def _fid(reference: Tensor, found: Tensor) -> float | None:

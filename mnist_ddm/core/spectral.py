@@ -95,10 +95,12 @@ def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFun
         # Fused attention kernels have no second derivative; and a state recorded in inference mode has no graph.
         point = x.clone().detach().requires_grad_()
         value = f(point)
-        if not value.requires_grad:
+        pulled = None
+        if value.requires_grad:
+            probe = torch.zeros_like(value, requires_grad=True)
+            (pulled,) = torch.autograd.grad(value, point, probe, create_graph=True, allow_unused=True)
+        if pulled is None:  # with parameters that require gradients, a result cut off from x requires them too
             raise InputError("a Jacobian was asked of something that is not differentiable (is it under no_grad?)")
-        probe = torch.zeros_like(value, requires_grad=True)
-        (pulled,) = torch.autograd.grad(value, point, probe, create_graph=True, materialize_grads=True)
 
     def vjp(u: Tensor) -> Tensor:
         with torch.inference_mode(False):

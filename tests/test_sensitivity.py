@@ -1,0 +1,325 @@
+"""Sensitivity, switching and convergence on the exact system, against closed forms and direct computations."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_ddm import load_system
+from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.registry import analyses_in, analysis_named
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import make_field
+from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.recording import record_all, sample
+from mnist_ddm.core.runs import TENTHS, Sampling, start, trajectory
+from mnist_ddm.core.sensitivity import STEP, TERMS, TOLERANCE, jumps, local_errors, switching
+from mnist_ddm.core.solvers import StepGrid, solver_named
+from mnist_ddm.core.stats import Estimate, auc, auc_estimate
+from mnist_ddm.report.study import make_plan
+from mnist_ddm.systems.gaussian import GaussianPool, load
+
+NORMS, SWITCH = "jacobian-terms@tenths", "switching@tenths"
+
+
+def findings(pool, name, settings, extra=()):
+    analysis = analysis_named(name)
+    filled = analysis.settings(settings)
+    plan = make_plan(pool, {analysis: filled})
+    recordings = {s: sample(pool, s, names) for s, names in plan.observables.items()}
+    recordings |= {s: sample(pool, s) for s in extra}
+    return analysis.analyse(pool, recordings, filled)
+
+
+def tables(pool, name, settings, extra=()):
+    return {table.name: table.rows for table in findings(pool, name, settings, extra).tables}
+
+
+def near(measured, exact):
+    """At most the exact norm, and within the residual of it: what a converged norm promises."""
+    measured, exact = torch.as_tensor(measured).double(), torch.as_tensor(exact).double()
+    rounding = 1e-5 * exact + 1e-6
+    return bool((measured <= exact + rounding).all()) and bool((measured >= exact * (1 - TOLERANCE) - rounding).all())
+
+
+@pytest.mark.parametrize("routing", ["full", "top2", "monolith", "uniform"])
+def test_recorded_norms_are_the_closed_forms_along_the_trajectory(routing):
+    pool = load(router_temperature=1.0)
+    found = sample(pool, Sampling(routing, n=6, steps=20), (NORMS, "x"))
+    values, times = found.observed[NORMS], found.times_of(NORMS)
+    assert values.shape == (6, 9, 4, 3)
+    assert times.tolist() == pytest.approx(TENTHS)
+    assert (values[..., 1] <= TOLERANCE).all()
+    field = make_field(pool, routing)
+    samples = start(pool, sample_seeds(0, 6))[1]
+    for i, t in enumerate(times.tolist()):
+        x = found.observed["x"][:, int((found.times - t).abs().argmin())].double()
+        t_rows = torch.full((6,), t, dtype=torch.float64)
+        norms = dict(zip(TERMS, values[:, i, :, 0].T, strict=True))
+        exact, identity = pool.marginal_jacobian(x, t_rows), torch.eye(64, dtype=torch.float64)
+        if routing == "monolith":
+            assert near(norms["whole"], torch.linalg.matrix_norm(exact, 2))
+            assert torch.equal(norms["expert"], norms["whole"])
+            assert (norms["router"] == 0).all()
+            continue
+        weights = field.evaluate(x, t_rows, samples).weights
+        expert = (weights * pool.jacobian_scale(t_rows)).sum(dim=1)
+        assert near(norms["expert"], expert.abs())
+        assert (norms["whole"] <= (norms["expert"] + norms["router"]) * (1 + TOLERANCE)).all()
+        if routing == "uniform":
+            assert (norms["router"] == 0).all()
+            assert near(norms["denoiser"], (1 - t * expert).abs())
+        if routing == "full":
+            assert near(norms["whole"], torch.linalg.matrix_norm(exact, 2))
+            assert near(norms["router"], torch.linalg.matrix_norm(exact - expert[:, None, None] * identity, 2))
+            assert near(norms["denoiser"], torch.linalg.matrix_norm(identity - t * exact, 2))
+
+
+def test_single_experts_have_their_own_norms_whether_they_are_chosen_or_not(gaussian):
+    found = sample(gaussian, Sampling("top1", n=5, steps=10), ("expert-jacobians@tenths",))
+    times = found.times_of("expert-jacobians@tenths").double()
+    exact = gaussian.jacobian_scale(times).abs().float()
+    torch.testing.assert_close(found.observed["expert-jacobians@tenths"], exact.expand(5, -1, -1), rtol=1e-5, atol=1e-6)
+
+
+def test_every_step_keeps_the_expert_terms_norm(gaussian):
+    found = sample(gaussian, Sampling("top1", n=5, steps=10), ("expert-term", "weights"))
+    exact = gaussian.jacobian_scale(found.times.double()).abs().float()
+    chosen = found.observed["weights"].argmax(dim=2)
+    torch.testing.assert_close(
+        found.observed["expert-term"][..., 0], exact.expand(5, -1, -1).gather(2, chosen[..., None])[..., 0],
+        rtol=1e-5, atol=1e-6,
+    )  # fmt: skip
+
+
+def visits(pool, routing, n, steps):
+    field = make_field(pool, routing)
+    x, samples = start(pool, sample_seeds(0, n))
+    return trajectory(field, solver_named("heun"), StepGrid(steps), x.double(), samples)
+
+
+def test_margins_and_gap_by_hand(gaussian):
+    for visit in itertools.islice(visits(gaussian, "top1", 6, 5), 5):
+        found = switching(visit).double()
+        logits = gaussian.router_logits(visit.x.double(), visit.times.double())
+        for i in range(6):
+            first, second = logits[i].argsort(descending=True)[:2].tolist()
+            p = logits[i].softmax(dim=0)
+            v = gaussian.exact_velocities(visit.x.double(), visit.times.double())[i]
+            expected = [p[first] - p[second], logits[i, first] - logits[i, second], (v[first] - v[second]).norm()]
+            np.testing.assert_allclose(found[i], [float(e) for e in expected], rtol=1e-4, atol=1e-5)
+
+
+def test_switching_needs_a_router_and_two_experts(gaussian):
+    one = GaussianPool(torch.zeros(1, 1, 2, 2), torch.ones(1), torch.ones(1))
+    with pytest.raises(InputError, match="needs a router"):
+        switching(next(visits(gaussian, "label", 2, 2)))
+    with pytest.raises(InputError, match="at least two"):
+        switching(next(visits(one, "top1", 2, 2)))
+    with pytest.raises(InputError, match="needs experts"):
+        switching(next(visits(gaussian, "monolith", 2, 2)))
+
+
+def test_a_local_error_is_the_distance_from_the_exact_flow():
+    """Of a single Gaussian, whose flow is known; ten sub-steps leave a hundredth of the error."""
+    pool = GaussianPool(torch.full((1, 1, 2, 2), 0.7), torch.tensor([0.3]), torch.ones(1))
+    heun, measured = solver_named("heun"), 0
+    for visit in visits(pool, "full", 8, 20):
+        found = local_errors(visit)
+        for row in (~found[:, 0].isnan()).nonzero()[:, 0].tolist():
+            measured += 1
+            x = visit.x[row : row + 1].double()
+            noise = (x - (1 - visit.t) * pool.means[0]) / pool.variance(visit.times[:1].double()).sqrt()
+
+            def velocity(z, t):
+                return pool.exact_velocities(z, torch.tensor([t], dtype=torch.float64))[:, 0]
+
+            for column, h in enumerate((STEP, STEP / 2)):
+                step = heun.step(velocity, x, visit.t, visit.t - h, velocity(x, visit.t))
+                exact = pool.exact_flow(0, noise, torch.tensor([visit.t - h], dtype=torch.float64))
+                error = float((step - exact).norm())
+                assert float(found[row, column]) == pytest.approx(error, rel=0.03)
+            assert found[row, 2] == 0
+    assert measured == 8 * 10
+
+
+def test_local_errors_are_measured_where_the_seed_says(gaussian):
+    found = sample(gaussian, Sampling("top1", n=12, steps=40), ("local-errors",)).observed["local-errors"]
+    again = sample(gaussian, Sampling("top1", n=5, steps=40), ("local-errors",)).observed["local-errors"]
+    measured = ~found[..., 0].isnan()
+    assert (measured.sum(dim=1) == 10).all()
+    assert len({tuple(row.tolist()) for row in measured}) > 6
+    assert torch.equal(found[:5].nan_to_num(-1), again.nan_to_num(-1))
+
+
+def test_jumps_are_appearances_with_weight_and_no_fading():
+    before = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    after = torch.tensor([[0.4, 0.6, 0.0], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [1.0, 1e-9, 0.0]])
+    assert jumps(before, after).tolist() == [False, True, True, False]
+
+
+def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it():
+    found = tables(load(), "local-error", Settings(n=40, steps=20))
+    by_routing = {row["routing"]: row for row in found["local-error"]}
+    for routing in ("monolith", "full"):
+        assert by_routing[routing]["fitted order"].value == pytest.approx(2, abs=0.1)
+        assert by_routing[routing]["factor"].value == pytest.approx(8, rel=0.07)
+    switched = [r for r in found["local-error-switching"] if r["switches inside the step"] == "yes"]
+    assert {r["routing"] for r in switched} <= {"top1", "top2"}
+    smooth = [r for r in found["local-error-switching"] if r["switches inside the step"] == "no"]
+    assert {r["routing"]: r["fitted order"].value for r in smooth} == pytest.approx(
+        dict.fromkeys(("monolith", "top1", "top2", "full"), 2), abs=0.15
+    )
+    sizes = {r["routing"]: r["error at h = 0.01"].value for r in smooth}
+    assert all(r["error at h = 0.01"].value > 10 * sizes[r["routing"]] for r in switched)
+
+
+def test_the_global_order_of_a_smooth_field_is_heuns():
+    found = tables(load(), "convergence", Settings(n=20))
+    rows = [r for r in found["convergence"] if r["switch"] == "no" and r["steps"] == 80]
+    assert {r["routing"] for r in rows} >= {"monolith", "full"}
+    for row in rows:
+        assert row["order"].value == pytest.approx(2, abs=0.15)
+        assert row["above epsilon (%)"].value == 0
+    errors = {r["steps"]: r["mean error"].value for r in found["convergence"] if r["routing"] == "full"}
+    assert list(errors) == [10, 20, 40, 80]
+    assert errors[10] / errors[80] == pytest.approx(8**2, rel=0.15)
+    quantiles = found["sensitivity-quantiles"]
+    assert [r["delta"] for r in quantiles] == [0.5, 0.25, 0.1, 0.05, 0.01]
+    for routing in ("top1", "full"):
+        values = [r[routing] for r in quantiles]
+        assert values == sorted(values)
+
+
+def test_the_decomposition_counts_which_term_is_larger():
+    pool = load()
+    found = tables(pool, "jacobian-decomposition", Settings(n=30, steps=10))
+    rows = {row["routing"]: row for row in found["jacobian-decomposition"]}
+    recorded = sample(pool, Sampling("full", n=30, steps=10), (NORMS,)).observed[NORMS][:, 4, :, 0].double().numpy()
+    expert, router = recorded[:, TERMS.index("expert")], recorded[:, TERMS.index("router")]
+    assert rows["full"]["expert"].value == pytest.approx(expert.mean(), rel=1e-12)
+    assert rows["full"]["router sd"] == pytest.approx(router.std(ddof=1), rel=1e-12)
+    assert rows["full"]["router larger (% of samples)"] == pytest.approx(100 * (router > expert).mean())
+    assert len(found["jacobian-decomposition-by-time"]) == 3 * 9
+
+
+def test_the_profile_is_the_cumulated_interquartile_range():
+    pool = load()
+    found = tables(pool, "sensitivity-profile", Settings(n=25, steps=20))
+    norms = sample(pool, Sampling("full", n=25, steps=20), (NORMS,)).observed[NORMS][..., 0, 0].double().numpy()
+    low, high = np.percentile(norms, [25, 75], axis=0)
+    ranges = high - low
+    expected = [sum((ranges[j] + ranges[j + 1]) / 2 * 0.1 for j in range(i)) for i in range(9)]
+    rows = found["sensitivity-profile"]
+    assert [r["IQR full"].value for r in rows] == pytest.approx(ranges.tolist(), rel=1e-9)
+    assert [r["cumulative full"] for r in rows] == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    for row in found["expert-jacobians"]:
+        assert row["selected - suppressed"].value == pytest.approx(row["selected"].value - row["suppressed"].value)
+
+
+def refinement(pool, routing, n, steps):
+    coarse, fine = (sample(pool, Sampling(routing, n=n, steps=s)).final for s in (steps, 2 * steps))
+    return next(iter(pool.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
+
+
+def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance():
+    pool, settings = load(), Settings(n=40, steps=10)
+    runs = Quality().runs(pool, Settings(n=40))
+    found = tables(pool, "routing-comparison", settings, [runs["top2"], runs["full"]])
+    rows = {row["routing"]: row for row in found["routing-comparison"]}
+    norms = sample(pool, Sampling("full", n=40, steps=10), (NORMS,)).observed[NORMS][..., 0].double().numpy()
+    error = refinement(pool, "full", 40, 10)
+    assert rows["full"]["L_eff expert term"].value == pytest.approx(norms[:, :, 0].max(axis=1).mean(), rel=1e-12)
+    assert rows["full"]["L_eff whole"].value == pytest.approx(norms[:, :, 2].max(axis=1).mean(), rel=1e-12)
+    assert rows["full"]["Delta_refine"].value == pytest.approx(error.mean(), rel=1e-5)
+    quality = Quality(dict.fromkeys(("top2", "full"), 40))
+    recordings = {r: sample(pool, r) for r in make_plan(pool, {quality: quality.settings(Settings())}).observables}
+    alone = {r["routing"]: r["FID"] for r in quality.analyse(pool, recordings, Settings()).tables[0].rows}
+    assert {r: row["FID"] for r, row in rows.items() if row["FID"] is not None} == pytest.approx(alone, rel=1e-9)
+    without = findings(pool, "routing-comparison", settings).tables[0]
+    assert all(row["FID"] is None for row in without.rows)
+    assert any("run `mnist-ddm analyze --group quality` first" in note for note in without.notes)
+    every = {row["routing"]: row for row in found["routing-comparison-every-step"]}
+    assert every["full"]["n"] == 20
+    assert every["full"]["floor 1/t at the last step"] == pytest.approx(10)
+
+
+def test_predictors_and_margins_by_hand():
+    pool = load()
+    found = tables(pool, "failure-predictors", Settings(n=60, steps=10))
+    rows = {(r["routing"], r["predictor"]): r for r in found["failure-predictors"]}
+    recorded = sample(pool, Sampling("top1", n=60, steps=10), (SWITCH, NORMS)).observed
+    margin, logit_margin, gap = recorded[SWITCH].double().numpy().transpose(2, 0, 1)
+    error = refinement(pool, "top1", 60, 10)
+    unstable = error > np.quantile(error, 0.75)
+    score = gap / (logit_margin + 1e-3)
+    scores = {
+        "m_p": -margin.min(axis=1),
+        "m_z": -logit_margin.min(axis=1),
+        "g": gap.max(axis=1),
+        "S_eff": score.max(axis=1),
+        "S_int": (0.1 * (score[:, 1:] + score[:, :-1]) / 2).sum(axis=1),
+        "L_eff": recorded[NORMS][:, :, 0, 0].double().numpy().max(axis=1),
+    }
+    for name, values in scores.items():
+        pairs = np.sign(values[unstable][:, None] - values[~unstable][None])
+        area = rows["top1", name]["AUC (75th percentile)"]
+        assert area.value == pytest.approx((1 + pairs.mean()) / 2, abs=1e-9)
+        assert area.low <= area.value <= area.high
+        assert rows["top1", name]["positives"] == unstable.sum() == 15
+        assert np.isnan(rows["top1", name]["AUC (tau_refine)"].value)  # a handful of positives
+    margins = {(r["routing"], r["samples"]): r for r in found["margins"]}
+    expected = np.median(margin[unstable], axis=1).mean()
+    assert margins["top1", "unstable"]["median m_p"].value == pytest.approx(expected, rel=1e-9)
+    share = 100 * (margin[~unstable] < 0.05).mean()
+    assert margins["top1", "stable"]["steps with m_p < 0.05 (%)"].value == pytest.approx(share, rel=1e-9)
+
+
+def test_the_area_under_the_curve():
+    rng = np.random.Generator(np.random.Philox(1))
+    scores, positive = rng.integers(0, 5, 60).astype(float), rng.random(60) < 0.4
+    pairs = np.sign(scores[positive][:, None] - scores[~positive][None])
+    assert auc(scores, positive) == pytest.approx((1 + pairs.mean()) / 2, rel=1e-12)
+    assert auc(positive.astype(float), positive) == 1
+    assert np.isnan(auc(scores, np.zeros(60, dtype=bool)))
+    few = np.arange(60) < 9
+    assert np.isnan(auc_estimate(scores, few).value)
+    assert isinstance(auc_estimate(scores, np.arange(60) < 10), Estimate)
+
+
+def test_failure_modes_count_samples_over_the_thresholds():
+    pool = load()
+    found = tables(pool, "failure-modes", Settings(n=50, steps=10))
+    rows = {row["routing"]: row for row in found["failure-modes"]}
+    recorded = sample(pool, Sampling("top1", n=50, steps=10), ("logits", NORMS))
+    p = recorded.observed["logits"].double().softmax(dim=2).numpy()
+    entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(axis=2)
+    assert recorded.times.tolist() == pytest.approx([1 - i / 10 for i in range(10)])
+    assert rows["top1"]["entropy > 1.5 nats (%)"].value == pytest.approx(100 * (entropy[:, 1:].max(1) > 1.5).mean())
+    assert rows["top1"]["the same over all t (%)"].value == pytest.approx(100 * (entropy.max(1) > 1.5).mean())
+    error = refinement(pool, "top1", 50, 10)
+    assert rows["top1"]["Delta_refine > 0.1 (%)"].value == pytest.approx(100 * (error > 0.1).mean())
+    relative = {row["routing"]: row for row in found["failure-modes-relative"]}
+    assert relative["top2"]["Delta_refine (%)"].value == 10
+
+
+@pytest.mark.parametrize("analysis", analyses_in("sensitivity"), ids=lambda a: a.id)
+def test_findings_do_not_depend_on_the_workers(tmp_path, analysis):
+    pool, settings = load(), analysis.settings(Settings(n=255, steps=3))
+    plan = make_plan(pool, {analysis: settings})
+
+    def rows(workers):
+        recordings = record_all(pool, plan.observables, tmp_path / str(workers), workers)
+        return [repr(table.rows) for table in analysis.analyse(pool, recordings, settings).tables]
+
+    assert rows(1) == rows(2)
+
+
+def test_a_samples_norms_do_not_depend_on_its_companions():
+    pool = load_system("mnist")
+    names = (NORMS, SWITCH)
+    many, few = (sample(pool, Sampling("top2", n=n, steps=2), names) for n in (7, 3))
+    for name in names:
+        assert torch.equal(many.observed[name][:3], few.observed[name]), name

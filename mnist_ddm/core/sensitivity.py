@@ -13,8 +13,8 @@ from mnist_ddm.core.solvers import Heun
 from mnist_ddm.core.spectral import LinearMap, SpectralNorm, spectral_norm
 from mnist_ddm.core.visit import Visit
 
-TOLERANCE = 0.05
-"""Of the relative residual; the error of a norm is of its square."""
+TOLERANCE = 0.01
+"""Of the relative residual; the error of a norm is of its square, where the leading singular values are apart."""
 
 TERMS = ("expert", "router", "whole", "denoiser")
 """The Jacobians of `JacobianTermNorms`; the denoiser is the predicted clean image x - t v(x, t)."""

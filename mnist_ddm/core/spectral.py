@@ -18,9 +18,13 @@ from mnist_ddm.core.errors import InputError
 BatchFunction = Callable[[Tensor], Tensor]
 """From ``(B, *shape)`` to the same shape, row by row."""
 
-WARM_NOISE = 0.1
+WARM_NOISE = 0.3
 """The share of random direction in a warm start: what was the leading direction at a neighbouring state may be the
 second one here, and a start without any part in the leading direction would never find it."""
+
+LEAST_STEPS = 3
+"""After one step a warm start can lie in a cluster of nearly equal singular values with a small residual, while a
+larger one has just left the cluster; each step after it separates one more cluster."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,8 @@ def spectral_norm(
     After j steps (2j products) :math:`J V = U B` and :math:`J^T U = V_{+} \tilde B^T` with a small bidiagonal matrix,
     whose largest singular value is the best that any vector of the Krylov space gives: never worse than power
     iteration with as many products. All earlier directions are kept orthogonal. A row stops when its residual
-    :math:`\beta_j |p_j|` (the last part of the left singular vector of B) reaches the tolerance; when half of the
-    rows have stopped the map is narrowed to the rest, if it can be.
+    :math:`\beta_j |p_j|` (the last part of the left singular vector of B) reaches the tolerance, after `LEAST_STEPS`;
+    when half of the rows have stopped the map is narrowed to the rest, if it can be.
 
     Rows that are not converged are said in `SpectralNorm.converged` and in a `RuntimeWarning`.
 
@@ -212,7 +216,8 @@ def spectral_norm(
         p, sigma, _ = torch.linalg.svd(bidiagonal[:, :, :step])
         _, best, q = torch.linalg.svd(bidiagonal, full_matrices=False)
         residual = beta.cpu() * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
-        stopped = residual <= tolerance
+        exhausted = residual <= 10 * torch.finfo(like.dtype).eps  # the space is invariant: nothing can be added
+        stopped = exhausted | ((residual <= tolerance) & (step >= LEAST_STEPS))
         found.norm[rows], found.residual[rows], found.products[rows] = best[:, 0], residual, 2 * step
         found.converged[rows] = stopped
         direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)

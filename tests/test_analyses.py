@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mnist_ddm.analyses.base import Settings, paper_values
+from mnist_ddm.analyses.base import Settings, p_value, paper_values
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import ANALYSES, analysis_named
@@ -191,3 +191,8 @@ def test_intervals_of_one_sample_are_not_defined():
 def test_spearman_of_a_constant_is_not_defined():
     assert np.isnan(spearman(np.ones(5), np.arange(5.0)))
     assert spearman(np.arange(5.0), np.arange(5.0) ** 3) == pytest.approx(1, abs=1e-15)
+
+
+def test_a_p_value_that_is_too_small_for_a_float_is_not_printed_as_zero():
+    assert p_value(0.0) == "< 1e-300"
+    assert p_value(1e-320) == 1e-320

@@ -220,6 +220,11 @@ def fitting(pool: ExpertPool, names: Sequence[str]) -> list[str]:
     return found
 
 
+def p_value(p: float) -> Value:
+    """A p-value for a table: one that is too small for a float is not 0."""
+    return p if p != 0 else "< 1e-300"
+
+
 def paper_values(analysis: str, system: str) -> dict[str, Any]:
     """What the paper states for an analysis on a system; empty where it states nothing."""
     found: dict[str, Any] = _paper().get(analysis, {}).get(system, {})

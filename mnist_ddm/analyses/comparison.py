@@ -17,6 +17,7 @@ from mnist_ddm.analyses.base import (
     chosen_distance,
     chosen_features,
     fill,
+    p_value,
     paper_values,
     sampling_of,
 )
@@ -183,7 +184,7 @@ def _footnote(router: Array, error: Array) -> Table:
         "routing": _FOOTNOTE[0],
         "n": n,
         "Spearman(router term, Delta)": spearman_estimate(largest, error[:n]),
-        "p": spearman_p(largest, error[:n]),
+        "p": p_value(spearman_p(largest, error[:n])),
         "paper (Paris)": -0.07,
         "paper p": 0.62,
     }

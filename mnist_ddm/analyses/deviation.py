@@ -17,6 +17,7 @@ from mnist_ddm.analyses.base import (
     Table,
     Value,
     fill,
+    p_value,
     paper_values,
     sampling_of,
 )
@@ -154,8 +155,8 @@ def _summary(pool: ExpertPool, angles: Array, selected: Mask, inside: Array, out
         }
 
     sd = paper.get("sd")
-    p_paired = paired_p(inside[states], outside[states])
-    p_apart = independent_p(angles[selected], angles[~selected])
+    p_paired = p_value(paired_p(inside[states], outside[states]))
+    p_apart = p_value(independent_p(angles[selected], angles[~selected]))
     rows: tuple[dict[str, Value], ...] = (
         row(
             "selected (deg)",
@@ -175,7 +176,7 @@ def _summary(pool: ExpertPool, angles: Array, selected: Mask, inside: Array, out
         ),
         row("reduction (deg)", mean_estimate(b - a), None, None, paper.get("reduction"), None),
         row("reduction (%)", percent, None, None, paper.get("reduction_percent"), None),
-        row("p, paired by sample", paired_p(a, b), None, None, None, None),
+        row("p, paired by sample", p_value(paired_p(a, b)), None, None, None, None),
         row("p, paired by sample and time", p_paired, None, None, paper.get("p"), None),
         row("p, independent", p_apart, None, None, None, None),
     )
@@ -209,9 +210,11 @@ def _references(comparisons: list[_Comparison], settings: Settings) -> Table:
                 "non-selected": mean_estimate(b),
                 "reduction": mean_estimate(b - a),
                 "reduction (%)": percent,
-                "p, paired by sample": paired_p(a, b),
-                "p, paired by state": paired_p(inside[states], outside[states]),
-                "p, independent": independent_p(_present(c.values[c.selected]), _present(c.values[~c.selected])),
+                "p, paired by sample": p_value(paired_p(a, b)),
+                "p, paired by state": p_value(paired_p(inside[states], outside[states])),
+                "p, independent": p_value(
+                    independent_p(_present(c.values[c.selected]), _present(c.values[~c.selected]))
+                ),
             }
         )
     notes = (

@@ -19,6 +19,7 @@ from mnist_ddm.analyses.base import (
     Value,
     chosen_distance,
     fill,
+    p_value,
     paper_values,
     sampling_of,
 )
@@ -112,7 +113,9 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array])
     for name, values in outcomes.items():
         stated = _stated(paper, name)
         rho = spearman_estimate(integral, values)
-        rows.append({"D_int against": name, "Spearman": rho, "p": spearman_p(integral, values), "paper": stated})
+        rows.append(
+            {"D_int against": name, "Spearman": rho, "p": p_value(spearman_p(integral, values)), "paper": stated}
+        )
     place = paper.get("place", "nothing for this system")
     return Table(
         "disagreement",

@@ -15,6 +15,11 @@ from mnist_ddm.core.files import replacing
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart."""
 
+_STYLES = ("-", "--", ":")
+_LEGEND_COLUMNS = 5
+_ROOM = 70
+"""Letters that fit side by side under the axis."""
+
 
 def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     """Draw a plot into a PNG file, replaced atomically; ``description`` is kept in its header."""
@@ -37,14 +42,15 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     elif plot.kind != "points":
         axes.set_ylim(bottom=0)
     if len(plot.series) > 1:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None, **description})
 
 
 def _lines(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
     x = np.asarray(series.x, dtype=float)
-    axes.plot(x, series.y, color=colour, label=series.label, linewidth=1.8)
+    style = _STYLES[number // len(COLOURS) % len(_STYLES)]
+    axes.plot(x, series.y, style, color=colour, label=series.label, linewidth=1.8)
     if series.low is not None and series.high is not None:
         axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
 
@@ -57,11 +63,19 @@ def _bars(axes: Axes, series: Series, colour: str, number: int, count: int) -> N
         y = np.asarray(series.y)
         errors = np.stack([y - np.asarray(series.low), np.asarray(series.high) - y])
         axes.errorbar(positions, y, errors, fmt="none", ecolor="#333333", capsize=4)
-    axes.set_xticks(np.arange(len(series.x)), [str(label) for label in series.x])
+    labels = [str(label) for label in series.x]
+    axes.set_xticks(np.arange(len(labels)), labels)
+    if sum(len(label) + 2 for label in labels) > _ROOM:
+        axes.tick_params(axis="x", labelrotation=30)
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right")
 
 
 def _points(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
-    axes.scatter(np.asarray(series.x, dtype=float), series.y, s=14, color=colour, alpha=0.55, label=series.label)
+    alone = len(series.x) == 1  # a point that stands for its series is large enough to find
+    size, alpha = (70, 1.0) if alone else (14, 0.55)
+    x = np.asarray(series.x, dtype=float)
+    axes.scatter(x, series.y, s=size, color=colour, alpha=alpha, label=series.label, linewidths=0)
 
 
 _DRAW: Final = {"lines": _lines, "bars": _bars, "points": _points}

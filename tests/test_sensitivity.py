@@ -241,6 +241,10 @@ def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_dist
     without = findings(pool, "routing-comparison", settings).tables[0]
     assert all(row["FID"] is None for row in without.rows)
     assert any("run `mnist-ddm analyze --group quality` first" in note for note in without.notes)
+    chain = {(row["averages more"], row["than"]): row for row in found["averaging-chain"]}
+    assert list(chain) == [("full", "top1"), ("full", "top2"), ("top2", "top1")]
+    expected = error.mean() / refinement(pool, "top1", 40, 10).mean()
+    assert chain["full", "top1"]["Delta_refine, ratio"].value == pytest.approx(expected, rel=1e-4)
     every = {row["routing"]: row for row in found["routing-comparison-every-step"]}
     assert every["full"]["n"] == 20
     assert every["full"]["floor 1/t at the last step"] == pytest.approx(10)

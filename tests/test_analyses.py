@@ -148,7 +148,9 @@ def test_an_unknown_experiment_is_refused_with_the_list():
 def test_the_papers_values_are_the_papers():
     table4 = paper_values("expert-deviation", "mnist")
     assert (table4["selected"], table4["non_selected"], table4["reduction_percent"]) == (6.4, 11.3, 43)
-    assert paper_values("expert-deviation", "gaussian") == {}
+    assert table4["place"] == "Table 4"
+    elsewhere = paper_values("expert-deviation", "gaussian")
+    assert (elsewhere["selected"], elsewhere["place"]) == (3.6, "Table 2, on Paris")
 
 
 def test_quartiles_split_by_rank_into_equal_parts():

@@ -225,10 +225,21 @@ def p_value(p: float) -> Value:
     return p if p != 0 else "< 1e-300"
 
 
+PARIS = "paris"
+"""The paper's main system."""
+
+
 def paper_values(analysis: str, system: str) -> dict[str, Any]:
-    """What the paper states for an analysis on a system; empty where it states nothing."""
-    found: dict[str, Any] = _paper().get(analysis, {}).get(system, {})
-    return found
+    """What the paper states for an analysis on a system, or else on Paris, its main system; `place` says which.
+
+    Beside the values of another system, orders and directions compare, and sizes do not.
+    """
+    stated = _paper()[analysis]
+    if system in stated:
+        own: dict[str, Any] = stated[system]
+        return own
+    paris: dict[str, Any] = stated[PARIS]
+    return {**paris, "place": f"{paris['place']}, on Paris"}
 
 
 @cache

@@ -97,7 +97,7 @@ class ClusterDistance(Analysis):
         k = pool.n_experts
         title = (
             f"Ranks of the selected experts' clusters (1 = closest of {k}) at t near {', '.join(map(str, TIMES))}, "
-            f"n = {settings.n}; paper: {paper.get('place', 'nothing for this system')}"
+            f"n = {settings.n}; paper: {paper['place']}"
         )
         notes = (
             "of: the noisy state, as the paper does, or the clean image predicted from it, x_t - t v.",

@@ -98,7 +98,7 @@ class RoutingComparison(Analysis):
             _quality_note(quality_n),
             effort_note(list(found.values())),
         )
-        place = paper.get("place", "nothing for this system")
+        place = paper["place"]
         tables = [
             Table(
                 self.id,
@@ -159,11 +159,8 @@ def _row(
         "Spearman(L_eff expert, Delta)": spearman_estimate(expert, error),
         "Spearman(L_eff whole, Delta)": spearman_estimate(whole, error),
     }
-    if paper:
-        stated = paper.get(routing, {})
-        columns = ("FID", "L_eff", "L_eff sd", "Delta_refine", "Delta_refine sd", "Spearman")
-        row |= {f"paper {name}": stated.get(name) for name in columns}
-    return row
+    columns = ("FID", "L_eff", "L_eff sd", "Delta_refine", "Delta_refine sd", "Spearman")
+    return row | {f"paper {name}": paper.get(routing, {}).get(name) for name in columns}
 
 
 def _every_step(routing: str, recording: Recording, norms: Mapping[str, Array]) -> dict[str, Value]:

@@ -73,7 +73,7 @@ class JacobianDecomposition(Analysis):
             for r in norms
             for i, t in enumerate(times)
         ]
-        place = paper.get("place", "nothing for this system")
+        place = paper["place"]
         notes = (
             "router: in the centred form sum_k (v_k - v) dw_k/dx, which equals the paper's. denoiser: the Jacobian of "
             "the predicted clean image x - t v.",
@@ -95,9 +95,7 @@ def _middle_row(routing: str, norms: dict[str, Array], i: int, paper: Mapping[st
         row[f"{term} sd"] = sd(norms[term][:, i])
     row["dominant"] = "router" if norms["router"][:, i].mean() > norms["expert"][:, i].mean() else "expert"
     row["router larger (% of samples)"] = float(100 * (norms["router"][:, i] > norms["expert"][:, i]).mean())
-    if paper:
-        row |= {f"paper {name}": paper[name] for name in ("expert", "expert sd", "router", "router sd")}
-    return row
+    return row | {f"paper {name}": paper.get(name) for name in ("expert", "expert sd", "router", "router sd")}
 
 
 def _triangle(norms: Mapping[str, dict[str, Array]]) -> float:

@@ -180,7 +180,7 @@ def _summary(pool: ExpertPool, angles: Array, selected: Mask, inside: Array, out
         row("p, paired by sample and time", p_paired, None, None, paper.get("p"), None),
         row("p, independent", p_apart, None, None, None, None),
     )
-    place = paper.get("place", "nothing for this system")
+    place = paper["place"]
     return Table(
         "expert-deviation",
         f"Angle between an expert's velocity and the routed velocity, Top-2, n = {len(angles)}; paper: {place}",

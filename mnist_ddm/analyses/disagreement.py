@@ -116,7 +116,7 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array])
         rows.append(
             {"D_int against": name, "Spearman": rho, "p": p_value(spearman_p(integral, values)), "paper": stated}
         )
-    place = paper.get("place", "nothing for this system")
+    place = paper["place"]
     return Table(
         "disagreement",
         f"Integrated disagreement and the distance of Full to Top-2 from the same noise, n = {len(integral)}; "

@@ -81,14 +81,12 @@ class FailureModes(Analysis):
             row["the same over all t (%)"] = _share(found["entropy over all t"], _LIMITS["entropy"])
             row["Delta_refine > 0.1 (%)"] = _share(found["Delta_refine"], _LIMITS["Delta_refine"])
             row["L_eff > 50 (%)"] = _share(found["L_eff"], _LIMITS["L_eff"])
-            if paper:
-                row |= {f"paper {k}": v for k, v in paper.get(r, {}).items()}
-            rows.append(row)
+            rows.append(row | {f"paper {name}": value for name, value in paper[r].items()})
         relative = [
             {"routing": r, **{f"{k} (%)": _share(indicators[r][k], reference[k]) for k in _LIMITS}} for r in names
         ]
         limits = ", ".join(f"{name} > {reference[name]:.3g}" for name in _LIMITS)
-        place = paper.get("place", "nothing for this system")
+        place = paper["place"]
         title = f"Failure modes by the paper's absolute thresholds, n = {settings.n}; paper: {place}"
         notes = (
             "entropy: the largest of the router's softmax over t in [0.1, 0.9]. Over all t it says little: a "

@@ -69,7 +69,7 @@ class LocalError(Analysis):
             "The paper's factor of 1.77 is that of p = -0.2, not Heun's.",
             f"The reference has {SUB_STEPS} sub-steps of the same method.",
         )
-        place = paper.get("place", "nothing for this system")
+        place = paper["place"]
         title = f"Local error of one Heun step, h = {STEP}, n = {settings.n}; paper: {place}"
         split_notes = (
             "A step counts as switching if an expert appears or disappears at any of its evaluations.",
@@ -88,9 +88,7 @@ def _row(routing: str, values: Array, paper: Mapping[str, Value]) -> dict[str, V
     for name, column in ((f"error at h = {STEP}", large), (f"error at h = {STEP / 2}", small)):
         row |= {name: mean_estimate(column), f"{name} sd": sd(column)}
     row |= {"factor": bootstrap(_factor, large, small), "fitted order": bootstrap(_order, large, small)}
-    if paper:
-        row |= {f"paper {name}": paper.get(name) for name in ("h", "h/2", "factor")}
-    return row
+    return row | {f"paper {name}": paper.get(name) for name in ("h", "h/2", "factor")}
 
 
 def _apart(routing: str, values: Array, switched: bool) -> dict[str, Value] | None:

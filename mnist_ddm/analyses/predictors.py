@@ -91,7 +91,7 @@ class FailurePredictors(Analysis):
                 row["positives (tau)"] = int((error[r] > extreme).sum())
                 row["Spearman with Delta"] = spearman_estimate(score, error[r])
                 stated = paper.get(r, {}).get(name, {})
-                rows.append(row | {f"paper {k}": stated.get(k) for k in ("AUC", "Spearman")} if paper else row)
+                rows.append(row | {f"paper {k}": stated.get(k) for k in ("AUC", "Spearman")})
             margins += [_margins(r, found[r], kind, mask, paper) for kind, mask in _kinds(unstable)]
         notes = (
             "Low margins are risky, so m_p and m_z enter with a minus sign; m_p and m_z are minima and g is a maximum "
@@ -100,7 +100,7 @@ class FailurePredictors(Analysis):
             "10 positives is not defined.",
             "The unstable quarter is chosen for each routing by itself.",
         )
-        place = paper.get("place", "nothing for this system")
+        place = paper["place"]
         title = f"Predictors of a large refinement error, n = {settings.n}; paper: {place}"
         tables = (
             Table(self.id, title, tuple(rows[0]), tuple(rows), notes),
@@ -146,10 +146,8 @@ def _margins(
         "median m_p sd": sd(middle),
         f"steps with m_p < {_NEAR} (%)": mean_estimate(100 * (margin < _NEAR).mean(axis=1)),
     }
-    if paper:
-        stated = paper.get(f"{routing} {kind}", {})
-        row |= {"paper median m_p": stated.get("median"), "paper steps (%)": stated.get("near")}
-    return row
+    stated = paper.get(f"{routing} {kind}", {})
+    return row | {"paper median m_p": stated.get("median"), "paper steps (%)": stated.get("near")}
 
 
 def _plot(rows: list[dict[str, Value]]) -> Plot:

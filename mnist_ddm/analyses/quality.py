@@ -101,7 +101,7 @@ class Quality(Analysis):
             first = (shuffled[:common], found[:common])
             row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
             row["expert evaluations"] = float(recording.evaluations.double().mean())
-            rows.append({**row, "paper FID": paper.get(name)} if paper else row)
+            rows.append({**row, "paper FID": paper.get(name)})
             if pool.classifier is not None:
                 classes.append({"routing": name, "n": run.n, **_classified(pool.classifier, recording, images, shares)})
         statistics = {"mean": reference.mean(dim=0), "covariance": torch.cov(reference.T)}
@@ -183,7 +183,7 @@ def _quality_table(
     run = next(iter(runs.values()))
     title = (
         f"Samples of each routing, {run.solver} with {run.steps} steps, against {n_real} held-out real states in "
-        f"{features.name} features ({features.dim} dimensions); paper: {paper.get('place', 'nothing for this system')}"
+        f"{features.name} features ({features.dim} dimensions); paper: {paper['place']}"
     )
     notes = (
         "A FID depends on n, solver steps and extractor: compare only within a column, and in the first FID column "

@@ -8,10 +8,16 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.pool import Condition
+from mnist_ddm.core.recording import sample
 from mnist_ddm.core.routing import FullEnsemble, RoutingContext, Samples, TopK, known_routings, parse_routing
+from mnist_ddm.core.runs import Sampling
 from mnist_ddm.systems.gaussian import load
 
-ALL = ["top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "each", "label"]
+ALL = [
+    "top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "once=prior", "each", "label", "posterior",
+    "top-p=0.9", "commit=0.8", "full@T=4", "top2@T=0.1", "misaligned2+equal", "full+clip", "top2@centroids",
+    "full@centroids=static", "full@T=2+clip+equal",
+]  # fmt: skip
 
 
 def context(n, pool=None, clusters=None):
@@ -82,7 +88,13 @@ def test_a_spelling_is_read_back(name):
     assert parse_routing(name).name == name
 
 
-@pytest.mark.parametrize("text", ["top0", "top", "top-k", "best", "full3", "top2@T=", "", "top2.5"])
+WRONG = """
+top0 top top-k best full3 top2@T= top2.5 full@T=0 full@T=-1 full@T=nan full@x=1 full+clip=2 top-p=0 top-p=1.1 top-p
+commit=2 commit=x once=router top1@centroids=x +clip
+"""
+
+
+@pytest.mark.parametrize("text", ["", *WRONG.split()])
 def test_what_does_not_exist_is_refused_in_one_line(text):
     with pytest.raises(InputError) as error:
         parse_routing(text)
@@ -91,7 +103,8 @@ def test_what_does_not_exist_is_refused_in_one_line(text):
 
 def test_the_error_lists_what_exists():
     with pytest.raises(
-        InputError, match=r"top1, top2, \.\.\., full, uniform, misaligned1, misaligned2, \.\.\., once, each, label"
+        InputError,
+        match=r"top1, top2, \.\.\., full, uniform, misaligned1, misaligned2, \.\.\., once, once=prior, each, commit",
     ):
         parse_routing("best")
     assert known_routings()[0] == "top1, top2, ..."
@@ -105,7 +118,7 @@ def test_more_experts_than_there_are_is_refused():
 def test_a_strategy_of_another_package_is_found(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from mnist_ddm.core import routing
+    from mnist_ddm.core.routing import grammar as routing
 
     entry = EntryPoint("mine", f"{__name__}:make_mine", routing.ENTRY_POINT_GROUP)
     monkeypatch.setattr(routing, "entry_points", lambda group: [entry])
@@ -115,3 +128,110 @@ def test_a_strategy_of_another_package_is_found(monkeypatch):
 
 def make_mine(argument):
     return TopK(int(argument))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_name_is_read_back_as_the_same_strategy(name):
+    assert parse_routing(name).name == name
+    assert parse_routing(name.upper()).name == name
+
+
+@given(row=logit_rows)
+def test_where_strategies_meet(row):
+    logits = torch.tensor([row])
+
+    def weights(name):
+        return parse_routing(name).weights(logits, context(1))
+
+    full, rounding = weights("full"), {"rtol": 1e-5, "atol": 1e-6}
+    assert torch.equal(weights("full@T=1"), full)
+    assert torch.equal(weights("top-p=1"), full)
+    torch.testing.assert_close(weights("full@T=1e9"), weights("uniform"), **rounding)
+    torch.testing.assert_close(weights("full+equal"), (full > 0) / (full > 0).sum(), **rounding)
+    assert torch.equal(weights("top1@T=7"), weights("top1"))
+    if logits[0].sort().values[-2:].diff() > 1e-3:
+        torch.testing.assert_close(weights("full@T=1e-5"), weights("top1"), **rounding)
+        assert torch.equal(weights("top-p=1e-9"), weights("top1"))
+
+
+@given(row=logit_rows, p=st.floats(0.05, 0.99))
+def test_top_p_is_the_smallest_set_of_at_least_p(row, p):
+    logits = torch.tensor([row], dtype=torch.float64)
+    weights, full = (parse_routing(n).weights(logits, context(1))[0] for n in (f"top-p={p}", "full"))
+    chosen = weights > 0
+    total = full[chosen].sum()
+    assert total >= p - 1e-12
+    assert total - full[chosen].min() < p + 1e-12
+    torch.testing.assert_close(weights[chosen], full[chosen] / total, rtol=1e-9, atol=1e-12)
+
+
+def test_commit_keeps_the_expert_it_was_once_sure_of():
+    sure, unsure, other = ([5.0, 0.0], [0.1, 0.0], [0.0, 5.0])
+    place, routing = context(2), parse_routing("commit=0.9")
+    steps = [[unsure, unsure], [sure, unsure], [other, unsure], [unsure, other], [unsure, sure]]
+    found = [routing.weights(torch.tensor(rows), place) for rows in steps]
+    assert torch.equal(found[0], torch.tensor(steps[0]).softmax(dim=1))
+    assert found[1][0].tolist() == [1, 0]
+    assert torch.equal(found[2][1], torch.tensor(unsure).softmax(dim=0))
+    assert [w[0].tolist() for w in found[2:]] == [[1, 0]] * 3
+    assert [w[1].tolist() for w in found[3:]] == [[0, 1]] * 2
+
+
+def test_the_posterior_is_the_exact_one():
+    pool = load()
+    x, t = pool.real_states(20)[0].double(), torch.full((20,), 0.6, dtype=torch.float64)
+    place = RoutingContext(x, t, 0, context(20).samples, pool)
+    found = parse_routing("posterior").weights(torch.zeros(20, 8, dtype=torch.float64), place)
+    torch.testing.assert_close(found, pool.posterior_logits(x, t).softmax(dim=1))
+
+
+def test_clipped_experts_are_those_above_the_median_norm(gaussian):
+    """Whose norms are known: |c_k(t)|."""
+    x, t = torch.zeros(3, 1, 2, 3, dtype=torch.float64), torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+    place = RoutingContext(x, t, 0, context(3).samples, gaussian)
+    logits = torch.tensor([[0.0, 1.0, 2.0, 0.5]], dtype=torch.float64).expand(3, -1)
+    norms = gaussian.jacobian_scale(t).abs()
+    above = norms > norms.quantile(0.5, dim=1, keepdim=True)
+    assert above.sum(dim=1).tolist() == [2, 2, 2]
+    full = logits.softmax(dim=1)
+    expected = full.masked_fill(above, 0)
+    found = parse_routing("full+clip").weights(logits, place)
+    torch.testing.assert_close(found, expected / expected.sum(dim=1, keepdim=True))
+    only_above = torch.where(above, 5.0, -torch.inf).double()
+    kept = parse_routing("top1+clip").weights(only_above, place)
+    assert torch.equal(kept, parse_routing("top1").weights(only_above, place))
+
+
+def test_one_expert_is_drawn_from_the_prior_and_kept(gaussian):
+    routing, place = parse_routing("once=prior"), context(4000, gaussian)
+    first = routing.weights(torch.zeros(4000, 4), place)
+    assert torch.equal(first, routing.weights(torch.randn(4000, 4, generator=torch.Generator().manual_seed(0)), place))
+    torch.testing.assert_close(first.mean(dim=0).double(), gaussian.prior, atol=0.03, rtol=0)
+
+
+def test_centroids_of_gaussians_are_nearly_their_posterior():
+    """The states' clusters are isotropic Gaussians, so only the estimated centroids differ."""
+    pool = load()
+    x, t = pool.real_states(200)[0].double(), torch.full((200,), 0.4, dtype=torch.float64)
+    noisy = 0.6 * x + 0.4 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    place = RoutingContext(noisy, t, 0, context(200).samples, pool)
+    found, static = (
+        parse_routing(n).weights(torch.zeros(200, 8, dtype=torch.float64), place)
+        for n in ("full@centroids", "full@centroids=static")
+    )
+    exact = pool.posterior_logits(noisy, t).softmax(dim=1)
+    assert (found - exact).abs().sum(dim=1).mean() / 2 < 0.02
+    assert (static - exact).abs().sum(dim=1).mean() > 2 * (found - exact).abs().sum(dim=1).mean()
+
+
+@pytest.mark.parametrize("name", ["misaligned2", "misaligned2+equal", "each", "once", "commit=0.6"])
+def test_a_finer_grid_sees_the_same_random_experts(name):
+    pool = load()
+    coarse, fine = (
+        sample(pool, Sampling(name, n=12, steps=6, refine=r), ("weights",)).observed["weights"] for r in (1, 2)
+    )
+    if "misaligned" in name:
+        assert torch.equal(fine[:, ::2] > 0, coarse > 0)
+        assert torch.equal(fine[:, 1::2] > 0, coarse > 0)
+    else:
+        assert torch.equal(fine[:, 0], coarse[:, 0])

@@ -22,7 +22,7 @@ def info(checkpoint: Path | None) -> None:
     from mnist_ddm.core.files import folder_size
     from mnist_ddm.core.parallel import default_workers
     from mnist_ddm.core.recording import list_recordings
-    from mnist_ddm.core.routing import known_routings
+    from mnist_ddm.core.routing import known_modifiers, known_routings
     from mnist_ddm.core.solvers import SOLVERS
     from mnist_ddm.models.checkpoint import CARD
     from mnist_ddm.models.presets import preset_named, preset_names
@@ -36,6 +36,7 @@ def info(checkpoint: Path | None) -> None:
     general.add_column()
     general.add_row("systems", ", ".join(system_names()))
     general.add_row("routings", ", ".join([*known_routings(), "monolith"]))
+    general.add_row("of any routing", ", ".join(known_modifiers()))
     general.add_row("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()))
     for analysis in ANALYSES.values():
         general.add_row("experiment", f"{analysis.id}: {analysis.question}")

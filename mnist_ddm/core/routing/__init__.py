@@ -1,0 +1,52 @@
+"""Routing strategies: from router logits to the weights of the experts.
+
+A strategy is one small final class with a `weights` method, and a spelling in the one grammar that the command line,
+files and plots share: a name, perhaps a number (`top2`), perhaps a value (`commit=0.9`), perhaps modifiers
+(`full@T=4+clip`). Further strategies are found under the entry point group `mnist_ddm.routings`: an entry point's name
+is the strategy's name, and its object a function from the argument's text (`""` if there is none) to a `Routing`.
+
+A strategy may carry state along a trajectory (`Samples.memory`), and any random number it draws is keyed by the
+sample's seed and the interval of the step grid. Both stages of a Heun step, and a run on a grid twice as fine, so
+see the same field.
+"""
+
+from mnist_ddm.core.routing.base import Routing, RoutingContext, Samples, one_hot
+from mnist_ddm.core.routing.grammar import ENTRY_POINT_GROUP, known_modifiers, known_routings, parse_routing
+from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
+from mnist_ddm.core.routing.strategies import (
+    Commit,
+    FullEnsemble,
+    Oracle,
+    Posterior,
+    RandomK,
+    SampleEach,
+    SampleOnce,
+    TopK,
+    TopP,
+    Uniform,
+)
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Centroids",
+    "Commit",
+    "EqualWeights",
+    "FullEnsemble",
+    "Oracle",
+    "Posterior",
+    "RandomK",
+    "Routing",
+    "RoutingContext",
+    "SampleEach",
+    "SampleOnce",
+    "Samples",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "Uniform",
+    "WeightClip",
+    "known_modifiers",
+    "known_routings",
+    "one_hot",
+    "parse_routing",
+]

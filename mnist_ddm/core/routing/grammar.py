@@ -1,0 +1,159 @@
+"""The one spelling of routings, which the command line, files and plots share."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.core.routing.base import Routing
+from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
+from mnist_ddm.core.routing.strategies import (
+    Commit,
+    FullEnsemble,
+    Oracle,
+    Posterior,
+    RandomK,
+    SampleEach,
+    SampleOnce,
+    TopK,
+    TopP,
+    Uniform,
+)
+
+ENTRY_POINT_GROUP = "mnist_ddm.routings"
+
+
+def _counted(name: str, cls: Callable[[int], Routing]) -> Callable[[str], Routing]:
+    def make(argument: str) -> Routing:
+        if not argument.isdigit() or int(argument) < 1:
+            raise InputError(f"this routing is spelled {name}1, {name}2, ...; '{name}{argument}' has no k >= 1")
+        return cls(int(argument))
+
+    return make
+
+
+def _plain(cls: Callable[[], Routing]) -> Callable[[str], Routing]:
+    def make(argument: str) -> Routing:
+        routing = cls()
+        if argument:
+            raise InputError(f"the routing {routing.name!r} takes no argument, but was given {argument!r}")
+        return routing
+
+    return make
+
+
+def _share(name: str, cls: Callable[[float], Routing]) -> Callable[[str], Routing]:
+    def make(argument: str) -> Routing:
+        value = _number(argument)
+        if value is None or not 0 < value <= 1:
+            raise InputError(f"this routing is spelled {name}=0.9 with a number in (0, 1], not '{name}={argument}'")
+        return cls(value)
+
+    return make
+
+
+def _once(argument: str) -> Routing:
+    if argument not in ("", "prior"):
+        raise InputError(f"this routing is spelled once or once=prior, not 'once={argument}'")
+    return SampleOnce(of_prior=argument == "prior")
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+_STRATEGIES: Mapping[str, tuple[str, Callable[[str], Routing]]] = {
+    "top": ("top1, top2, ...", _counted("top", TopK)),
+    "full": ("full", _plain(FullEnsemble)),
+    "uniform": ("uniform", _plain(Uniform)),
+    "misaligned": ("misaligned1, misaligned2, ...", _counted("misaligned", RandomK)),
+    "once": ("once, once=prior", _once),
+    "each": ("each", _plain(SampleEach)),
+    "commit": ("commit=0.9", _share("commit", Commit)),
+    "top-p": ("top-p=0.9", _share("top-p", TopP)),
+    "label": ("label", _plain(Oracle)),
+    "posterior": ("posterior", _plain(Posterior)),
+}
+
+
+def _temperature(base: Routing, argument: str) -> Routing:
+    value = _number(argument)
+    if value is None or value <= 0:
+        raise InputError(f"a temperature is spelled @T=0.5 with a positive number, not '@T={argument}'")
+    return Temperature(base, value)
+
+
+def _centroids(base: Routing, argument: str) -> Routing:
+    if argument not in ("", "static"):
+        raise InputError(
+            f"routing by centroids is spelled @centroids or @centroids=static, not '@centroids={argument}'"
+        )
+    return Centroids(base, with_time=not argument)
+
+
+def _bare(cls: Callable[[Routing], Routing]) -> Callable[[Routing, str], Routing]:
+    def make(base: Routing, argument: str) -> Routing:
+        routing = cls(base)
+        if argument:
+            raise InputError(
+                f"the modifier at the end of {routing.name!r} takes no argument, but was given {argument!r}"
+            )
+        return routing
+
+    return make
+
+
+_MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
+    "@t": ("@T=0.5", _temperature),
+    "@centroids": ("@centroids, @centroids=static", _centroids),
+    "+clip": ("+clip", _bare(WeightClip)),
+    "+equal": ("+equal", _bare(EqualWeights)),
+}
+
+
+def known_routings() -> list[str]:
+    """How the strategies that exist here are spelled, those of other packages included."""
+    return [spelling for spelling, _ in _STRATEGIES.values()] + sorted(e.name for e in _entry_points())
+
+
+def known_modifiers() -> list[str]:
+    """How a strategy is changed; several may follow each other, as in `full@T=4+clip`."""
+    return [spelling for spelling, _ in _MODIFIERS.values()]
+
+
+def _entry_points() -> list[EntryPoint]:
+    return [e for e in entry_points(group=ENTRY_POINT_GROUP) if e.name not in _STRATEGIES]
+
+
+def parse_routing(text: str) -> Routing:
+    """The strategy that a spelling names, such as `top2`, `label` or `full@T=0.5`.
+
+    Raises:
+        InputError: if there is no such strategy (the message lists what exists) or its argument makes no sense.
+    """
+    first, *modifiers = re.split(r"(?=[@+])", text.strip().lower())
+    routing = _strategy(first, text)
+    for modifier in modifiers:
+        name, _, argument = modifier.partition("=")
+        if name not in _MODIFIERS:
+            raise unknown("modifier of a routing", modifier, known_modifiers())
+        routing = _MODIFIERS[name][1](routing, argument)
+    return routing
+
+
+def _strategy(spelling: str, text: str) -> Routing:
+    match = re.fullmatch(r"([a-z][a-z-]*?)(?:-?(\d+)|=(.+))?", spelling)
+    if match:
+        name, argument = match[1], match[2] or match[3] or ""
+        if name in _STRATEGIES:
+            return _STRATEGIES[name][1](argument)
+        for entry in _entry_points():
+            if entry.name == name:
+                factory: Callable[[str], Routing] = entry.load()
+                return factory(argument)
+    raise unknown("routing", text, known_routings())

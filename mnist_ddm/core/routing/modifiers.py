@@ -1,0 +1,186 @@
+"""Strategies made of another one: its router's temperature, its weights, or its router changed."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.routing.base import Routing, RoutingContext, number
+from mnist_ddm.core.spectral import linearize, spectral_norm
+
+CLIP_TOLERANCE = 0.02
+"""Of the spectral norms that are compared with their median."""
+
+
+@final
+@dataclass(frozen=True)
+class Temperature(Routing):
+    r"""A strategy with the router's logits divided by T: :math:`w_T = \mathrm{softmax}(z / T)` (Table 9).
+
+    ``T = 1`` changes nothing; as T goes to 0 the full ensemble becomes Top-1, as T grows it becomes uniform.
+
+    Attributes:
+        base: the strategy.
+        temperature: T > 0.
+    """
+
+    base: Routing
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}@T={number(self.temperature)}"
+
+    @property
+    def needs_router(self) -> bool:
+        return self.base.needs_router
+
+    def check(self, n_experts: int) -> None:
+        self.base.check(n_experts)
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.base.most_experts(n_experts)
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.weights(logits / self.temperature, context)
+
+
+@final
+@dataclass(frozen=True)
+class EqualWeights(Routing):
+    """The experts of a strategy, all with the same weight."""
+
+    base: Routing
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}+equal"
+
+    @property
+    def needs_router(self) -> bool:
+        return self.base.needs_router
+
+    def check(self, n_experts: int) -> None:
+        self.base.check(n_experts)
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.base.most_experts(n_experts)
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        chosen = (self.base.weights(logits, context) > 0).to(logits)
+        return chosen / chosen.sum(dim=1, keepdim=True)
+
+
+@final
+@dataclass(frozen=True)
+class WeightClip(Routing):
+    r"""A strategy without the experts whose Jacobian norm is above the median of the K at the current state (Table 8).
+
+    :math:`\lVert \nabla_x v_k \rVert` of all K experts is measured at every evaluation. The others are renormalised;
+    where nothing would be left the weights stay as they were.
+    """
+
+    base: Routing
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}+clip"
+
+    @property
+    def needs_router(self) -> bool:
+        return self.base.needs_router
+
+    def check(self, n_experts: int) -> None:
+        self.base.check(n_experts)
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.base.most_experts(n_experts)
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        before = self.base.weights(logits, context)
+        norms = self._norms(context)
+        kept = before.masked_fill(norms > norms.quantile(0.5, dim=1, keepdim=True), 0)
+        total = kept.sum(dim=1, keepdim=True)
+        return torch.where(total > 0, kept / torch.where(total > 0, total, 1), before)
+
+    def _norms(self, context: RoutingContext) -> Tensor:
+        """Of every expert at the states, shape ``(B, K)``; each starts from the direction at the state before."""
+        memory, pool, norms = context.samples.memory, context.pool, []
+        for k in range(pool.n_experts):
+
+            def expert(z: Tensor, k: int = k) -> Tensor:
+                return pool.velocity(k, z, context.t, context.samples.condition)
+
+            found = spectral_norm(
+                linearize(expert, context.x.detach()),
+                context.x,
+                start=memory.get(f"clip-{k}"),
+                tolerance=CLIP_TOLERANCE,
+            )
+            memory[f"clip-{k}"] = found.direction
+            norms.append(found.norm)
+        return torch.stack(norms, dim=1).to(context.x.device)
+
+
+@final
+class Centroids(Routing):
+    r"""A strategy whose router is replaced by distances to the centroids of the experts' data: no training at all.
+
+    The centroid :math:`c_k` is the mean of cluster k's training states and :math:`s_k^2` their mean variance per
+    dimension. With time, a cluster counts as a Gaussian that is noised along with the state,
+
+    .. math:: z_k = \log \pi_k - \tfrac{d}{2} \log V_k - \frac{\lVert x - (1 - t) c_k \rVert^2}{2 V_k}, \quad
+        V_k = (1 - t)^2 s_k^2 + t^2;
+
+    without time the state is compared with the centroids as they are: the same with t = 0 for every state.
+    """
+
+    def __init__(self, base: Routing, *, with_time: bool = True) -> None:
+        """Take the strategy and whether the distances know the time."""
+        self.base = base
+        self.with_time = with_time
+        self._clusters: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}@centroids" + ("" if self.with_time else "=static")
+
+    @property
+    def needs_router(self) -> bool:
+        return False
+
+    def check(self, n_experts: int) -> None:
+        self.base.check(n_experts)
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.base.most_experts(n_experts)
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.weights(self._logits(context).to(logits), context)
+
+    def _logits(self, context: RoutingContext) -> Tensor:
+        if self._clusters is None:
+            self._clusters = _centroids(context)
+        means, variances = self._clusters
+        x = context.x.double().flatten(1)
+        t = context.t.double()[:, None] if self.with_time else torch.zeros(len(x), 1, dtype=torch.float64)
+        t = t.to(x.device)
+        spread = (1 - t) ** 2 * variances + t**2
+        square = (x[:, None] - (1 - t)[:, :, None] * means).square().sum(dim=2)
+        prior = context.pool.prior.to(x)
+        return prior.log() - x.shape[1] / 2 * spread.log() - square / (2 * spread)
+
+
+def _centroids(context: RoutingContext) -> tuple[Tensor, Tensor]:
+    """Mean ``(K, d)`` and mean variance per dimension ``(K,)`` of each cluster's training states."""
+    means, variances = [], []
+    for k in range(context.pool.n_experts):
+        states = context.pool.real_states(_STATES, k, held_out=False)[0].double().flatten(1)
+        means.append(states.mean(dim=0))
+        variances.append(states.var(dim=0, correction=0).mean())
+    return torch.stack(means), torch.stack(variances)
+
+
+_STATES = 2000
+"""Training states of each cluster that its centroid is taken from."""

@@ -21,7 +21,7 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.quality import Quality, stored_frechet_distances
+from mnist_ddm.analyses.quality import Quality, frechet_note, stored_frechet_distances
 from mnist_ddm.analyses.trajectories import (
     TERM_NORMS,
     both_resolutions,
@@ -95,7 +95,7 @@ class RoutingComparison(Analysis):
             f"{1 / times.min():.3g} at the last of these times.",
             f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
             f"{2 * (settings.steps or 0)} steps from the same noise.",
-            _quality_note(quality_n),
+            frechet_note(quality_n),
             effort_note(list(found.values())),
         )
         place = paper["place"]
@@ -220,12 +220,6 @@ def _footnote(router: Array, error: Array) -> Table:
     }
     title = "The router term's maximum against Delta_refine; paper: footnote 1"
     return Table("router-term-correlation", title, tuple(row), (row,))
-
-
-def _quality_note(n: int) -> str:
-    if n == 0:
-        return "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first."
-    return f"FID: of {n} samples each from the stored recordings of the quality group, which takes 25 Heun steps."
 
 
 def _plots(

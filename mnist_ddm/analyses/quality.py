@@ -37,6 +37,9 @@ ROUTINGS: Mapping[str, int] = dict.fromkeys(MAIN, 5000) | dict.fromkeys(
 )
 """Samples of each routing unless the user says otherwise."""
 
+LONG = 1000
+"""Samples for the FIDs of interventions."""
+
 
 @final
 class Quality(Analysis):
@@ -129,6 +132,18 @@ def stored_frechet_distances(
     n = min(len(final) for final in found.values())
     images = {name: pool.decode(final[:n].to(pool.device)) for name, final in found.items()}
     return {name: frechet_distance(reference, extract(features, i)) for name, i in images.items()}, n
+
+
+def long_runs(pool: ExpertPool, settings: Settings, routings: Sequence[str]) -> dict[str, Sampling]:
+    """The runs whose FIDs the analyses of interventions join, if they are stored: 1000 samples, 25 steps."""
+    return Quality(dict.fromkeys(routings, LONG)).runs(pool, Settings(seed=settings.seed))
+
+
+def frechet_note(n: int) -> str:
+    """What the FIDs of a table are, for ``n`` samples each; 0 if there is none."""
+    if n == 0:
+        return "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first."
+    return f"FID: of {n} samples each from stored recordings with 25 Heun steps."
 
 
 def _fid(reference: Tensor, found: Tensor) -> float | None:

@@ -8,14 +8,17 @@ from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
 from mnist_ddm.analyses.comparison import RoutingComparison
 from mnist_ddm.analyses.convergence import Convergence
+from mnist_ddm.analyses.counterfactual import Counterfactual
 from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.disagreement import Disagreement
 from mnist_ddm.analyses.failure_modes import FailureModes
+from mnist_ddm.analyses.generalization import Generalization
 from mnist_ddm.analyses.local_error import LocalError
 from mnist_ddm.analyses.predictors import FailurePredictors
 from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.rescue import Rescue
 from mnist_ddm.core.errors import unknown
 
 ANALYSES: Mapping[str, Analysis] = {
@@ -34,6 +37,9 @@ ANALYSES: Mapping[str, Analysis] = {
         FailurePredictors(),
         FailureModes(),
         Convergence(),
+        Rescue(),
+        Counterfactual(),
+        Generalization(),
     )
 }
 """By name."""

@@ -19,6 +19,8 @@ STRATEGIES = (MONOLITH, "top1", "top2", "top4", "full")
 
 TERM_NORMS = "jacobian-terms@tenths"
 SWITCHING = "switching@tenths"
+EXPERT_NORM = "expert-term@tenths"
+"""The first of `TERM_NORMS` alone, at a quarter of its cost."""
 _AT_ONCE = 256
 
 
@@ -28,15 +30,25 @@ def both_resolutions(settings: Settings, routing: str, observables: tuple[str, .
     return Need(run, observables), Need(refined(run))
 
 
+def of_variant(needs: Sequence[Need], variant: str) -> list[Need]:
+    """The same of a variant of the system."""
+    return [
+        replace(need, run=replace(need.run, variant=variant)) if isinstance(need.run, Sampling) else need
+        for need in needs
+    ]
+
+
 def refined(run: Sampling) -> Sampling:
     """The run with twice as many steps from the same noise; random routings see the same field."""
     return replace(run, refine=2)
 
 
 @torch.inference_mode()
-def step_refinement(pool: ExpertPool, settings: Settings, recordings: Mapping[Run, Recording], routing: str) -> Array:
+def step_refinement(
+    pool: ExpertPool, settings: Settings, recordings: Mapping[Run, Recording], routing: str, variant: str = ""
+) -> Array:
     r""":math:`\Delta_{refine}`, the distance of the images after N and after 2N steps (Equation 2), shape ``(n,)``."""
-    distance, run = chosen_distance(pool, settings), sampling_of(settings, routing)
+    distance, run = chosen_distance(pool, settings), replace(sampling_of(settings, routing), variant=variant)
     finals = [recordings[r].final.split(_AT_ONCE) for r in (run, refined(run))]
     found = [
         distance(*(pool.decode(part.to(pool.device)) for part in parts)).double().cpu()
@@ -49,6 +61,11 @@ def term_norms(recording: Recording) -> dict[str, Array]:
     """For each of `TERMS` the norms at the fixed times, shape ``(n, T)``."""
     values = recording.observed[TERM_NORMS][..., 0].double().numpy()
     return {term: values[:, :, i] for i, term in enumerate(TERMS)}
+
+
+def largest_expert_norm(recording: Recording) -> Array:
+    """:math:`L_{eff}` of the expert term, from `EXPERT_NORM`, shape ``(n,)``."""
+    return lipschitz(recording.observed[EXPERT_NORM][..., 0].double().numpy())
 
 
 def fixed_times(recording: Recording) -> Array:

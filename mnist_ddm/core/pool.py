@@ -4,6 +4,8 @@ A system is anything that implements `ExpertPool`. Analyses, solvers and the com
 they run unchanged on ten small UNets, on eight diffusion transformers, or on Gaussians with closed forms.
 """
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.errors import unknown
 from mnist_ddm.core.noise import Purpose, categorical, uniforms
 
 
@@ -124,6 +127,9 @@ class ExpertPool(ABC):
     the dtype of ``x`` (float32 in normal use). Row ``i`` of a result depends on row ``i`` of the arguments alone.
     """
 
+    noise_scale: float = 1.0
+    """The standard deviation of the start states at ``t = 1``; another one than 1 shifts the inputs of all models."""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -228,6 +234,33 @@ class ExpertPool(ABC):
     @abstractmethod
     def classifier(self) -> Classifier | None:
         """A classifier of decoded images, where the system has one."""
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        """Variants whose inputs differ from those that the models were trained on (Tables 11 and 14)."""
+        return ("noise=0.8", "noise=1.2")
+
+    @property
+    def stress(self) -> str:
+        """The variant of the harder regime of Table 14, beside fewer steps; empty if it has no more than those."""
+        return ""
+
+    def variant(self, name: str) -> "ExpertPool":
+        """The system with something about it changed; `noise=1.2` scales the start states.
+
+        Raises:
+            InputError: if there is no such variant.
+        """
+        kind, _, value = name.partition("=")
+        try:
+            scale = float(value)
+        except ValueError:
+            scale = math.nan
+        if kind != "noise" or not 0 < scale < math.inf:
+            raise unknown(f"variant of the system {self.name!r}", name, self.shifts)
+        changed = copy.copy(self)
+        changed.noise_scale = scale
+        return changed
 
 
 def clusters_from_prior(prior: Tensor, seeds: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.field import make_field
 from mnist_ddm.core.files import digest, folder_size, read_json, read_tensors, write_json, write_tensors
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.parallel import Report, one_thread, run_jobs
@@ -185,7 +184,7 @@ def recording_key(pool: ExpertPool, run: Run) -> str:
     return digest(
         {
             "schema": SCHEMA,
-            "models": make_field(pool, run.routing).fingerprint,
+            "models": run.field(pool).fingerprint,
             "run": run.identity,
             "torch": torch.__version__,
             "device": pool.device.type,
@@ -236,7 +235,7 @@ def _run_block(
     values: dict[str, list[Tensor]] = {kept.file: [] for kept in wanted}
     functions = {kept: kept.observable.start() for kept in wanted}
     last = None
-    for i, visit in enumerate(run.visits(make_field(pool, run.routing), block, all_experts)):
+    for i, visit in enumerate(run.visits(run.field(pool), block, all_experts)):
         last = visit
         for kept, visits in keep.items():
             if i in visits:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.field import Evaluation, VelocityField
+from mnist_ddm.core.field import Evaluation, VelocityField, make_field
 from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
 from mnist_ddm.core.pool import ExpertPool
@@ -57,6 +57,14 @@ class Run(ABC):
     def label(self) -> str:
         """A short name for people."""
 
+    def field(self, pool: ExpertPool) -> VelocityField:
+        """The field that the run evaluates on a system.
+
+        Raises:
+            InputError: if the system cannot have it.
+        """
+        return make_field(pool, self.routing)
+
     @abstractmethod
     def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
         """Visit each state of samples ``block``, in order of time, and at last the final state at ``t = 0``.
@@ -89,6 +97,7 @@ class Sampling(Run):
         solver: `heun` or `euler`.
         steps: N, the number of steps.
         refine: cut each step into this many.
+        variant: of the system (`ExpertPool.variant`), or nothing for the system as it is.
 
     Raises:
         InputError: if a number is out of range.
@@ -100,6 +109,7 @@ class Sampling(Run):
     solver: str = "heun"
     steps: int = 50
     refine: int = 1
+    variant: str = ""
 
     def __post_init__(self) -> None:
         _check(self.n, self.seed)
@@ -121,7 +131,16 @@ class Sampling(Run):
 
     @property
     def label(self) -> str:
-        return f"{self.routing}, n = {self.n}, {self.solver} {self.grid.size}"
+        of = f" of {self.variant}" if self.variant else ""
+        return f"{self.routing}{of}, n = {self.n}, {self.solver} {self.grid.size}"
+
+    @property
+    def identity(self) -> dict[str, object]:
+        everything = super().identity
+        return everything if self.variant else {k: v for k, v in everything.items() if k != "variant"}
+
+    def field(self, pool: ExpertPool) -> VelocityField:
+        return make_field(pool.variant(self.variant) if self.variant else pool, self.routing)
 
     def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
         x, samples = start(field.pool, sample_seeds(self.seed, len(block), block.start))
@@ -184,7 +203,7 @@ class Noised(Run):
 
 def start(pool: ExpertPool, seeds: Tensor) -> tuple[Tensor, Samples]:
     """Start states ``(B, *state_shape)`` at ``t = 1`` for the samples of these seeds, and the samples themselves."""
-    noise = initial_noise(seeds, pool.state_shape).to(pool.device)
+    noise = pool.noise_scale * initial_noise(seeds, pool.state_shape).to(pool.device)
     return noise, Samples(seeds, pool.condition(seeds))
 
 

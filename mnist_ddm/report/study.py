@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mnist_ddm.analyses.base import Analysis, Findings, Settings
-from mnist_ddm.core.field import RoutedField, make_field
+from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
@@ -38,7 +38,7 @@ class Plan:
         """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
         total = 0
         for run in runs:
-            field = make_field(pool, run.routing)
+            field = run.field(pool)
             routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
             kept = observables_named(self.observables[run])
             everywhere = len({i for k in kept if k.observable.needs_experts for i in k.visits(run.times, TENTHS)})
@@ -59,7 +59,7 @@ def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: P
         for need in analysis.needs(pool, settings):
             if need.optional and not (folder and is_recorded(pool, need.run, need.observables, folder)):
                 continue
-            make_field(pool, need.run.routing)
+            need.run.field(pool)
             names = {*wanted.get(need.run, ()), *need.observables}
             wanted[need.run] = tuple(sorted(names))
     return Plan(wanted)

@@ -258,10 +258,10 @@ def test_findings_do_not_depend_on_workers(tmp_path, name):
 
 
 def test_groups():
-    assert groups() == ["alignment", "quality", "sensitivity", "interventions", "all"]
+    assert groups() == ["alignment", "quality", "sensitivity", "interventions", "regimes", "all"]
     assert [a.id for a in analyses_in("quality")] == ["quality"]
     assert analyses_in("all") == list(ANALYSES.values())
-    with pytest.raises(InputError, match="alignment, quality, sensitivity, interventions, all"):
+    with pytest.raises(InputError, match="alignment, quality, sensitivity, interventions, regimes, all"):
         analyses_in("astrology")
 
 

@@ -79,13 +79,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """One line, set of bars or cloud of points of a plot; ``low`` and ``high`` are a band or error bars."""
+    """One line, set of bars, cloud of points or row of a map.
+
+    ``low`` and ``high`` are a band or error bars, ``names`` are written beside points.
+    """
 
     label: str
     x: Sequence[float] | Sequence[str]
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ class Plot:
 
     Attributes:
         name: of its file.
-        kind: `lines`, `bars` or `points`.
+        kind: `lines`, `bars`, `points`, `named points`, or `map`: one row for each series, one column for each x, the
+            colour by log y around 1.
         title: what it says.
         x_label: with unit.
         y_label: with unit.
@@ -139,7 +144,7 @@ class Analysis(ABC):
     @property
     @abstractmethod
     def group(self) -> str:
-        """The group that it belongs to: `alignment`, `sensitivity`, `quality`."""
+        """The group that it belongs to, such as `alignment`."""
 
     @property
     @abstractmethod

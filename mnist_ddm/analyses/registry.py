@@ -8,6 +8,7 @@ from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
 from mnist_ddm.analyses.comparison import RoutingComparison
 from mnist_ddm.analyses.convergence import Convergence
+from mnist_ddm.analyses.cost import CostAndQuality
 from mnist_ddm.analyses.counterfactual import Counterfactual
 from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.deviation import ExpertDeviation
@@ -18,6 +19,7 @@ from mnist_ddm.analyses.local_error import LocalError
 from mnist_ddm.analyses.predictors import FailurePredictors
 from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
 from mnist_ddm.core.errors import unknown
 
@@ -40,6 +42,8 @@ ANALYSES: Mapping[str, Analysis] = {
         Rescue(),
         Counterfactual(),
         Generalization(),
+        CostAndQuality(),
+        RegimeMap(),
     )
 }
 """By name."""

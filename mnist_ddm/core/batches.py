@@ -11,19 +11,23 @@ import torch
 from torch import Tensor
 
 MULTIPLE = 16
-"""Batches are filled up to a multiple of this, the single-precision numbers in the widest vector register."""
+"""Batches are filled up to a multiple of this, the single-precision numbers in the widest vector register. Networks whose
+products have many rows for each sample, as convolutions and attention have, round alike from a half of it on."""
 
 LARGEST = 128
 """Larger batches are divided: above it kernels may divide a product differently."""
 
 
-def evaluate_in_batches(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
+def evaluate_in_batches(
+    network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, multiple: int = MULTIPLE
+) -> Tensor:
     """A network's result for each row, with the same bits whatever the other rows are.
 
     Args:
         network: of states and times, row by row.
         x: states, shape ``(B, ...)``.
         t: times, shape ``(B,)``.
+        multiple: of which the batches are.
 
     Returns:
         As the network itself, shape ``(B, ...)``.
@@ -32,6 +36,6 @@ def evaluate_in_batches(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, 
         return network(x, t)
     found = []
     for rows in torch.arange(len(x), device=x.device).split(LARGEST):
-        filled = rows[torch.arange(-(-len(rows) // MULTIPLE) * MULTIPLE, device=x.device) % len(rows)]
+        filled = rows[torch.arange(-(-len(rows) // multiple) * multiple, device=x.device) % len(rows)]
         found.append(network(x[filled], t[filled])[: len(rows)])
     return torch.cat(found)

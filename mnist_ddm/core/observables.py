@@ -208,11 +208,11 @@ OBSERVABLES: Mapping[str, Observable] = {
         _plain("reference-posterior", _reference_posterior),
         _plain("target-errors", _target_errors, needs_experts=True),
         _plain("disagreement", _disagreement, needs_experts=True),
-        Observable("jacobian-terms", JacobianTermNorms, cost=40),
-        Observable("expert-term", ExpertTermNorm, cost=12),
-        Observable("expert-jacobians", ExpertNorms, cost=60),
+        Observable("jacobian-terms", JacobianTermNorms, cost=100),
+        Observable("expert-term", ExpertTermNorm, cost=24),
+        Observable("expert-jacobians", ExpertNorms, cost=120),
         Observable("switching", lambda: switching, cost=2),
-        Observable("local-errors", lambda: local_errors, cost=8),
+        Observable("local-errors", lambda: local_errors, cost=12),
     )
 }
 """The observables by name."""

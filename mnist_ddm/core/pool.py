@@ -245,6 +245,14 @@ class ExpertPool(ABC):
         """The variant of the harder regime of Table 14, beside fewer steps; empty if it has no more than those."""
         return ""
 
+    @property
+    def error_levels(self) -> tuple[str, ...]:
+        """Variants with ever larger errors of the experts away from their own clusters; the first has the least.
+
+        The empty name is the system as it is.
+        """
+        return ("",)
+
     def variant(self, name: str) -> "ExpertPool":
         """The system with something about it changed; `noise=1.2` scales the start states.
 

@@ -26,22 +26,25 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for number, series in enumerate(plot.series):
+    if plot.kind == "map":
+        _map(axes, plot)
+    for number, series in enumerate(plot.series if plot.kind != "map" else ()):
         _DRAW[plot.kind](axes, series, COLOURS[number % len(COLOURS)], number, len(plot.series))
     axes.set_title(plot.title, fontsize=10.5, loc="left")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
+    if plot.kind != "map":
+        axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
     if plot.falling_x:
         axes.invert_xaxis()
     if plot.logarithmic:
         axes.set_xscale("log")
         axes.set_yscale("log")
-    elif plot.kind != "points":
+    elif plot.kind in ("lines", "bars"):
         axes.set_ylim(bottom=0)
-    if len(plot.series) > 1:
+    if len(plot.series) > 1 and plot.kind != "map":
         figure.legend(loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None, **description})
@@ -78,4 +81,24 @@ def _points(axes: Axes, series: Series, colour: str, number: int, count: int) ->
     axes.scatter(x, series.y, s=size, color=colour, alpha=alpha, label=series.label, linewidths=0)
 
 
-_DRAW: Final = {"lines": _lines, "bars": _bars, "points": _points}
+def _named_points(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+    x = np.asarray(series.x, dtype=float)
+    axes.scatter(x, series.y, s=30, color=colour, label=series.label, linewidths=0)
+    for place, name in zip(zip(x, series.y, strict=True), series.names or (), strict=True):
+        axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7, color="#333333")
+
+
+def _map(axes: Axes, plot: Plot) -> None:
+    values = np.log2(np.asarray([series.y for series in plot.series], dtype=float))
+    known = np.abs(values[np.isfinite(values)])
+    limit = max(1.0, float(known.max(initial=0.0)))
+    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(np.arange(values.shape[1]), [str(x) for x in plot.series[0].x])
+    axes.set_yticks(np.arange(len(plot.series)), [series.label for series in plot.series])
+    for row, column in np.ndindex(*values.shape):
+        strong = abs(values[row, column]) > limit / 2
+        text = f"{2 ** values[row, column]:.2g}" if np.isfinite(values[row, column]) else "-"
+        axes.text(column, row, text, ha="center", va="center", color="white" if strong else "black")
+
+
+_DRAW: Final = {"lines": _lines, "bars": _bars, "points": _points, "named points": _named_points}

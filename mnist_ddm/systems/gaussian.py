@@ -22,7 +22,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.files import digest
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.noise import Purpose, generator
@@ -177,6 +177,34 @@ class GaussianPool(ExpertPool):
         """
         spread = expand_time(self.variance(t)[:, expert].sqrt(), noise)
         return expand_time(1 - t, noise) * self.means[expert].to(noise.dtype) + spread * noise
+
+    @property
+    def error_levels(self) -> tuple[str, ...]:
+        return ("", "error=0.5", "error=1", "error=2", "error=4")
+
+    def variant(self, name: str) -> ExpertPool:
+        """The system with another expert error (`error=2`), or a variant that every system has.
+
+        Raises:
+            InputError: if there is no such variant.
+        """
+        kind, _, value = name.partition("=")
+        if kind != "error":
+            return super().variant(name)
+        try:
+            error = float(value)
+        except ValueError:
+            raise unknown(f"variant of the system {self.name!r}", name, self.error_levels[1:]) from None
+        changed = GaussianPool(
+            self.means,
+            self.scales,
+            self._prior,
+            expert_error=error,
+            router_temperature=self.router_temperature,
+            device=self._device,
+        )
+        changed.noise_scale = self.noise_scale
+        return changed
 
     def condition(self, seeds: Tensor) -> Condition:
         return Condition(clusters_from_prior(self._prior, seeds).to(self._device))

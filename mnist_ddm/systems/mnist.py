@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.batches import evaluate_in_batches
+from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import digest
@@ -112,7 +112,7 @@ class MnistPool(ExpertPool):
         return self._prior
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return evaluate_in_batches(self._experts[expert], x, t)
+        return evaluate_in_batches(self._experts[expert], x, t, MULTIPLE // 2)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
         return evaluate_in_batches(self._router, x, t)
@@ -124,7 +124,7 @@ class MnistPool(ExpertPool):
     def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if self._monolith is None:
             raise InputError(f"the checkpoint {self.checkpoint} has no monolith; train it with train-monolith")
-        return evaluate_in_batches(self._monolith, x, t)
+        return evaluate_in_batches(self._monolith, x, t, MULTIPLE // 2)
 
     def condition(self, seeds: Tensor) -> Condition:
         return Condition(clusters_from_prior(self._prior, seeds).to(self._device))

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 MULTIPLE = 16
-"""Batches are filled up to a multiple of this, the single-precision numbers in the widest vector register. Networks whose
-products have many rows for each sample, as convolutions and attention have, round alike from a half of it on."""
+"""Batches are filled up to a multiple of this, the single-precision numbers in the widest vector register.
+
+Networks whose products have many rows for each sample, as convolutions and attention have, round alike from half of it.
+"""
 
 LARGEST = 128
 """Larger batches are divided: above it kernels may divide a product differently."""

@@ -1,16 +1,21 @@
 """Rescue, counterfactuals, generalization: on the exact system, against the definitions."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.cost import CostAndQuality, _front
 from mnist_ddm.analyses.quality import long_runs
+from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.registry import analysis_named
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.core.runs import Sampling, start
+from mnist_ddm.report.plots import save_plot
 from mnist_ddm.report.study import make_plan
 from mnist_ddm.systems.gaussian import load
 
@@ -97,3 +102,64 @@ def test_generalization_measures_every_regime():
     )
     wide = refinement(pool.variant("noise=1.2"), "top2", 8)
     assert rows["noise=1.2", "top2"]["Delta_refine"].value == pytest.approx(wide.mean(), rel=1e-5)
+
+
+def test_the_front_holds_what_nothing_else_dominates():
+    points = {"a": (1.0, 5.0), "b": (2.0, 3.0), "c": (2.0, 4.0), "d": (3.0, 3.0), "e": (9.0, 1.0), "twin": (9.0, 1.0)}
+    assert _front(points) == ["a", "b", "e", "twin"]
+
+
+def test_cost_and_quality_reports_what_was_measured():
+    pool, analysis = load(), CostAndQuality(("top1", "full", "once", "uniform"), 300)
+    settings = analysis.settings(Settings(steps=10))
+    recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
+    (table,) = analysis.analyse(pool, recordings, settings).tables
+    rows = {row["routing"]: row for row in table.rows}
+    assert rows["once"]["expert evaluations"] == rows["top1"]["expert evaluations"] == 19
+    assert rows["full"]["cost / top1"] == pytest.approx(recordings_of(recordings, "full") / 19)
+    best = min(row["FID"] for row in rows.values())
+    assert [row["FID"] for row in table.rows] == sorted(row["FID"] for row in rows.values())
+    assert rows["uniform"]["FID / best"] == pytest.approx(rows["uniform"]["FID"] / best)
+    assert rows["uniform"]["on the front"] == "no"
+    assert "once" in table.notes[0]
+
+
+def recordings_of(recordings, routing):
+    return float(next(r for run, r in recordings.items() if run.routing == routing).evaluations.double().mean())
+
+
+def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one():
+    pool, analysis = load(), RegimeMap((1.0, math.inf))
+    settings = analysis.settings(Settings(n=400, steps=20))
+    recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
+    (table,) = analysis.analyse(pool, recordings, settings).tables
+    rows = {(row["experts"], row["T"]): row for row in table.rows}
+    assert len(rows) == 5 * 2
+    assert rows["as they are", 1.0]["order, best first"].startswith("full")
+    assert rows["error=4", "infinite"]["order, best first"].endswith("full")
+    assert rows["as they are", 1.0]["FID top1"] == rows["as they are", "infinite"]["FID top1"]
+    far = rows["error=4", "infinite"]
+    expected = far["FID full"] / min(far["FID top1"], far["FID top2"])
+    assert far["full / best of top1, top2"] == pytest.approx(expected) > 1
+
+
+def test_an_experts_error_is_a_variant_of_the_gaussian_system():
+    pool = load()
+    changed = pool.variant("error=2")
+    assert (pool.expert_error, changed.expert_error) == (0, 2)
+    assert changed.fingerprints["experts"] == load(expert_error=2.0).fingerprints["experts"]
+    assert changed.variant("noise=1.2").noise_scale == 1.2
+    for wrong in ("error=x", "error=-1"):
+        with pytest.raises(InputError):
+            pool.variant(wrong)
+
+
+@pytest.mark.parametrize("name", ["cost-and-quality", "regime-map"])
+def test_the_plots_can_be_drawn(tmp_path, name):
+    pool, analysis = load(), analysis_named(name)
+    for n in (1, 30):
+        settings = analysis.settings(Settings(n=n, steps=2))
+        recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
+        for plot in analysis.analyse(pool, recordings, settings).plots:
+            save_plot(plot, tmp_path / f"{plot.name}-{n}.png", {})
+            assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,7 +1,7 @@
 """When does averaging over all experts fail? A map over the router's sharpness and the experts' errors."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -39,6 +39,10 @@ class RegimeMap(Analysis):
     from their own cluster: exact by construction on the Gaussian system, the kept training stages on digits.
     """
 
+    def __init__(self, temperatures: Sequence[float] = TEMPERATURES) -> None:
+        """Take the columns of the map."""
+        self._temperatures = tuple(temperatures)
+
     @property
     def id(self) -> str:
         return "regime-map"
@@ -62,7 +66,7 @@ class RegimeMap(Analysis):
             dict.fromkeys(
                 Need(_run(settings, strategy, t, level))
                 for level in pool.error_levels
-                for t in TEMPERATURES
+                for t in self._temperatures
                 for strategy in STRATEGIES
             )
         )
@@ -70,10 +74,10 @@ class RegimeMap(Analysis):
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         rows: list[dict[str, Value]] = []
         for level in pool.error_levels:
-            runs = {(s, t): _run(settings, s, t, level) for t in TEMPERATURES for s in STRATEGIES}
+            runs = {(s, t): _run(settings, s, t, level) for t in self._temperatures for s in STRATEGIES}
             named = {run.routing: [run] for run in runs.values()}
             found, _ = stored_frechet_distances(pool, recordings, named, settings)
-            for t in TEMPERATURES:
+            for t in self._temperatures:
                 fids = {s: found.get(runs[s, t].routing, math.nan) for s in STRATEGIES}
                 order = ", ".join(sorted(STRATEGIES, key=lambda s: fids[s]))
                 row: dict[str, Value] = {"experts": level or "as they are", "T": "infinite" if math.isinf(t) else t}

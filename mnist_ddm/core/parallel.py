@@ -9,8 +9,9 @@ import contextlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,6 +70,8 @@ def one_thread() -> Iterator[None]:
 
 
 def _run(job: Callable[[Report], Result], progress: Path) -> Result:
+    _end_with_parent()
+
     def report(fraction: float) -> None:
         with contextlib.suppress(OSError):  # on another machine the parent's folder may be out of reach
             temporary = progress.with_suffix(".new")
@@ -77,6 +80,22 @@ def _run(job: Callable[[Report], Result], progress: Path) -> Result:
 
     with one_thread():
         return job(report)
+
+
+@cache
+def _end_with_parent() -> None:
+    """End this worker soon after the process that started it is gone, even if that was killed.
+
+    A worker would else finish its job, beside the same command that somebody has started again.
+    """
+    parent = os.getppid()
+
+    def loop() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=loop, daemon=True).start()
 
 
 @contextlib.contextmanager

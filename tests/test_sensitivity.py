@@ -177,7 +177,7 @@ def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it():
 
 
 def test_the_global_order_of_a_smooth_field_is_heuns():
-    found = tables(load(), "convergence", Settings(n=20))
+    found = tables(load(), "convergence", Settings(n=8))
     rows = [r for r in found["convergence"] if r["switch"] == "no" and r["steps"] == 80]
     assert {r["routing"] for r in rows} >= {"monolith", "full"}
     for row in rows:
@@ -309,8 +309,8 @@ def test_failure_modes_count_samples_over_the_thresholds():
     assert relative["top2"]["Delta_refine (%)"].value == 10
 
 
-def test_findings_do_not_depend_on_the_workers(tmp_path):
-    pool = load()
+def test_findings_do_not_depend_on_the_workers(tmp_path, gaussian):
+    pool = gaussian
     analyses = {a: a.settings(Settings(n=252, steps=2)) for a in analyses_in("sensitivity")}
     plan = make_plan(pool, analyses)
 

@@ -1,6 +1,7 @@
 """Rescue, counterfactuals, generalization: on the exact system, against the definitions."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from mnist_ddm.analyses.quality import long_runs
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.registry import analysis_named
 from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_tensors, write_tensors
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.core.runs import Sampling, start
+from mnist_ddm.models.checkpoint import kept_file
 from mnist_ddm.report.plots import save_plot
 from mnist_ddm.report.study import make_plan
 from mnist_ddm.systems.gaussian import load
+from mnist_ddm.systems.mnist import MnistPool
 
 SETTINGS = Settings(n=40, steps=8)
 
@@ -163,3 +167,28 @@ def test_the_plots_can_be_drawn(tmp_path, name):
         for plot in analysis.analyse(pool, recordings, settings).plots:
             save_plot(plot, tmp_path / f"{plot.name}-{n}.png", {})
             assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_earlier_stage_of_training_is_a_variant_of_the_digit_system(tiny_checkpoint, images, tmp_path):
+    copied = tmp_path / "copy"
+    shutil.copytree(tiny_checkpoint, copied)
+    for step in (2, 12):
+        for k in range(10):
+            tensors, _ = read_tensors(copied / f"expert-{k}.safetensors")
+            halved = {name: (value.float() / step).contiguous() for name, value in tensors.items()}
+            write_tensors(kept_file(copied, f"expert-{k}", step), halved)
+    kept_file(copied, "expert-3", 2).unlink()
+    pool = MnistPool(copied, images)
+    assert MnistPool(tiny_checkpoint, images).error_levels == ("",)
+    assert pool.error_levels == ("", "stage=12")
+    earlier = pool.variant("stage=12")
+    x, t = torch.ones(1, 1, 28, 28), torch.tensor([0.5])
+    asked = pool.condition(sample_seeds(0, 1))
+    assert not torch.equal(earlier.velocity(0, x, t, asked), pool.velocity(0, x, t, asked))
+    assert torch.equal(earlier.router_logits(x, t), pool.router_logits(x, t))
+    assert earlier.fingerprints["experts"] != pool.fingerprints["experts"]
+    assert earlier.fingerprints["monolith"] == pool.fingerprints["monolith"]
+    with pytest.raises(InputError, match=r"unknown stage .* 'stage=2'; there are: stage=12"):
+        pool.variant("stage=2")
+    with pytest.raises(InputError, match="train with --keep-every"):
+        MnistPool(tiny_checkpoint, images).variant("stage=2")

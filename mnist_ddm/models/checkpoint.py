@@ -76,6 +76,16 @@ def part_kind(name: str) -> str:
     return name.split("-")[0]
 
 
+def kept_file(folder: Path, part: str, step: int) -> Path:
+    """Where the averaged weights of a part after some steps of training are kept (`--keep-every`)."""
+    return folder / "kept" / f"{part}-step-{step:06d}.safetensors"
+
+
+def kept_steps(folder: Path, part: str) -> list[int]:
+    """The steps at which weights of a part were kept, rising."""
+    return sorted(int(file.stem.rsplit("-", 1)[1]) for file in (folder / "kept").glob(f"{part}-step-*.safetensors"))
+
+
 def system_digest(card: SystemCard) -> str:
     """What the cards of a system's parts must carry."""
     return digest(asdict(card))

@@ -4,6 +4,7 @@ States are 1 x 28 x 28 pixels in ``[-1, 1]``. Everything is read from a checkpoi
 prior, centroids and real states.
 """
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.empirical import EmpiricalReference
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import digest
+from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.core.files import digest, sha256
 from mnist_ddm.core.pool import (
     Classifier,
     Condition,
@@ -30,10 +31,20 @@ from mnist_ddm.data import SIDE, Images, load_images, to_image, to_state
 from mnist_ddm.data.partition import divide
 from mnist_ddm.metrics.inception import inception_features
 from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
-from mnist_ddm.models.checkpoint import is_finished, load_part, read_part_card, read_system_card
+from mnist_ddm.models.checkpoint import (
+    is_finished,
+    kept_file,
+    kept_steps,
+    load_part,
+    load_weights,
+    read_part_card,
+    read_system_card,
+)
 from mnist_ddm.models.classifier import DigitClassifier
+from mnist_ddm.models.presets import preset_named
 
 SHIPPED = "mnist-classroom"
+_STAGE = "stage"
 
 
 def checkpoints_folder() -> Path:
@@ -125,6 +136,34 @@ class MnistPool(ExpertPool):
         if self._monolith is None:
             raise InputError(f"the checkpoint {self.checkpoint} has no monolith; train it with train-monolith")
         return evaluate_in_batches(self._monolith, x, t, MULTIPLE // 2)
+
+    def _stage_files(self, step: int) -> list[Path]:
+        return [kept_file(self.checkpoint, f"expert-{k}", step) for k in range(self.n_experts)]
+
+    @property
+    def error_levels(self) -> tuple[str, ...]:
+        """The system as it is, then its experts at ever earlier stages of training, where `--keep-every` kept them."""
+        steps = sorted(kept_steps(self.checkpoint, "expert-0"), reverse=True)
+        return ("", *(f"{_STAGE}={s}" for s in steps if all(file.exists() for file in self._stage_files(s))))
+
+    def variant(self, name: str) -> ExpertPool:
+        """The system with its experts at an earlier stage of training (`stage=400`), or one that every system has.
+
+        Raises:
+            InputError: if there is no such variant, or the stage was not kept.
+        """
+        kind, _, value = name.partition("=")
+        if kind != _STAGE:
+            return super().variant(name)
+        if name not in self.error_levels[1:]:
+            kept = self.error_levels[1:] or ("none (train with --keep-every)",)
+            raise unknown(f"stage of the checkpoint {self.checkpoint}", name, kept)
+        changed, files = copy.copy(self), self._stage_files(int(value))
+        preset = preset_named(self.card.preset)
+        changed._experts = [load_weights(file, preset, "expert", self.card, self._device) for file in files]
+        changed._fingerprints = dict(self._fingerprints)
+        changed._fingerprints["experts"] = digest([self._fingerprints["experts"], *map(sha256, files)])
+        return changed
 
     def condition(self, seeds: Tensor) -> Condition:
         return Condition(clusters_from_prior(self._prior, seeds).to(self._device))

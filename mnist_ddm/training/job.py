@@ -22,7 +22,15 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import digest, write_tensors, write_text
 from mnist_ddm.core.parallel import Report
 from mnist_ddm.data import to_state
-from mnist_ddm.models.checkpoint import PartCard, SystemCard, is_finished, part_kind, save_part, system_digest
+from mnist_ddm.models.checkpoint import (
+    PartCard,
+    SystemCard,
+    is_finished,
+    kept_file,
+    part_kind,
+    save_part,
+    system_digest,
+)
 from mnist_ddm.models.presets import PARTS, Preset, Recipe
 from mnist_ddm.models.unet import UNet
 from mnist_ddm.training.batches import Key, StepBatches, StepDataModule, torch_generator
@@ -178,7 +186,7 @@ class _Watch(Callback):
         self._times.append(outputs["t"].cpu())
         keep_every = self.job.keep_every
         if keep_every and done % keep_every == 0 and done < steps:
-            path = self.job.out / "kept" / f"{self.job.part}-step-{done:06d}.safetensors"
+            path = kept_file(self.job.out, self.job.part, done)
             write_tensors(path, pl_module.averaged.state_dict(), {"done": done})
         if done % SAVE_EVERY == 0 or done == steps:
             self._add_row(done)

@@ -247,7 +247,7 @@ def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_dist
     assert chain["full", "top1"]["Delta_refine, ratio"].value == pytest.approx(expected, rel=1e-4)
     every = {row["routing"]: row for row in found["routing-comparison-every-step"]}
     assert every["full"]["n"] == 20
-    assert every["full"]["floor 1/t at the last step"] == pytest.approx(10)
+    assert every["full"]["1/t at the last step"] == pytest.approx(10)
 
 
 def test_predictors_and_margins_by_hand():

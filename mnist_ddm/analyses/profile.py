@@ -109,7 +109,7 @@ def _split(recording: Recording, times: Array) -> list[dict[str, Value]]:
                 "selected": mean_estimate(inside),
                 "suppressed": mean_estimate(outside),
                 "selected - suppressed": mean_estimate(inside - outside),
-                "floor 1/t": float(1 / t),
+                "1/t": float(1 / t),
             }
         )
     return rows

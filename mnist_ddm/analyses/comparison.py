@@ -246,6 +246,7 @@ def _plots(
             "L_eff, expert term",
             "Delta_refine",
             points,
+            logarithmic=True,
         ),
         Plot(
             "refinement-error",
@@ -268,6 +269,7 @@ def _plots(
                 "mean Delta_refine",
                 "FID",
                 series,
+                logarithmic=True,
             )
         )
     return tuple(plots)

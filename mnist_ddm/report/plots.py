@@ -39,7 +39,7 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     axes.set_axisbelow(True)
     if plot.falling_x:
         axes.invert_xaxis()
-    if plot.logarithmic and any(len(series.y) for series in plot.series):
+    if plot.logarithmic and any(y > 0 for series in plot.series for y in series.y):
         axes.set_xscale("log")
         axes.set_yscale("log")
     elif plot.kind in ("lines", "bars"):

@@ -228,3 +228,13 @@ def test_impossible_runs_are_refused(change):
 def test_an_unknown_observable_is_refused_with_the_list(gaussian):
     with pytest.raises(InputError, match="disagreement"):
         sample(gaussian, Sampling("top1", n=1, steps=1), ("mood",))
+
+
+def test_the_longest_jobs_start_first(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(module, "run_jobs", lambda jobs, workers, report: started.extend(job.args[1] for job in jobs))
+    monkeypatch.setattr(module, "_read", lambda *arguments: None)
+    short, long = Sampling("top1", n=10, steps=3), Sampling("full", n=10, steps=9)
+    module.record_all(load(), {short: (), long: ()}, tmp_path)
+    assert started == [long, short]
+    assert module.evaluations_each(load(), long, ()) == 8 * 17

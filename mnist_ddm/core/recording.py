@@ -8,7 +8,7 @@ larger one, and one more observable leaves the others as they are.
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.files import digest, folder_size, read_json, read_tensors, write_json, write_tensors
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.parallel import Report, one_thread, run_jobs
@@ -96,8 +97,7 @@ def record_all(
         workers: parallel processes, which share the blocks of all runs. The result does not depend on it.
         on_progress: called with a run and the fraction of it that is done.
     """
-    jobs: list[partial[None]] = []
-    owners: list[Run] = []
+    found: list[tuple[float, Run, partial[None]]] = []
     for run, names in wanted.items():
         kept, place = observables_named(names), folder / recording_key(pool, run)
         if not (place / _INDEX).exists():
@@ -105,9 +105,12 @@ def record_all(
             write_json(place / _INDEX, what)
         for block in _blocks(run.n):
             if missing := _missing(place, block, kept):
-                job = partial(_store_block, pool, run, tuple(k for k in kept if k.file in missing), block, place)
-                jobs.append(job)
-                owners.append(run)
+                wanting = tuple(k for k in kept if k.file in missing)
+                cost = len(block) * evaluations_each(pool, run, wanting)
+                found.append((cost, run, partial(_store_block, pool, run, wanting, block, place)))
+    # The longest first, so that no worker is left with a long one at the end while the others wait.
+    found.sort(key=lambda job: -job[0])
+    jobs, owners = [job for _, _, job in found], [run for _, run, _ in found]
     done = {run: len(_blocks(run.n)) - owners.count(run) for run in wanted}
     progress = [0.0] * len(jobs)
 
@@ -128,6 +131,15 @@ def _read(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path
     key = recording_key(pool, run)
     names = [_FINAL, *(kept.file for kept in observables_named(observables))]
     return _join(run, [_read_block(folder / key, block, names) for block in _blocks(run.n)], key)
+
+
+def evaluations_each(pool: ExpertPool, run: Run, kept: Sequence[Kept]) -> float:
+    """About how many expert evaluations one sample takes, at the most; a Jacobian product counts as one."""
+    field = run.field(pool)
+    routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
+    everywhere = len({i for k in kept if k.observable.needs_experts for i in k.visits(run.times, TENTHS)})
+    extra = sum(k.observable.cost * len(k.visits(run.times, TENTHS)) for k in kept)
+    return everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed
 
 
 def is_recorded(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> bool:

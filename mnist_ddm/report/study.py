@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 
 from mnist_ddm.analyses.base import Analysis, Findings, Settings
-from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, is_recorded
-from mnist_ddm.core.runs import TENTHS, Run, start
+from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded
+from mnist_ddm.core.runs import Run, start
 
 _TIMED_BATCH = 16
 """About what an expert gets of a block."""
@@ -36,16 +35,7 @@ class Plan:
 
     def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
-        total = 0
-        for run in runs:
-            field = run.field(pool)
-            routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
-            kept = observables_named(self.observables[run])
-            everywhere = len({i for k in kept if k.observable.needs_experts for i in k.visits(run.times, TENTHS)})
-            extra = sum(k.observable.cost * len(k.visits(run.times, TENTHS)) for k in kept)
-            each = everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed
-            total += int(run.n * each)
-        return total
+        return sum(int(run.n * evaluations_each(pool, run, observables_named(self.observables[run]))) for run in runs)
 
 
 def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:

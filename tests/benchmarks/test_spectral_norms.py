@@ -2,8 +2,8 @@
 
 The textbook: 20 power iterations from a random vector at every state, each with one J v by double backward and one
 J^T u, one sample at a time. Ours: all samples together, each state starting from the direction found at the one before.
-Both norms are compared with the same search at a hundredth of the tolerance. What was measured is printed and
-written to `.benchmarks/spectral-norms.json`.
+The norms of the first samples are compared with the same search at a tenth of the tolerance, a hundredth of the error.
+What was measured is printed and written to `.benchmarks/spectral-norms.json`.
 """
 
 import json
@@ -27,7 +27,7 @@ from mnist_ddm.core.spectral import spectral_norm
 from mnist_ddm.core.visit import Visit
 from mnist_ddm.systems.mnist import MnistPool, load
 
-SAMPLES, STEPS, EVERY, ITERATIONS = 8, 50, 7, 20
+SAMPLES, CHECKED, STEPS, EVERY, ITERATIONS = 64, 8, 50, 7, 20
 RESULT = Path(__file__).parents[2] / ".benchmarks" / "spectral-norms.json"
 
 pytestmark = pytest.mark.slow
@@ -52,8 +52,8 @@ def textbook(pool: MnistPool, visit: Visit, row: int, generator: torch.Generator
     return float(v.norm())
 
 
-def visits(field: RoutedField) -> list[Visit]:
-    x, samples = start(field.pool, sample_seeds(0, SAMPLES))
+def visits(field: RoutedField, n: int) -> list[Visit]:
+    x, samples = start(field.pool, sample_seeds(0, n))
     with torch.no_grad():
         return list(trajectory(field, solver_named("heun"), StepGrid(STEPS), x, samples))[:-1]
 
@@ -86,12 +86,12 @@ def test_against_the_textbook():
     assert isinstance(field, RoutedField)
     generator = torch.Generator().manual_seed(1)
     with one_thread():
-        states = visits(field)
-        exact = ours(states, TOLERANCE / 100)[0]
+        states = visits(field, SAMPLES)
+        exact = ours(visits(field, CHECKED), TOLERANCE / 10)[0]
         some = list(range(0, STEPS, EVERY))
         began = time.perf_counter()
-        found = [[textbook(pool, states[i], row, generator) for row in range(SAMPLES)] for i in some]
-        slow = (time.perf_counter() - began) / len(some) / SAMPLES
+        found = [[textbook(pool, states[i], row, generator) for row in range(CHECKED)] for i in some]
+        slow = (time.perf_counter() - began) / len(some) / CHECKED
         error = 1 - torch.tensor(found, dtype=torch.float64) / exact[some]
         report: dict[str, object] = {
             "states": STEPS,
@@ -102,7 +102,7 @@ def test_against_the_textbook():
             began = time.perf_counter()
             norms, products = ours(states, tolerance)
             fast = (time.perf_counter() - began) / STEPS / SAMPLES
-            mine = 1 - norms / exact
+            mine = 1 - norms[:, :CHECKED] / exact
             assert described(mine[some])["mean"] <= described(error)["mean"]
             assert described(mine[some])["largest"] <= described(error)["largest"]
             report[f"tolerance {tolerance:g}"] = {

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -31,7 +31,7 @@ def load_mapped(network: Network, path: Path, dtype: torch.dtype | None = None) 
             message names it.
     """
     expected = {name: tuple(p.shape) for name, p in network.named_parameters()}
-    tensors = _mapped(path)
+    tensors, _ = read_tensors(path)
     missing = [name for name in expected if name not in tensors and name not in OPTIONAL]
     unknown = [name for name in tensors if name not in expected]
     for what, names in (("lacks", missing), ("has the unknown", unknown)):
@@ -50,13 +50,3 @@ def load_mapped(network: Network, path: Path, dtype: torch.dtype | None = None) 
     converted = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
     network.load_state_dict(converted, strict=True, assign=True)
     return network.eval().requires_grad_(False)
-
-
-def _mapped(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; a Paris folder holds it")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a whole safetensors file ({error}); download it again") from error

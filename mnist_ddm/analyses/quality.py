@@ -142,7 +142,10 @@ def long_runs(pool: ExpertPool, settings: Settings, routings: Sequence[str]) -> 
 def frechet_note(n: int) -> str:
     """What the FIDs of a table are, for ``n`` samples each; 0 if there is none."""
     if n == 0:
-        return "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first."
+        return (
+            "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first, or for interventions "
+            "`--experiment cost-and-quality`."
+        )
     return f"FID: of {n} samples each from stored recordings with 25 Heun steps."
 
 

@@ -14,7 +14,11 @@ from mnist_ddm.cli import options
 @click.option(
     "--experiment", "experiments", multiple=True, help="An experiment; may be repeated.  [default: Appendix B's two]"
 )
-@click.option("--group", default=None, help="All experiments of a group: alignment, sensitivity, quality or all.")
+@click.option(
+    "--group",
+    default=None,
+    help="All experiments of a group: alignment, quality, sensitivity, interventions, regimes or all.",
+)
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
 @click.option("--solver", default="heun", show_default=True, help="heun or euler.")

@@ -13,9 +13,25 @@ CLIP_TOLERANCE = 0.02
 """Of the spectral norms that are compared with their median."""
 
 
+class Modifier(Routing):
+    """A strategy made of another one, which decides all that it does not."""
+
+    base: Routing
+
+    @property
+    def needs_router(self) -> bool:
+        return self.base.needs_router
+
+    def check(self, n_experts: int) -> None:
+        self.base.check(n_experts)
+
+    def most_experts(self, n_experts: int) -> int:
+        return self.base.most_experts(n_experts)
+
+
 @final
 @dataclass(frozen=True)
-class Temperature(Routing):
+class Temperature(Modifier):
     r"""A strategy with the router's logits divided by T: :math:`w_T = \mathrm{softmax}(z / T)` (Table 9).
 
     ``T = 1`` changes nothing; as T goes to 0 the full ensemble becomes Top-1, as T grows it becomes uniform.
@@ -32,23 +48,13 @@ class Temperature(Routing):
     def name(self) -> str:
         return f"{self.base.name}@T={number(self.temperature)}"
 
-    @property
-    def needs_router(self) -> bool:
-        return self.base.needs_router
-
-    def check(self, n_experts: int) -> None:
-        self.base.check(n_experts)
-
-    def most_experts(self, n_experts: int) -> int:
-        return self.base.most_experts(n_experts)
-
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         return self.base.weights(logits / self.temperature, context)
 
 
 @final
 @dataclass(frozen=True)
-class EqualWeights(Routing):
+class EqualWeights(Modifier):
     """The experts of a strategy, all with the same weight."""
 
     base: Routing
@@ -57,16 +63,6 @@ class EqualWeights(Routing):
     def name(self) -> str:
         return f"{self.base.name}+equal"
 
-    @property
-    def needs_router(self) -> bool:
-        return self.base.needs_router
-
-    def check(self, n_experts: int) -> None:
-        self.base.check(n_experts)
-
-    def most_experts(self, n_experts: int) -> int:
-        return self.base.most_experts(n_experts)
-
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         chosen = (self.base.weights(logits, context) > 0).to(logits)
         return chosen / chosen.sum(dim=1, keepdim=True)
@@ -74,7 +70,7 @@ class EqualWeights(Routing):
 
 @final
 @dataclass(frozen=True)
-class WeightClip(Routing):
+class WeightClip(Modifier):
     r"""A strategy without the experts whose Jacobian norm is above the median of the K at the current state (Table 8).
 
     :math:`\lVert \nabla_x v_k \rVert` of all K experts is measured at every evaluation. The others are renormalised;
@@ -86,16 +82,6 @@ class WeightClip(Routing):
     @property
     def name(self) -> str:
         return f"{self.base.name}+clip"
-
-    @property
-    def needs_router(self) -> bool:
-        return self.base.needs_router
-
-    def check(self, n_experts: int) -> None:
-        self.base.check(n_experts)
-
-    def most_experts(self, n_experts: int) -> int:
-        return self.base.most_experts(n_experts)
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         before = self.base.weights(logits, context)
@@ -124,7 +110,7 @@ class WeightClip(Routing):
 
 
 @final
-class Centroids(Routing):
+class Centroids(Modifier):
     r"""A strategy whose router is replaced by distances to the centroids of the experts' data: no training at all.
 
     The centroid :math:`c_k` is the mean of cluster k's training states and :math:`s_k^2` their mean variance per
@@ -149,12 +135,6 @@ class Centroids(Routing):
     @property
     def needs_router(self) -> bool:
         return False
-
-    def check(self, n_experts: int) -> None:
-        self.base.check(n_experts)
-
-    def most_experts(self, n_experts: int) -> int:
-        return self.base.most_experts(n_experts)
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         return self.base.weights(self._logits(context).to(logits), context)

@@ -6,12 +6,12 @@ prior, centroids and real states.
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.empirical import EmpiricalReference
@@ -32,6 +32,7 @@ from mnist_ddm.data.partition import divide
 from mnist_ddm.metrics.inception import inception_features
 from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
 from mnist_ddm.models.checkpoint import (
+    SystemCard,
     is_finished,
     kept_file,
     kept_steps,
@@ -52,6 +53,14 @@ def checkpoints_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     inside = package / "checkpoints"
     return inside if inside.is_dir() else package.parent / "checkpoints"
+
+
+@cache
+def _stage(files: tuple[Path, ...], card: SystemCard, device: torch.device) -> tuple[list[nn.Module], str]:
+    """The experts kept in some files and a hash of those; read once, as every run of a plan asks for them."""
+    preset = preset_named(card.preset)
+    experts = [load_weights(file, preset, "expert", card, device) for file in files]
+    return experts, digest([sha256(file) for file in files])
 
 
 @final
@@ -158,11 +167,9 @@ class MnistPool(ExpertPool):
         if name not in self.error_levels[1:]:
             kept = self.error_levels[1:] or ("none (train with --keep-every)",)
             raise unknown(f"stage of the checkpoint {self.checkpoint}", name, kept)
-        changed, files = copy.copy(self), self._stage_files(int(value))
-        preset = preset_named(self.card.preset)
-        changed._experts = [load_weights(file, preset, "expert", self.card, self._device) for file in files]
-        changed._fingerprints = dict(self._fingerprints)
-        changed._fingerprints["experts"] = digest([self._fingerprints["experts"], *map(sha256, files)])
+        changed = copy.copy(self)
+        changed._experts, stage = _stage(tuple(self._stage_files(int(value))), self.card, self._device)
+        changed._fingerprints = {**self._fingerprints, "experts": digest([self._fingerprints["experts"], stage])}
         return changed
 
     def condition(self, seeds: Tensor) -> Condition:

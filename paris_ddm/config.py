@@ -1,11 +1,11 @@
 """What the configuration files of a Paris folder say, and what they leave open."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.files import read_json
 
 Time = Literal["999t", "round", "1000t"]
@@ -46,6 +46,27 @@ class Details:
         ):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
+
+
+def parse_details(stated: Sequence[str]) -> Details:
+    """Details from settings such as `time=1000t` and `norm_eps=1e-5`.
+
+    Raises:
+        InputError: if there is no such detail, or it has no such value.
+    """
+    values: dict[str, Any] = {}
+    known = [field.name for field in fields(Details)]
+    for text in stated:
+        name, equals, value = text.partition("=")
+        if name not in known or not equals:
+            raise unknown("detail", text, [f"{name}=..." for name in known])
+        values[name] = value
+    if "norm_eps" in values:
+        try:
+            values["norm_eps"] = float(values["norm_eps"])
+        except ValueError:
+            raise InputError(f"norm_eps must be 1e-6 or 1e-5, not {values['norm_eps']!r}") from None
+    return Details(**values)
 
 
 @dataclass(frozen=True)

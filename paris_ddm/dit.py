@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_ddm.core.batches import fill
 from paris_ddm.config import Details, ExpertConfig, RouterConfig
 
 FREQUENCIES = 256
@@ -56,20 +57,34 @@ def scaled_time(t: Tensor, details: Details) -> Tensor:
     return (999 if details.time == "999t" else 1000) * t
 
 
+class Times(NamedTuple):
+    """Embedded times of a batch.
+
+    A product with few rows rounds otherwise than one with many, so each distinct time is embedded once, filled up to
+    full registers: a row then has the same bits whatever its companions are.
+    """
+
+    embedded: Tensor
+    """Of the distinct times, ``(T, D)``."""
+    place: Tensor
+    """Of each row's time among them, int64, ``(B,)``."""
+
+
 @final
 class TimeEmbedding(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear: ``(B,)`` to ``(B, D)``."""
+    """Sinusoid, Linear, SiLU, Linear: times ``(B,)`` to hidden size."""
 
     def __init__(self, dim: int) -> None:
         """Build for hidden size ``dim``."""
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(FREQUENCIES, dim), nn.SiLU(), nn.Linear(dim, dim))
 
-    def forward(self, t: Tensor) -> Tensor:
+    def forward(self, t: Tensor) -> Times:
         first = self.mlp[0]
         assert isinstance(first, nn.Linear)
-        out: Tensor = self.mlp(sinusoid(t).to(first.weight.dtype))
-        return out
+        distinct, place = t.unique(return_inverse=True)
+        embedded: Tensor = self.mlp(sinusoid(fill(distinct)).to(first.weight.dtype))
+        return Times(embedded, place)
 
 
 @final
@@ -188,11 +203,11 @@ class ExpertDiT(nn.Module):
         """Latents ``(B, C, S, S)``, times ``(B,)``, and a text's embedding or what `text` made of it."""
         known = self.text(text) if isinstance(text, Tensor) else text
         time = self.time_embed(scaled_time(t, self.details))
-        modulation = self.t_block(time).unflatten(1, (6, -1))
+        modulation = self.t_block(time.embedded)[time.place].unflatten(1, (6, -1))
         tokens = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
         for layer, keys_values in zip(self.layers, known, strict=True):
             tokens = layer(tokens, modulation, keys_values)
-        return self._image(self.final_layer(tokens, time), x.shape[2] // self.config.patch_size)
+        return self._image(self.final_layer(tokens, time.embedded[time.place]), x.shape[2] // self.config.patch_size)
 
     def _image(self, patches: Tensor, side: int) -> Tensor:
         p, c = self.config.patch_size, self.config.out_channels
@@ -216,8 +231,9 @@ class RouterLayer(nn.Module):
         self.attn = Attention(dim, config.num_heads)
         self.mlp = _mlp(dim, config.mlp_ratio)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.adaLN_modulation(time).chunk(6, dim=1)
+    def forward(self, x: Tensor, time: Times) -> Tensor:
+        modulation = self.adaLN_modulation(time.embedded)[time.place]
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation.chunk(6, dim=1)
         x = x + gate_a[:, None] * self.attn(_modulated(x, shift_a, scale_a, self._eps))
         out: Tensor = x + gate_m[:, None] * self.mlp(_modulated(x, shift_m, scale_m, self._eps))
         return out
@@ -232,7 +248,7 @@ class RouterDiT(nn.Module):
         super().__init__()
         details = details or Details()
         dim, patch = config.hidden_size, config.patch_size
-        self.details = details
+        self.config, self.details = config, details
         self.patch_embed = nn.Conv2d(config.in_channels, dim, patch, patch)
         self.pos_embed = nn.Parameter(sincos_positions(dim, size // patch))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -254,7 +270,7 @@ class RouterDiT(nn.Module):
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, time)
-        out: Tensor = self.head(tokens[:, 0])
+        out: Tensor = self.head(fill(tokens[:, 0]))[: len(x)]
         return out
 
 

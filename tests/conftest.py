@@ -5,6 +5,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mnist_ddm.data import load_images
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
 from mnist_ddm.training.run import TrainingPlan, training_jobs
+from paris_ddm.mini.build import MiniPlan, build
 
 # The same examples every time, and no time limit for one: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -55,6 +57,36 @@ def tiny_checkpoint(tmp_path_factory, images) -> Path:
     for job in training_jobs(plan, parts):
         job(lambda fraction: None)
     return out
+
+
+@pytest.fixture(scope="session")
+def tiny_paris_plan(images):
+    """From a folder to the plan of a tiny Paris, on a part of MNIST."""
+
+    def plan(out: Path) -> MiniPlan:
+        part = replace(
+            images,
+            train_images=images.train_images[:1500],
+            train_labels=images.train_labels[:1500],
+            test_images=images.test_images[:300],
+            test_labels=images.test_labels[:300],
+        )
+        return MiniPlan(part, out, "tiny")
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def tiny_paris(tmp_path_factory, tiny_paris_plan) -> Path:
+    """A whole model in the format of Paris, trained for a few steps."""
+    out = tmp_path_factory.mktemp("paris") / "model"
+    build(tiny_paris_plan(out), run_in_turn, lambda line: None)
+    return out
+
+
+def run_in_turn(names, jobs, costs):
+    for job in jobs:
+        job(lambda fraction: None)
 
 
 @pytest.fixture

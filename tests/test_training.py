@@ -17,7 +17,7 @@ from mnist_ddm.core.parallel import run_jobs
 from mnist_ddm.models.checkpoint import read_part_card
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.training.batches import rows_of_step
-from mnist_ddm.training.job import SAVE_EVERY
+from mnist_ddm.training.loop import SAVE_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
 from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs

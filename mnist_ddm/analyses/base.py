@@ -215,6 +215,13 @@ def _any_image(pool: ExpertPool) -> Tensor:
         return pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
 
 
+def has_real_states(pool: ExpertPool) -> bool:
+    """Whether the system has real states to compare with; one without data has none."""
+    with contextlib.suppress(InputError):
+        return len(pool.real_states(1)[0]) > 0
+    return False
+
+
 def fitting(pool: ExpertPool, names: Sequence[str]) -> list[str]:
     """Those fields that the pool can have: no more experts than there are, and a monolith only if there is one."""
     found = []

@@ -41,6 +41,7 @@ class RouterCalibration(Analysis):
         return replace(chosen, n=1000 if chosen.n is None else chosen.n)
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+        pool.real_states(1)
         posterior = ("reference-posterior",) if pool.reference is not None else ()
         return (Need(_run(settings), ("logits", *posterior)),)
 

@@ -22,6 +22,7 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
+from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.pool import Embedding, ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -60,6 +61,8 @@ class ClusterDistance(Analysis):
         return fill(chosen, n=500, steps=50)
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+        if not pool.embeddings:
+            raise InputError(f"{self.id} needs an image embedding and the experts' centroids, which this system lacks")
         return tuple(Need(sampling_of(settings, r), _OBSERVABLES) for r in fitting(pool, ROUTINGS))
 
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:

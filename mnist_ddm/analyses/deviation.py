@@ -17,6 +17,7 @@ from mnist_ddm.analyses.base import (
     Table,
     Value,
     fill,
+    has_real_states,
     p_value,
     paper_values,
     sampling_of,
@@ -62,7 +63,7 @@ class ExpertDeviation(Analysis):
         closed_form = (_REFERENCE, "weights@tenths", "logits@tenths") if pool.reference is not None else ()
         return (
             Need(sampling_of(settings, ROUTING), ("angles", _LEFT_OUT, "logits", "weights", *closed_form)),
-            Need(_noised(settings), ("target-errors", "weights", "logits")),
+            *([Need(_noised(settings), ("target-errors", "weights", "logits"))] if has_real_states(pool) else []),
         )
 
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
@@ -73,7 +74,7 @@ class ExpertDeviation(Analysis):
         times = recording.times.numpy()
         inside = _mean_over_experts(angles, selected)
         outside = _mean_over_experts(angles, ~selected)
-        comparisons = _comparisons(pool, recording, recordings[_noised(settings)])
+        comparisons = _comparisons(pool, recording, recordings.get(_noised(settings)))
         tables = (
             _summary(pool, angles, selected, inside, outside),
             _references(comparisons, settings),
@@ -104,7 +105,7 @@ def _noised(settings: Settings) -> Noised:
     return Noised(ROUTING, settings.n, settings.seed)
 
 
-def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording) -> list[_Comparison]:
+def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording | None) -> list[_Comparison]:
     def of(reference: str, unit: str, source: Recording, name: str, suffix: str = "") -> _Comparison:
         return _Comparison(
             reference,
@@ -121,7 +122,9 @@ def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording) -> l
     ]
     if pool.reference is not None:
         found.append(of(f"velocity of the {pool.reference.name}", "deg", recording, _REFERENCE, "@tenths"))
-    return [*found, of(_TARGET, "squared error per dimension", noised, "target-errors")]
+    if noised is not None:
+        found.append(of(_TARGET, "squared error per dimension", noised, "target-errors"))
+    return found
 
 
 def _mean_over_experts(angles: Array, mask: Mask) -> Array:

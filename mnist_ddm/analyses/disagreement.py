@@ -19,6 +19,7 @@ from mnist_ddm.analyses.base import (
     Value,
     chosen_distance,
     fill,
+    has_real_states,
     p_value,
     paper_values,
     sampling_of,
@@ -100,8 +101,10 @@ def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:
     """What says something of the quality of each image by itself."""
     classifier = pool.classifier
     if classifier is None:
-        return {_NEAREST: nearest_training_distance(pool, images, None).numpy()}
+        return {_NEAREST: nearest_training_distance(pool, images, None).numpy()} if has_real_states(pool) else {}
     confidence, label = classify(classifier, images).max(dim=1)
+    if not has_real_states(pool):
+        return {"classifier confidence": confidence.numpy()}
     clusters = None if classifier.expert_of_label is None else torch.tensor(classifier.expert_of_label)[label]
     nearest = nearest_training_distance(pool, images, clusters)
     return {"classifier confidence": confidence.numpy(), _NEAREST: nearest.numpy()}

@@ -100,9 +100,9 @@ class Generalization(Analysis):
                 stated = paper.get(f"{regime.stated} {r}", {})
                 rows.append(row | {f"paper {k}": stated.get(k) for k in ("L_eff", "Delta_refine", "Spearman", "AUC")})
         notes = (
-            "noise=s: start states with standard deviation s instead of 1. fewer steps: half of them"
-            + (f", and {pool.stress}." if pool.stress else "; a system with guidance also raises it.")
-            + " The paper's shift is another set of captions.",
+            f"{', '.join(pool.shifts)}: inputs that the models were not trained on (noise=s: start states with "
+            "standard deviation s instead of 1; the paper's shift is another set of captions). fewer steps: half"
+            + (f", and {pool.stress}." if pool.stress else "; a system with guidance also raises it."),
             f"L_eff: maximum over t = 0.9, ..., 0.1 of the expert term. Delta_refine: "
             f"{chosen_distance(pool, settings).name} distance. AUC: of L_eff for the quarter of samples with the "
             "largest Delta_refine.",

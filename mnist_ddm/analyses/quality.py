@@ -69,6 +69,7 @@ class Quality(Analysis):
         return chosen
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+        pool.real_states(1)
         chosen_features(pool, settings)
         return tuple(Need(run) for run in self.runs(pool, settings).values())
 
@@ -91,7 +92,7 @@ class Quality(Analysis):
         paper = paper_values(self.id, pool.name)
         shares = _real_shares(pool, real)
         kernel = KernelDistance(reference)
-        rows, classes = [], []
+        rows, classes, adherence = [], [], []
         for name, run in runs.items():
             recording = recordings[run]
             images = pool.decode(recording.final.to(pool.device))
@@ -107,10 +108,14 @@ class Quality(Analysis):
             rows.append({**row, "paper FID": paper.get(name)})
             if pool.classifier is not None:
                 classes.append({"routing": name, "n": run.n, **_classified(pool.classifier, recording, images, shares)})
+            if pool.adherence:
+                adherence.append({"routing": name, "n": run.n, **_adherence(pool, recording, images)})
         statistics = {"mean": reference.mean(dim=0), "covariance": torch.cov(reference.T)}
         tables = [_quality_table(rows, runs, len(real), features, common, _hash(statistics), paper)]
         if classes:
             tables.append(_class_table(classes))
+        if adherence:
+            tables.append(_adherence_table(adherence))
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
         return Findings(tuple(tables), plots, {f"reference-{features.name}": statistics})
 
@@ -187,6 +192,27 @@ def _classified(
         "rarest class": f"{classifier.labels[int(found.argmin())]} ({100 * float(found.min()):.1f}%)",
         "commonest class": f"{classifier.labels[int(found.argmax())]} ({100 * float(found.max()):.1f}%)",
     }
+
+
+def _adherence(pool: ExpertPool, recording: Recording, images: Tensor) -> dict[str, Value]:
+    """For each judge of the system the share of samples that show what they were asked to."""
+    condition = pool.condition(recording.seeds)
+    rows = torch.arange(len(images)).split(_JUDGED_AT_ONCE)
+    found: dict[str, Value] = {}
+    for name, judge in pool.adherence.items():
+        right = torch.cat([judge(images[i], condition.select(i)) for i in rows]).double().cpu()
+        asked = right[~right.isnan()]
+        found[name] = mean_estimate(asked.numpy()) if len(asked) else None
+    return found
+
+
+_JUDGED_AT_ONCE = 500
+
+
+def _adherence_table(rows: list[dict[str, Value]]) -> Table:
+    notes = ("The share of samples in which the classifier sees what the caption asks for; all: everything it asks.",)
+    title = "Do the samples show what was asked?"
+    return Table("quality-adherence", title, tuple(rows[0]), tuple(rows), notes)
 
 
 def _quality_table(

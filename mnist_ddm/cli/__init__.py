@@ -21,6 +21,7 @@ _COMMANDS = {
     "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
     "analyze": ("mnist_ddm.cli.analyze:analyze", "Run experiments of the paper on a system."),
     "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
+    "paris": ("paris_ddm.cli:paris", "Train the small Paris model; cluster images for a model, check and measure it."),
     "cache": ("mnist_ddm.cli.cache:cache", "List or delete stored recordings."),
     "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, experiments and caches."),
 }

@@ -28,7 +28,34 @@ checkpoint = click.option(
     default=None,
     help="A checkpoint folder, or the name of a shipped one.  [default: mnist-classroom]",
 )
-system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
+_system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
+
+
+_of_system = (
+    _system,
+    checkpoint,
+    data_dir,
+    device,
+    click.option(
+        "--paris-dir", type=click.Path(path_type=Path), help="paris: the folder of a model.  [default: the small one]"
+    ),
+    click.option("--paris-repo", help="paris: a repository on the Hugging Face hub instead, OWNER/NAME."),
+    click.option("--revision", help="paris: a commit of the repository."),
+    click.option("--captions", type=click.Path(path_type=Path), help="paris: captions, one in a line, or COCO's JSON."),
+    click.option("--guidance", type=float, help="paris: scale of classifier-free guidance.  [default: 4]"),
+    click.option("--dtype", help="paris: float32 or bfloat16.  [default: float32]"),
+    click.option("--detail", multiple=True, help="paris: an undocumented detail, as time=1000t; may be repeated."),
+)
+
+
+def system_options(command: Function) -> Function:
+    """The options that choose a system and decide what it is; together they are the arguments of `load_system`.
+
+    The command gets those but `system` as keyword arguments of their own names.
+    """
+    for option in reversed(_of_system):
+        command = option(command)
+    return command
 
 
 def resolve_workers(value: int | None, device_name: str) -> int:

@@ -1,6 +1,7 @@
 """The `sample` command."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -11,7 +12,7 @@ from mnist_ddm.cli.progress import progress_bars
 
 
 @click.command("sample")
-@options.system
+@options.system_options
 @click.option("--routing", default="top2", show_default=True, help="top1, top2, ..., full, once, label, or monolith.")
 @click.option("--n", type=int, default=64, show_default=True, help="Number of samples.")
 @click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
@@ -21,10 +22,7 @@ from mnist_ddm.cli.progress import progress_bars
 )
 @click.option("--record", is_flag=True, help="Draw each sample as a strip over t, with its predicted clean image.")
 @options.seed
-@options.checkpoint
-@options.data_dir
 @options.workers
-@options.device
 def sample(
     system: str,
     routing: str,
@@ -34,10 +32,8 @@ def sample(
     out: Path,
     record: bool,
     seed: int,
-    checkpoint: Path | None,
-    data_dir: Path | None,
     workers: int | None,
-    device: str,
+    **of_system: Any,
 ) -> None:
     """Draw samples from noise and write them as one picture.
 
@@ -57,12 +53,12 @@ def sample(
     if out.suffix.lower() != ".png":
         raise InputError(f"--out must be a .png file, not {out}")
     sampling = Sampling(routing, n, seed, solver, steps)
-    pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
+    pool = load_system(system, **of_system)
     make_field(pool, routing)
     check_writable(out)
     wanted = ("x", "velocity") if record else ()
     with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
-        count = options.resolve_workers(workers, device)
+        count = options.resolve_workers(workers, of_system["device"])
         recordings = record_all(
             pool, {sampling: wanted}, Path(folder), count, lambda run, fraction: update(0, fraction)
         )

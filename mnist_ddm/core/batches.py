@@ -21,23 +21,29 @@ LARGEST = 128
 
 
 def evaluate_in_batches(
-    network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, multiple: int = MULTIPLE
+    network: Callable[..., Tensor], *columns: Tensor, multiple: int = MULTIPLE, largest: int = LARGEST
 ) -> Tensor:
     """A network's result for each row, with the same bits whatever the other rows are.
 
     Args:
-        network: of states and times, row by row.
-        x: states, shape ``(B, ...)``.
-        t: times, shape ``(B,)``.
+        network: of the columns, row by row.
+        columns: states ``(B, ...)``, times ``(B,)`` and whatever else the network takes for each row.
         multiple: of which the batches are.
+        largest: rows in a batch at most; a multiple of ``multiple``.
 
     Returns:
         As the network itself, shape ``(B, ...)``.
     """
-    if len(x) == 0:
-        return network(x, t)
+    n = len(columns[0])
+    if n == 0:
+        return network(*columns)
     found = []
-    for rows in torch.arange(len(x), device=x.device).split(LARGEST):
-        filled = rows[torch.arange(-(-len(rows) // multiple) * multiple, device=x.device) % len(rows)]
-        found.append(network(x[filled], t[filled])[: len(rows)])
+    for rows in torch.arange(n, device=columns[0].device).split(largest):
+        filled = fill(rows, multiple)
+        found.append(network(*(column[filled] for column in columns))[: len(rows)])
     return torch.cat(found)
+
+
+def fill(rows: Tensor, multiple: int = MULTIPLE) -> Tensor:
+    """Repeat rows ``(B, ...)``, B at least 1, until their number is a multiple of ``multiple``."""
+    return rows[torch.arange(-(-len(rows) // multiple) * multiple, device=rows.device) % len(rows)]

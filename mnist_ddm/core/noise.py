@@ -44,6 +44,11 @@ def sample_seeds(seed: int, n: int, start: int = 0) -> Tensor:
     return (seed << (63 - _SEED_BITS)) + torch.arange(start, start + n, dtype=torch.int64)
 
 
+def sample_numbers(seeds: Tensor) -> Tensor:
+    """The number of each sample in its run, from its seed; int64, shape of ``seeds``."""
+    return torch.remainder(seeds, 2 ** (63 - _SEED_BITS))
+
+
 def initial_noise(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal start states, float32, shape ``(B, *shape)``; row ``i`` depends on ``seeds[i]`` alone."""
     rows = [generator(int(s), Purpose.NOISE).standard_normal(shape, dtype=np.float32) for s in seeds]

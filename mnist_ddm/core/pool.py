@@ -119,6 +119,24 @@ class Classifier:
         return self.function(images)
 
 
+@dataclass(frozen=True)
+class Adherence:
+    """A named judge of whether images show what was asked; metrics use it, never an expert or a router.
+
+    Attributes:
+        name: what is judged, such as `digit` or `all`.
+        function: images ``(B, C, H, W)`` and their condition to 1 or 0 for each, float64, shape ``(B,)``; NaN where
+            the condition says nothing of it.
+    """
+
+    name: str
+    function: Callable[[Tensor, Condition], Tensor]
+
+    def __call__(self, images: Tensor, condition: Condition) -> Tensor:
+        """1 where an image shows what was asked, else 0 or NaN, shape ``(B,)``."""
+        return self.function(images, condition)
+
+
 class ExpertPool(ABC):
     r"""K isolated experts, a router, and what is needed to look at their samples.
 
@@ -134,6 +152,11 @@ class ExpertPool(ABC):
     @abstractmethod
     def name(self) -> str:
         """The name of the system, as on the command line."""
+
+    @property
+    def description(self) -> str:
+        """What exactly this is, in a few words, where the name alone could mislead; every result carries it."""
+        return ""
 
     @property
     @abstractmethod
@@ -215,6 +238,10 @@ class ExpertPool(ABC):
             States ``(B, *state_shape)`` and clusters ``(B,)``.
         """
 
+    def real_condition(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> Condition:
+        """What the states of `real_states` for the same arguments are; by default their cluster alone."""
+        return Condition(self.real_states(n, cluster, held_out=held_out)[1])
+
     @property
     @abstractmethod
     def reference(self) -> Reference | None:
@@ -234,6 +261,11 @@ class ExpertPool(ABC):
     @abstractmethod
     def classifier(self) -> Classifier | None:
         """A classifier of decoded images, where the system has one."""
+
+    @property
+    def adherence(self) -> Mapping[str, Adherence]:
+        """Judges of whether an image shows what its condition asks, by name; empty where nothing is asked."""
+        return {}
 
     @property
     def shifts(self) -> tuple[str, ...]:

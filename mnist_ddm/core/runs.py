@@ -184,12 +184,13 @@ class Noised(Run):
 
     def visits(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
         pool = field.pool
-        clean, clusters = (tensor[block.start :] for tensor in pool.real_states(block.stop))
+        clean = pool.real_states(block.stop)[0][block.start :]
         if len(clean) < len(block):
             available = block.start + len(clean)
             raise InputError(f"{pool.name} has {available} held-out real states, not {self.n}; choose a smaller n")
         noise, samples = start(pool, sample_seeds(self.seed, len(block), block.start))
-        samples = replace(samples, condition=replace(samples.condition, cluster=clusters))
+        rows = torch.arange(block.start, block.stop)
+        samples = replace(samples, condition=pool.real_condition(block.stop).select(rows))
         clean, target, calls = clean.to(noise), velocity_target(clean.to(noise), noise), torch.zeros(len(clean))
         evaluation: Evaluation | None = None
         for step, t in enumerate(TENTHS):

@@ -26,6 +26,7 @@ def identity(pool: ExpertPool, settings: Settings, experiments: Iterable[str]) -
     """What makes two runs the same run."""
     return {
         "system": pool.name,
+        **({"description": pool.description} if pool.description else {}),
         "fingerprints": dict(pool.fingerprints),
         "experiments": list(experiments),
         "settings": asdict(settings),

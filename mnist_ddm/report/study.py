@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from mnist_ddm.analyses.base import Analysis, Findings, Settings
+from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
@@ -68,8 +69,29 @@ def seconds_per_evaluation(pool: ExpertPool) -> float:
         return (time.perf_counter() - begin) / (len(x) * min(pool.n_experts, 4))
 
 
+def answerable(
+    pool: ExpertPool, analyses: Mapping[Analysis, Settings]
+) -> tuple[dict[Analysis, Settings], dict[Analysis, str]]:
+    """Those analyses that the system can answer, and for each of the others why not."""
+    can: dict[Analysis, Settings] = {}
+    cannot: dict[Analysis, str] = {}
+    for analysis, settings in analyses.items():
+        try:
+            make_plan(pool, {analysis: settings})
+            can[analysis] = settings
+        except InputError as error:
+            cannot[analysis] = str(error)
+    return can, cannot
+
+
 def answer(
     pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Run, Recording]
 ) -> Iterator[Findings]:
-    """What each analysis finds, one after the other."""
-    return (analysis.analyse(pool, recordings, settings) for analysis, settings in analyses.items())
+    """What each analysis finds, one after the other; every table says what the system is where its name does not."""
+    for analysis, settings in analyses.items():
+        found = analysis.analyse(pool, recordings, settings)
+        if pool.description:
+            said = f"system: {pool.name}, {pool.description}."
+            tables = tuple(replace(table, notes=(*table.notes, said)) for table in found.tables)
+            found = replace(found, tables=tables)
+        yield found

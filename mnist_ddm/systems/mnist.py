@@ -132,7 +132,7 @@ class MnistPool(ExpertPool):
         return self._prior
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return evaluate_in_batches(self._experts[expert], x, t, MULTIPLE // 2)
+        return evaluate_in_batches(self._experts[expert], x, t, multiple=MULTIPLE // 2)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
         return evaluate_in_batches(self._router, x, t)
@@ -144,7 +144,7 @@ class MnistPool(ExpertPool):
     def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if self._monolith is None:
             raise InputError(f"the checkpoint {self.checkpoint} has no monolith; train it with train-monolith")
-        return evaluate_in_batches(self._monolith, x, t, MULTIPLE // 2)
+        return evaluate_in_batches(self._monolith, x, t, multiple=MULTIPLE // 2)
 
     def _stage_files(self, step: int) -> list[Path]:
         return [kept_file(self.checkpoint, f"expert-{k}", step) for k in range(self.n_experts)]

@@ -1,7 +1,8 @@
 """Systems by name: those that ship here and those of any installed package, found through entry points.
 
 A package adds a system by an entry point in the group `mnist_ddm.systems` whose object is a function that takes some
-of the keyword arguments `device`, `checkpoint` and `data_dir`, each with a default, and returns an `ExpertPool`.
+of the keyword arguments `device`, `checkpoint`, `data_dir` and those of `mnist_ddm.cli.options.system_options`, each
+with a default, and returns an `ExpertPool`.
 """
 
 import inspect
@@ -23,15 +24,21 @@ def system_names() -> list[str]:
 
 
 def load_system(
-    name: str, *, device: str = "cpu", checkpoint: Path | str | None = None, data_dir: Path | str | None = None
+    name: str,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    **others: object,
 ) -> ExpertPool:
     """Load a system.
 
     Args:
-        name: `mnist`, `gaussian`, or one of another package.
+        name: `mnist`, `gaussian`, `paris`, or one of another package.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
         checkpoint: a checkpoint folder instead of the one that ships.
-        data_dir: a folder of IDX files instead of the MNIST that ships.
+        data_dir: a folder with the data of the system instead of what ships.
+        others: whatever else the system takes, such as ``paris_dir``; what is ``None`` or empty was not given.
 
     Raises:
         InputError: if the system, the device or a file does not exist, or the system takes no such option.
@@ -45,13 +52,14 @@ def load_system(
         "device": device,
         "checkpoint": None if checkpoint is None else Path(checkpoint),
         "data_dir": None if data_dir is None else Path(data_dir),
+        **others,
     }
     accepted = inspect.signature(load).parameters
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    given = {key: value for key, value in given.items() if value not in (None, ())}
     options = {key: value for key, value in given.items() if takes_all or key in accepted}
-    for key in given.keys() - options.keys():
-        if given[key] is not None and key != "device":
-            raise InputError(f"the system {name!r} takes no --{key.replace('_', '-')}")
+    for key in given.keys() - options.keys() - {"device"}:
+        raise InputError(f"the system {name!r} takes no --{key.replace('_', '-')}")
     return load(**options)
 
 

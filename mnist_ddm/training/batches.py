@@ -1,7 +1,7 @@
 """The data module: batch number `step` is a pure function of *(seed, part, step)*."""
 
 from collections.abc import Iterator
-from typing import final
+from typing import Generic, final
 
 import lightning
 import torch
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mnist_ddm.core.noise import generator
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.training.objectives import Batch, Objective, TrainingData
+from mnist_ddm.training.objectives import Batch, Data, Objective
 
 Key = tuple[int, ...]
 """The seed of the run and the numbers that tell its parts apart."""
@@ -31,10 +31,10 @@ def rows_of_step(n: int, batch: int, step: int, key: Key) -> Tensor:
 
 
 @final
-class StepBatches(IterableDataset[Batch]):
+class StepBatches(IterableDataset[Batch], Generic[Data]):
     """The batches of steps ``start .. stop - 1``."""
 
-    def __init__(self, data: TrainingData, objective: Objective, recipe: Recipe, steps: range, key: Key) -> None:
+    def __init__(self, data: Data, objective: Objective[Data], recipe: Recipe, steps: range, key: Key) -> None:
         self._data = data
         self._objective = objective
         self._recipe = recipe
@@ -43,7 +43,7 @@ class StepBatches(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self._steps:
-            rows = rows_of_step(len(self._data.images), self._recipe.batch, step, self._key)
+            rows = rows_of_step(len(self._data), self._recipe.batch, step, self._key)
             yield self._objective.batch(self._data, rows, self._recipe, torch_generator(*self._key, 1, step))
 
 
@@ -51,7 +51,7 @@ class StepBatches(IterableDataset[Batch]):
 class StepDataModule(lightning.LightningDataModule):
     """Hands the batches of one training to Lightning."""
 
-    def __init__(self, batches: StepBatches) -> None:
+    def __init__(self, batches: IterableDataset[Batch]) -> None:
         super().__init__()
         self._batches = batches
 

@@ -1,24 +1,13 @@
 """Training of one model from the data it may see, resumable at any moment."""
 
 import contextlib
-import csv
 import hashlib
-import io
-import logging
-import math
-import time
-import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
-from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import digest, write_tensors, write_text
 from mnist_ddm.core.parallel import Report
 from mnist_ddm.data import to_state
@@ -33,17 +22,11 @@ from mnist_ddm.models.checkpoint import (
 )
 from mnist_ddm.models.presets import PARTS, Preset, Recipe
 from mnist_ddm.models.unet import UNet
-from mnist_ddm.training.batches import Key, StepBatches, StepDataModule, torch_generator
-from mnist_ddm.training.module import TrainingModule, learning_rate
+from mnist_ddm.training.batches import Key, torch_generator
+from mnist_ddm.training.loop import Fit, Fitted, loss_log
+from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import OBJECTIVES, TrainingData
-from mnist_ddm.training.state import load_state, save_state
 from mnist_ddm.versions import versions
-
-SAVE_EVERY = 50
-"""Steps between two rows of the loss log, and between two saved states."""
-TIME_BINS = 10
-DIVERGED = 10.0
-"""A mean loss this many times the first one ends the training."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +83,19 @@ class TrainingJob:
             model = self.preset.build(kind, self.system.n_experts, self.system.classes)
         if isinstance(model, UNet):
             model.fit_linear(to_state(self.data.images))
-        module = TrainingModule(model, OBJECTIVES[kind], self.recipe)
-        watch = _Watch(self, report)
-        if self.state_file.exists():
-            watch.rows, watch.spent = load_state(self.state_file, module, self.identity)
-        if module.done < self.recipe.steps:
-            self._fit(module, watch)
-        return self._finish(module, watch)
+        fit = Fit(
+            name=self.part,
+            key=self.key,
+            identity=self.identity,
+            objective=OBJECTIVES[kind],
+            recipe=self.recipe,
+            data=self.data,
+            state_file=self.state_file,
+            device=self.device,
+            show=self.show,
+            after_step=self._keep,
+        )
+        return self._finish(fit(model, report))
 
     @cached_property
     def identity(self) -> str:
@@ -114,28 +103,14 @@ class TrainingJob:
         seen = hashlib.sha256(self.data.images.numpy().tobytes() + self.data.targets.numpy().tobytes()).hexdigest()
         return digest([self.part, system_digest(self.system), asdict(self.recipe), seen, self.keep_every])
 
-    def _fit(self, module: TrainingModule, watch: "_Watch") -> None:
-        batches = StepBatches(self.data, module.objective, self.recipe, range(module.done, self.recipe.steps), self.key)
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice on loaders and loggers that does not apply to batches made here
-            trainer = lightning.Trainer(
-                max_steps=self.recipe.steps - module.done,
-                accelerator=self.device.split(":")[0],
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=self.show,
-                callbacks=[watch, *([RichProgressBar()] if self.show else [])],
-            )
-            try:
-                trainer.fit(module, StepDataModule(batches))
-            except SystemExit as error:  # Lightning's answer to Ctrl-C
-                raise KeyboardInterrupt from error
+    def _keep(self, module: TrainingModule[TrainingData]) -> None:
+        """Keep the averaged weights of this step, if they are wanted."""
+        if self.keep_every and module.done % self.keep_every == 0 and module.done < self.recipe.steps:
+            path = kept_file(self.out, self.part, module.done)
+            write_tensors(path, module.averaged.state_dict(), {"done": module.done})
 
-    def _finish(self, module: TrainingModule, watch: "_Watch") -> PartCard:
-        write_text(self.out / "losses" / f"{self.part}.csv", _csv(watch.rows))
+    def _finish(self, fitted: Fitted) -> PartCard:
+        write_text(self.out / "losses" / f"{self.part}.csv", loss_log(fitted.rows))
         card = PartCard(
             part=self.part,
             system=system_digest(self.system),
@@ -143,77 +118,15 @@ class TrainingJob:
             recipe=asdict(self.recipe),
             figures={
                 "images": len(self.data.images),
-                "seconds": round(watch.spent, 1),
-                "first_loss": watch.rows[0]["loss"],
-                "last_loss": watch.rows[-1]["loss"],
+                "seconds": round(fitted.seconds, 1),
+                "first_loss": fitted.rows[0]["loss"],
+                "last_loss": fitted.rows[-1]["loss"],
             },
             versions=versions(),
             command=self.command,
         )
-        save_part(self.out, module.averaged, card)
+        save_part(self.out, fitted.model, card)
         self.state_file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # others are still training
             self.state_file.parent.rmdir()
         return card
-
-
-@final
-class _Watch(Callback):
-    """Keeps the loss log and the resume state, reports progress, and stops a training that diverges."""
-
-    def __init__(self, job: TrainingJob, report: Report) -> None:
-        self.job = job
-        self.report = report
-        self.rows: list[dict[str, float]] = []
-        self.spent = 0.0
-        self._since = time.monotonic()
-        self._losses: list[Tensor] = []
-        self._times: list[Tensor] = []
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._since = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, TrainingModule)
-        pl_module.finish_step()
-        steps, done = self.job.recipe.steps, pl_module.done
-        mean = float(outputs["losses"].mean())
-        if not math.isfinite(mean):
-            raise InputError(f"the loss of {self.job.part} became {mean} at step {done}; lower its learning rate")
-        self._losses.append(outputs["losses"].cpu())
-        self._times.append(outputs["t"].cpu())
-        keep_every = self.job.keep_every
-        if keep_every and done % keep_every == 0 and done < steps:
-            path = kept_file(self.job.out, self.job.part, done)
-            write_tensors(path, pl_module.averaged.state_dict(), {"done": done})
-        if done % SAVE_EVERY == 0 or done == steps:
-            self._add_row(done)
-            now = time.monotonic()
-            self.spent, self._since = self.spent + now - self._since, now
-            save_state(self.job.state_file, pl_module, self.job.identity, self.rows, self.spent)
-        self.report(done / steps)
-
-    def _add_row(self, done: int) -> None:
-        losses, times = torch.cat(self._losses), torch.cat(self._times)
-        self._losses, self._times = [], []
-        bins = (times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
-        row = {"step": done, "learning_rate": learning_rate(self.job.recipe, done - 1), "loss": float(losses.mean())}
-        for i in range(TIME_BINS):
-            row[f"loss_t{i / TIME_BINS:.1f}"] = float(losses[bins == i].mean())
-        self.rows.append(row)
-        if row["loss"] > DIVERGED * self.rows[0]["loss"]:
-            raise InputError(
-                f"the loss of {self.job.part} diverged from {self.rows[0]['loss']:.3g} to {row['loss']:.3g} at step "
-                f"{done}; lower its learning rate"
-            )
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: v if k == "step" else f"{v:.6g}" for k, v in row.items()})
-    return buffer.getvalue()

@@ -2,14 +2,14 @@
 
 import copy
 import math
-from typing import Any, final
+from typing import Any, Generic, final
 
 import lightning
 import torch
 from torch import Tensor, nn
 
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.training.objectives import Batch, Objective
+from mnist_ddm.training.objectives import Batch, Data, Objective
 
 BETAS = (0.9, 0.99)
 
@@ -28,7 +28,7 @@ def averaging_decay(recipe: Recipe, step: int) -> float:
 
 
 @final
-class TrainingModule(lightning.LightningModule):
+class TrainingModule(lightning.LightningModule, Generic[Data]):
     """Trains one model by one objective.
 
     Attributes:
@@ -37,7 +37,7 @@ class TrainingModule(lightning.LightningModule):
         done: steps finished.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
+    def __init__(self, model: nn.Module, objective: Objective[Data], recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.averaged = copy.deepcopy(model).requires_grad_(False)

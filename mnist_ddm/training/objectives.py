@@ -1,8 +1,9 @@
 """What each kind of model is trained for: how a batch is made, and its loss for each sample."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sized
 from dataclasses import dataclass
-from typing import final
+from typing import Generic, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from mnist_ddm.data import to_state
 from mnist_ddm.models.presets import Recipe
 
 Batch = dict[str, Tensor]
+Data = TypeVar("Data", bound=Sized)
+"""All that a training may see; its length is the number of rows that batches are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,15 @@ class TrainingData:
     images: Tensor
     targets: Tensor
 
+    def __len__(self) -> int:
+        return len(self.images)
 
-class Objective(ABC):
+
+class Objective(ABC, Generic[Data]):
     """A training objective. All randomness of a batch comes from the generator it is given."""
 
     @abstractmethod
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    def batch(self, data: Data, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
         """The batch of these rows for a step of ``recipe``: tensors by name, with the times ``t`` among them."""
 
     @abstractmethod
@@ -56,7 +62,7 @@ def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.G
 
 
 @final
-class VelocityObjective(Objective):
+class VelocityObjective(Objective[TrainingData]):
     """Flow matching, for experts and the monolith."""
 
     def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
@@ -68,7 +74,7 @@ class VelocityObjective(Objective):
 
 
 @final
-class RouterObjective(Objective):
+class RouterObjective(Objective[TrainingData]):
     """Cross-entropy of the cluster given a noised image and its time."""
 
     def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
@@ -80,7 +86,7 @@ class RouterObjective(Objective):
 
 
 @final
-class ClassifierObjective(Objective):
+class ClassifierObjective(Objective[TrainingData]):
     """Cross-entropy with smoothed labels on clean images under small affine distortions."""
 
     smoothing = 0.05
@@ -108,7 +114,7 @@ class ClassifierObjective(Objective):
         return functional.cross_entropy(logits, batch["target"], reduction="none", label_smoothing=self.smoothing)
 
 
-OBJECTIVES: dict[str, Objective] = {
+OBJECTIVES: dict[str, Objective[TrainingData]] = {
     "expert": VelocityObjective(),
     "monolith": VelocityObjective(),
     "router": RouterObjective(),

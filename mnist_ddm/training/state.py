@@ -9,11 +9,14 @@ from torch import Tensor
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_tensors, write_tensors
 from mnist_ddm.training.module import TrainingModule
+from mnist_ddm.training.objectives import Data
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def save_state(path: Path, module: TrainingModule, identity: str, log: list[dict[str, float]], seconds: float) -> None:
+def save_state(
+    path: Path, module: TrainingModule[Data], identity: str, log: list[dict[str, float]], seconds: float
+) -> None:
     """Write the state of a training between two steps.
 
     Args:
@@ -32,7 +35,7 @@ def save_state(path: Path, module: TrainingModule, identity: str, log: list[dict
     write_tensors(path, tensors, {"done": module.done, "identity": identity, "log": log, "seconds": seconds})
 
 
-def load_state(path: Path, module: TrainingModule, identity: str) -> tuple[list[dict[str, float]], float]:
+def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple[list[dict[str, float]], float]:
     """Put a training back to where `save_state` left it; returns the log and the seconds spent.
 
     Raises:

@@ -1,0 +1,168 @@
+"""Fitting one model by one objective, resumable at any moment, whatever is trained."""
+
+import csv
+import io
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, final
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from torch import Tensor, nn
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.parallel import Report
+from mnist_ddm.models.presets import Recipe
+from mnist_ddm.training.batches import Key, StepBatches, StepDataModule
+from mnist_ddm.training.module import TrainingModule, learning_rate
+from mnist_ddm.training.objectives import Data, Objective
+from mnist_ddm.training.state import load_state, save_state
+
+SAVE_EVERY = 50
+"""Steps between two rows of the loss log, and between two saved states."""
+TIME_BINS = 10
+DIVERGED = 10.0
+"""A mean loss this many times the first one ends the training."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished fit.
+
+    Attributes:
+        model: with the averaged weights.
+        rows: of the loss log: mean loss, and mean loss by time, of every so many steps.
+        seconds: spent, over all attempts.
+    """
+
+    model: nn.Module
+    rows: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit(Generic[Data]):
+    """What is fitted, to what, and how; a pure function of what it holds.
+
+    Attributes:
+        name: of the model, for messages.
+        key: what the randomness of this training is derived from.
+        identity: a digest of everything that decides the result.
+        objective: of the training.
+        recipe: how it is trained.
+        data: all that it may see.
+        state_file: where the resume state is while the training runs; the caller deletes it when the result is safe.
+        device: `cpu`, `cuda`, ...
+        show: whether to draw Lightning's progress bar.
+        after_step: called after each step.
+    """
+
+    name: str
+    key: Key
+    identity: str
+    objective: Objective[Data]
+    recipe: Recipe
+    data: Data
+    state_file: Path
+    device: str = "cpu"
+    show: bool = False
+    after_step: Callable[[TrainingModule[Data]], None] = lambda module: None
+
+    def __call__(self, model: nn.Module, report: Report) -> Fitted:
+        """Fit a fresh model, or go on where the state file left it.
+
+        Raises:
+            InputError: if the loss diverges, or the state file is of another training.
+        """
+        module, watch = TrainingModule(model, self.objective, self.recipe), _Watch(self, report)
+        if self.state_file.exists():
+            watch.rows, watch.spent = load_state(self.state_file, module, self.identity)
+        if module.done < self.recipe.steps:
+            self._run(module, watch)
+        return Fitted(module.averaged, watch.rows, watch.spent)
+
+    def _run(self, module: TrainingModule[Data], watch: "_Watch[Data]") -> None:
+        batches = StepBatches(self.data, self.objective, self.recipe, range(module.done, self.recipe.steps), self.key)
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice on loaders and loggers that does not apply to batches made here
+            trainer = lightning.Trainer(
+                max_steps=self.recipe.steps - module.done,
+                accelerator=self.device.split(":")[0],
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=self.show,
+                callbacks=[watch, *([RichProgressBar()] if self.show else [])],
+            )
+            try:
+                trainer.fit(module, StepDataModule(batches))
+            except SystemExit as error:  # Lightning's answer to Ctrl-C
+                raise KeyboardInterrupt from error
+
+
+@final
+class _Watch(Callback, Generic[Data]):
+    """Keeps the loss log and the resume state, reports progress, and stops a training that diverges."""
+
+    def __init__(self, fit: Fit[Data], report: Report) -> None:
+        self.fit = fit
+        self.report = report
+        self.rows: list[dict[str, float]] = []
+        self.spent = 0.0
+        self._since = time.monotonic()
+        self._losses: list[Tensor] = []
+        self._times: list[Tensor] = []
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        pl_module.finish_step()
+        steps, done = self.fit.recipe.steps, pl_module.done
+        mean = float(outputs["losses"].mean())
+        if not math.isfinite(mean):
+            raise InputError(f"the loss of {self.fit.name} became {mean} at step {done}; lower its learning rate")
+        self._losses.append(outputs["losses"].cpu())
+        self._times.append(outputs["t"].cpu())
+        self.fit.after_step(pl_module)
+        if done % SAVE_EVERY == 0 or done == steps:
+            self._add_row(done)
+            now = time.monotonic()
+            self.spent, self._since = self.spent + now - self._since, now
+            save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent)
+        self.report(done / steps)
+
+    def _add_row(self, done: int) -> None:
+        losses, times = torch.cat(self._losses), torch.cat(self._times)
+        self._losses, self._times = [], []
+        bins = (times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
+        row = {"step": done, "learning_rate": learning_rate(self.fit.recipe, done - 1), "loss": float(losses.mean())}
+        for i in range(TIME_BINS):
+            row[f"loss_t{i / TIME_BINS:.1f}"] = float(losses[bins == i].mean())
+        self.rows.append(row)
+        if row["loss"] > DIVERGED * self.rows[0]["loss"]:
+            raise InputError(
+                f"the loss of {self.fit.name} diverged from {self.rows[0]['loss']:.3g} to {row['loss']:.3g} at step "
+                f"{done}; lower its learning rate"
+            )
+
+
+def loss_log(rows: list[dict[str, float]]) -> str:
+    """The rows of a loss log as CSV."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: v if k == "step" else f"{v:.6g}" for k, v in row.items()})
+    return buffer.getvalue()

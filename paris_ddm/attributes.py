@@ -1,0 +1,99 @@
+"""A small classifier of what captions say of an image: one head for each attribute, such as digit or colour.
+
+Metrics alone use it: which class a sample shows, whether it shows what its caption asks, and features for Frechet
+distances. A model without a `classifier/` folder is measured without.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_json, write_json, write_tensors
+from paris_ddm.checkpoint import load_mapped
+from paris_ddm.folder import CONFIG, MODEL_WEIGHTS
+
+UNSAID = -1
+"""The label of an attribute that a caption says nothing of."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute that captions may state.
+
+    Attributes:
+        name: such as `digit`.
+        labels: the words for its values.
+        pattern: a regular expression; its first group that took part is the word in a caption.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    pattern: str
+
+    def label(self, caption: str) -> int:
+        """The number of the label that a caption states, or `UNSAID`."""
+        found = re.search(self.pattern, caption)
+        word = next((group for group in found.groups() if group), "") if found else ""
+        return self.labels.index(word) if word in self.labels else UNSAID
+
+
+@final
+class AttributeClassifier(nn.Module):
+    """Three convolutions with pooling, then one linear head for each attribute."""
+
+    def __init__(self, channels: tuple[int, ...], attributes: tuple[Attribute, ...]) -> None:
+        """Build for RGB images in ``[0, 1]``."""
+        super().__init__()
+        self.channels, self.attributes = channels, attributes
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *channels[:-1]), channels, strict=True):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(4, after), nn.SiLU(), nn.MaxPool2d(2)]
+        self.trunk = nn.Sequential(*layers)
+        self.embedding = nn.Linear(channels[-1] * 16, self.dim)
+        self.heads = nn.ModuleList(nn.Linear(self.dim, len(a.labels)) for a in attributes)
+
+    @property
+    def dim(self) -> int:
+        """Numbers in `embed`."""
+        return 2 * self.channels[-1]
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features of images ``(B, 3, H, W)`` in ``[0, 1]``, shape ``(B, dim)``."""
+        maps = nn.functional.adaptive_avg_pool2d(self.trunk(images * 2 - 1), 4)
+        out: Tensor = nn.functional.silu(self.embedding(maps.flatten(1)))
+        return out
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """For each attribute the logits ``(B, labels)``."""
+        features = self.embed(images)
+        return [head(features) for head in self.heads]
+
+
+def write_classifier(folder: Path, model: AttributeClassifier) -> None:
+    """Write weights and configuration."""
+    write_tensors(folder / MODEL_WEIGHTS, dict(model.named_parameters()))
+    attributes = [asdict(attribute) for attribute in model.attributes]
+    write_json(folder / CONFIG, {"channels": list(model.channels), "attributes": attributes})
+
+
+def read_classifier(folder: Path, device: torch.device) -> AttributeClassifier:
+    """Read a classifier strictly.
+
+    Raises:
+        InputError: if a file is missing, damaged, or does not fit the configuration.
+    """
+    config = read_json(folder / CONFIG)
+    try:
+        attributes = tuple(Attribute(a["name"], tuple(a["labels"]), a["pattern"]) for a in config["attributes"])
+        with torch.device("meta"):
+            model = AttributeClassifier(tuple(config["channels"]), attributes)
+        for attribute in attributes:
+            re.compile(attribute.pattern)
+    except (KeyError, TypeError, ValueError, re.error) as error:
+        raise InputError(f"{folder / CONFIG} does not describe a classifier ({error}); restore it") from None
+    return load_mapped(model, folder / MODEL_WEIGHTS).to(device)

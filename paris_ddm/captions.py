@@ -1,0 +1,44 @@
+"""Captions from files: one in a line, or a COCO captions file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mnist_ddm.core.errors import InputError
+
+
+def read_captions(path: Path) -> tuple[str, ...]:
+    """The captions of a file, in its order.
+
+    Args:
+        path: a text file with one caption in a line (empty lines are left out), or a JSON file: a list of strings, or
+            COCO's captions, an object whose ``annotations`` have a ``caption`` each.
+
+    Raises:
+        InputError: if the file is missing, is no text, or holds no caption.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the captions {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    found = _of_json(path, text) if path.suffix.lower() == ".json" else text.splitlines()
+    captions = tuple(caption for line in found if (caption := " ".join(line.split())))
+    if not captions:
+        raise InputError(f"{path} holds no caption; write one in a line")
+    return captions
+
+
+def _of_json(path: Path, text: str) -> list[str]:
+    try:
+        value: Any = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as JSON ({error})") from None
+    if isinstance(value, dict):
+        value = value.get("annotations")
+    if isinstance(value, list):
+        value = [entry.get("caption") if isinstance(entry, dict) else entry for entry in value]
+        if all(isinstance(caption, str) for caption in value):
+            return list(value)
+    raise InputError(f"{path} is neither a list of captions nor a COCO captions file (annotations with a caption each)")

@@ -1,0 +1,112 @@
+r"""Which of the details that public sources leave open fit a model: the flow-matching loss of each variant.
+
+The right variant has the lowest mean of :math:`\lVert v - (\varepsilon - x_0) \rVert^2` on real latents, with the
+captions they belong to and no guidance. All variants see the same noise and times, so their differences are paired.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.flow import flow_matching_error, interpolate
+from mnist_ddm.core.noise import initial_noise, sample_seeds
+from mnist_ddm.core.stats import Estimate, mean_estimate
+from paris_ddm.config import Activation, Details, NullText, Order, Time
+from paris_ddm.pool import ParisPool, ParisSettings
+
+ALTERNATIVES: dict[str, tuple[object, ...]] = {
+    "norm_eps": (1e-6, 1e-5),
+    "time": get_args(Time),
+    "head_activation": get_args(Activation),
+    "patch_order": get_args(Order),
+    "null_text": get_args(NullText),
+}
+"""Every value of every detail."""
+OF_ROUTER = ("head_activation",)
+"""Details that experts do not have: the router's own loss decides them."""
+assert set(ALTERNATIVES) == {field.name for field in fields(Details)}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What was found of one value of one detail.
+
+    Attributes:
+        detail: its name.
+        value: tried, with all other details as they are.
+        loss: mean over latents: of the experts the squared error for each number of a latent, of the router the cross-
+            entropy in nats.
+        difference: of the loss to that of the best value, with its 95% interval, paired over latents.
+        verdict: `best`, `undecided` where the interval of the difference reaches 0, or `worse`.
+    """
+
+    detail: str
+    value: object
+    loss: Estimate
+    difference: Estimate
+    verdict: str
+
+
+@torch.no_grad()
+def check(
+    settings: ParisSettings, n: int = 64, seed: int = 0, report: Callable[[float], None] = lambda fraction: None
+) -> list[Variant]:
+    """Try every value of every detail, one at a time.
+
+    Args:
+        settings: of the model; its details are the middle that one detail at a time leaves.
+        n: real latents, each with one noise and one time.
+        seed: of the noise.
+        report: called with the fraction that is done.
+
+    Raises:
+        InputError: if the model has no real latents.
+    """
+    pool = ParisPool(settings)
+    clean, clusters = pool.real_states(n)
+    condition = pool.real_condition(n)
+    seeds = sample_seeds(seed, len(clean))
+    noise = initial_noise(seeds, pool.state_shape).to(clean)
+    t = ((torch.arange(len(clean)) + 0.5) / len(clean)).to(clean)  # every time once
+    found: list[Variant] = []
+    trials = list(_trials(settings))
+    losses: dict[tuple[str, object], Tensor] = {}
+    for done, (detail, value, chosen) in enumerate(trials):
+        tried = ParisPool(replace(settings, details=chosen))
+        x = interpolate(clean, noise, t)
+        if detail in OF_ROUTER:
+            loss = torch.nn.functional.cross_entropy(tried.router_logits(x, t), clusters, reduction="none")
+        else:
+            asked = replace(condition, captions=()) if detail == "null_text" else condition
+            velocity = torch.zeros_like(x)
+            for k in clusters.unique().tolist():  # each latent by the expert of its own cluster
+                rows = (clusters == k).nonzero()[:, 0]
+                velocity[rows] = tried.velocity(k, x[rows], t[rows], asked.select(rows))
+            loss = flow_matching_error(velocity, clean, noise)
+        losses[detail, value] = loss.double().cpu()
+        report((done + 1) / len(trials))
+    for detail, values in ALTERNATIVES.items():
+        found += _judged(detail, values, [losses[detail, value] for value in values])
+    return found
+
+
+def _trials(settings: ParisSettings) -> Iterator[tuple[str, object, Details]]:
+    for detail, values in ALTERNATIVES.items():
+        for value in values:
+            yield detail, value, replace(settings.details, **{detail: value})  # type: ignore[arg-type]
+
+
+def _judged(detail: str, values: Sequence[object], losses: Sequence[Tensor]) -> list[Variant]:
+    best = min(range(len(values)), key=lambda i: float(losses[i].mean()))
+    found = []
+    for i, (value, loss) in enumerate(zip(values, losses, strict=True)):
+        difference = mean_estimate((loss - losses[best]).numpy())
+        verdict = "best" if i == best else "undecided" if difference.low <= 0 else "worse"
+        found.append(Variant(detail, value, mean_estimate(loss.numpy()), difference, verdict))
+    # A winner that another value may equal is not decided either.
+    if any(variant.verdict == "undecided" for variant in found):
+        found[best] = replace(found[best], verdict="undecided (lowest)")
+    return found

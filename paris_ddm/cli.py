@@ -1,0 +1,192 @@
+"""The `paris` commands: train the small model, make clusters, find out undocumented details, measure figures."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnist_ddm.cli import options
+
+
+@click.group("paris")
+def paris() -> None:
+    """Train the small Paris model, cluster images for a model, check its details, measure it."""
+    from paris_ddm.system import need_extra
+
+    need_extra()
+
+
+@paris.command("train-mini")
+@click.option("--preset", default="mini", show_default=True, help="mini, or tiny for a first look.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, help="Where to train.  [default: runs/paris-PRESET]"
+)
+@options.seed
+@options.data_dir
+@options.workers
+def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, workers: int | None) -> None:
+    """Train a small model in the release's format from scratch: VAE, text and image towers, eight experts, router.
+
+    What was stopped goes on where it was when the same command is given again.
+    """
+    from mnist_ddm.cli.progress import progress_bars
+    from mnist_ddm.core.parallel import run_jobs
+    from mnist_ddm.data import load_images
+    from paris_ddm.mini.build import Job, MiniPlan, build
+    from paris_ddm.mini.parts import preset_named
+
+    console = Console()
+    begin = time.monotonic()
+    preset_named(preset)
+    count = options.resolve_workers(workers, "cpu")
+    plan = MiniPlan(
+        images=load_images(data_dir),
+        out=out or Path("runs") / f"paris-{preset}",
+        preset=preset,
+        seed=seed,
+        command=options.command_line(),
+    )
+
+    def run(names: Sequence[str], jobs: Sequence[Job], costs: Sequence[float]) -> None:
+        if jobs:
+            console.print(f"{', '.join(names) if len(names) < 12 else f'{len(names)} jobs'} into {plan.out}")
+            with progress_bars(list(names), console, costs) as update:
+                run_jobs(list(jobs), count, update)
+
+    build(plan, run, console.print)
+    console.print(f"{plan.out} ({time.monotonic() - begin:.0f} s)")
+
+
+@paris.command("cluster")
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="A folder of pictures.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results, for --data-dir.")
+@click.option("--fine", type=int, default=1024, show_default=True, help="Clusters of the first stage.")
+@click.option("--held-out", type=float, default=0.1, show_default=True, help="Share of pictures that are held out.")
+@click.option("--paris-dir", type=click.Path(path_type=Path), help="The folder of the model.  [default: the small one]")
+@click.option("--centroids", type=click.Path(path_type=Path), help="Take this file of clusters instead of making one.")
+@options.seed
+@options.device
+def cluster(
+    images: Path,
+    out: Path,
+    fine: int,
+    held_out: float,
+    paris_dir: Path | None,
+    centroids: Path | None,
+    seed: int,
+    device: str,
+) -> None:
+    """Cluster a folder of pictures by two-stage k-means on DINOv2 embeddings, one cluster for each expert.
+
+    A picture's caption is read from the text file of the same name beside it, if there is one. Real states for the
+    measurements are kept with the clusters.
+    """
+    from mnist_ddm.cli.progress import progress_bars
+    from mnist_ddm.systems.registry import load_system
+    from paris_ddm.pool import ParisPool
+    from paris_ddm.realise import cluster_images
+
+    console = Console()
+    pool = load_system("paris", device=device, paris_dir=paris_dir, data_dir=out if out.is_dir() else None)
+    assert isinstance(pool, ParisPool)
+    with progress_bars([f"embedding {images}"], console) as update:
+        lines = cluster_images(pool, images, out, fine, held_out, seed, centroids, lambda fraction: update(0, fraction))
+    for line in lines:
+        console.print(line)
+    console.print(f"{out}: give it with --data-dir")
+
+
+@paris.command("check")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--n", type=int, default=64, show_default=True, help="Real latents.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Also write the table as CSV.")
+@click.option("--dtype", default="float32", show_default=True, help="float32 or bfloat16.")
+@options.seed
+@options.data_dir
+@options.device
+def check(
+    folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
+) -> None:
+    """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
+    from mnist_ddm.analyses.base import Table
+    from mnist_ddm.cli.progress import progress_bars
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.core.files import write_text
+    from mnist_ddm.report.tables import to_csv, to_rich
+    from mnist_ddm.systems.registry import load_system
+    from paris_ddm.check import OF_ROUTER
+    from paris_ddm.check import check as measure
+    from paris_ddm.pool import ParisPool
+
+    if n < 2:
+        raise InputError(f"--n must be at least 2, not {n}")
+    console = Console()
+    pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
+    assert isinstance(pool, ParisPool)
+    with progress_bars([f"checking {pool.settings.path}"], console) as update:
+        variants = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
+    rows = tuple(
+        {
+            "detail": v.detail,
+            "value": str(v.value),
+            "loss": v.loss,
+            "difference to the best": v.difference,
+            "verdict": v.verdict,
+        }
+        for v in variants
+    )
+    notes = (
+        "loss: squared error of the velocity for each number of a latent; of the router's details "
+        f"({', '.join(OF_ROUTER)}) its cross-entropy in nats.",
+        "Intervals are paired over latents. undecided: the interval of the difference reaches 0, so both may be right.",
+    )
+    title = f"Details of {pool.settings.path}, on {n} real latents, each by the expert of its own cluster"
+    table = Table("paris-check", title, tuple(rows[0]), rows, notes)
+    console.print(*to_rich(table, console.width), sep="\n")
+    if out is not None:
+        write_text(out, to_csv(table))
+
+
+@paris.command("measure")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--n", type=int, default=1000, show_default=True, help="Samples of each routing.")
+@click.option("--steps", type=int, default=25, show_default=True, help="Heun steps.")
+@options.seed
+@options.workers
+@options.device
+def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | None, device: str) -> None:
+    """Measure a small model's figures and put them on its card: reconstruction, adherence, Frechet distances."""
+    from mnist_ddm.analyses.base import Settings
+    from mnist_ddm.analyses.quality import Quality
+    from mnist_ddm.cli.recordings import record_with_progress
+    from mnist_ddm.core.files import read_json, write_json
+    from mnist_ddm.data import load_images
+    from mnist_ddm.report.study import make_plan
+    from mnist_ddm.report.tables import to_json, to_rich
+    from mnist_ddm.systems.registry import load_system
+    from paris_ddm.figures import own_figures
+    from paris_ddm.folder import CARD
+    from paris_ddm.mini.data import held_out_set
+    from paris_ddm.pool import ParisPool
+
+    console = Console()
+    begin = time.monotonic()
+    pool = load_system("paris", device=device, paris_dir=folder)
+    assert isinstance(pool, ParisPool)
+    card = read_json(folder / CARD)
+    quality = Quality(dict.fromkeys(("monolith", "top1", "top2", "full", "label"), n))
+    settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
+    plan = make_plan(pool, {quality: settings})
+    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
+    tables = quality.analyse(pool, recordings, settings).tables
+    data = held_out_set(load_images(), int(card["plan"]["seed"]))
+    figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
+    write_json(folder / CARD, {**card, "figures": figures})
+    for table in tables:
+        console.print(*to_rich(table, console.width), sep="\n")
+    for key, value in figures.items():
+        if isinstance(value, float):
+            console.print(f"{key}: {value:.4g}")
+    console.print(f"on the card of {folder} ({time.monotonic() - begin:.0f} s)")

@@ -1,0 +1,161 @@
+"""Images to latents and back by the VAE, and to features by DINOv2."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mnist_ddm.core.batches import evaluate_in_batches
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_json
+from paris_ddm.folder import VAE, ParisFolder
+from paris_ddm.text import load_pretrained
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, which DINOv2 was trained with."""
+_PIXELS = 16 * 32 * 32
+"""In one batch; batches always have the same number of images, as convolutions of other sizes may round otherwise."""
+
+
+def _in_batches(function: Callable[..., Tensor], *columns: Tensor, pixels: int) -> Tensor:
+    size = max(1, _PIXELS // pixels)
+    return evaluate_in_batches(function, *columns, multiple=size, largest=size)
+
+
+@final
+class ImageCodec:
+    """The VAE: latents are its posterior's mean, times `scaling_factor` (0.18215 for Stable Diffusion's)."""
+
+    def __init__(self, folder: ParisFolder, device: torch.device) -> None:
+        """Take the VAE of a folder; it is loaded when it is first needed."""
+        self._folder = folder.path / VAE
+        self._device = device
+
+    @cached_property
+    def _model(self) -> Any:
+        from diffusers import AutoencoderKL
+
+        model = load_pretrained(AutoencoderKL, self._folder, use_safetensors=True)
+        return model.to(self._device).eval().requires_grad_(False)
+
+    @property
+    def shrinkage(self) -> int:
+        """Pixels for each latent number along a side."""
+        return int(2 ** (len(self._model.config.block_out_channels) - 1))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images ``(B, 3, H, W)`` in ``[0, 1]``."""
+        scale = self._model.config.scaling_factor
+
+        def image(z: Tensor) -> Tensor:
+            decoded: Tensor = self._model.decode(z / scale).sample
+            return (decoded / 2 + 0.5).clamp(0, 1)
+
+        return _in_batches(image, latents.float(), pixels=latents[0, 0].numel() * self.shrinkage**2)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of images ``(B, 3, H, W)`` in ``[0, 1]``."""
+
+        def latents(image: Tensor) -> Tensor:
+            mean: Tensor = self._model.encode(image * 2 - 1).latent_dist.mean
+            return mean * self._model.config.scaling_factor
+
+        return _in_batches(latents, images.float(), pixels=images[0, 0].numel())
+
+
+@final
+class ImageEncoder:
+    """DINOv2 as an embedding of images; sizes and colours are adapted to what the model was trained with."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        """Take the model of a folder; it is loaded when it is first needed."""
+        self._folder = folder
+        self._device = device
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import Dinov2Model
+
+        model = load_pretrained(Dinov2Model, self._folder, use_safetensors=True)
+        return model.to(self._device).eval().requires_grad_(False)
+
+    @cached_property
+    def _preparation(self) -> tuple[int, Tensor, Tensor]:
+        stated = self._folder / "preprocessor_config.json"
+        config = read_json(stated) if stated.exists() else {}
+        crop = config.get("crop_size", {})
+        side = crop.get("height") if isinstance(crop, dict) else crop
+        mean, std = config.get("image_mean", _MEAN), config.get("image_std", _STD)
+        return int(side or self._model.config.image_size), torch.tensor(mean), torch.tensor(std)
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+        return int(self._model.config.hidden_size)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        side, mean, std = self._preparation
+        rgb = images.float().expand(-1, 3, -1, -1)
+        if rgb.shape[-2:] != (side, side):
+            rgb = functional.interpolate(rgb, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
+        pixels = (rgb - mean.to(rgb)[:, None, None]) / std.to(rgb)[:, None, None]
+        tokens: Tensor = self._model(pixels).last_hidden_state
+        return tokens
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """The class token of images ``(B, 3, H, W)`` in ``[0, 1]``, shape ``(B, dim)``."""
+        return _in_batches(
+            lambda batch: self._tokens(batch)[:, 0], images.to(self._device), pixels=self._preparation[0] ** 2
+        )
+
+    @torch.no_grad()
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """The mean squared distance of unit-normalised tokens, place by place, in ``[0, 4]``, shape ``(B,)``."""
+
+        def distance(first: Tensor, second: Tensor) -> Tensor:
+            units = [functional.normalize(self._tokens(batch), dim=2) for batch in (first, second)]
+            return (units[0] - units[1]).square().sum(dim=2).mean(dim=1)
+
+        return _in_batches(distance, a.to(self._device), b.to(self._device), pixels=self._preparation[0] ** 2)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The pictures below a folder, in order of their names.
+
+    Raises:
+        InputError: if there is no such folder or no picture in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{folder} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
+    return files
+
+
+def read_image(file: Path, side: int) -> Tensor:
+    """A picture in ``[0, 1]``, its largest central square scaled to ``(3, side, side)``.
+
+    Raises:
+        InputError: if the file is no picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            rgb = picture.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{file} is not a picture that can be read ({error}); take it out of the folder") from None
+    edge = min(rgb.size)
+    left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
+    square = rgb.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255

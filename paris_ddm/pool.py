@@ -1,0 +1,392 @@
+"""The Paris model as an expert pool: latents, captions, guidance, and everything that measurements need."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
+from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.core.files import digest, sha256
+from mnist_ddm.core.noise import Purpose, categorical, sample_numbers, uniforms
+from mnist_ddm.core.pool import Adherence, Classifier, Condition, Distance, Embedding, ExpertPool, Features, Reference
+from mnist_ddm.metrics.inception import inception_features
+from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
+from paris_ddm.attributes import UNSAID, AttributeClassifier, read_classifier
+from paris_ddm.captions import read_captions
+from paris_ddm.clusters import Clusters, read_clusters
+from paris_ddm.config import Details
+from paris_ddm.folder import (
+    CAPTIONS,
+    CLASSIFIER,
+    CLUSTERS,
+    EXPERT_WEIGHTS,
+    HELD_OUT_CAPTIONS,
+    IMAGE_ENCODER,
+    MONOLITH,
+    REAL,
+    ROUTER,
+    ROUTER_WEIGHTS,
+    TEXT_ENCODER,
+    TOKENIZER,
+    VAE,
+    open_folder,
+)
+from paris_ddm.images import ImageCodec, ImageEncoder
+from paris_ddm.networks import DTYPES, GuidedExpert, Networks
+from paris_ddm.real import RealStates, read_real
+from paris_ddm.text import TextEncoder
+
+GUIDANCE = 4.0
+"""The paper's scale of classifier-free guidance."""
+STRESSED_GUIDANCE = 7.5
+"""The paper's harder regime (Table 14)."""
+OWN_CAPTIONS = Path(__file__).parent / "data"
+"""Captions that ship with the package, for a model whose folder has none."""
+_OTHER_CAPTIONS = "captions=held-out"
+_TEXT_BYTES_AT_ONCE = 256 << 20
+"""Keys and values that a batch may gather; larger batches are divided."""
+_LARGEST = 128
+
+
+@dataclass(frozen=True)
+class ParisSettings:
+    """What decides a Paris pool.
+
+    Attributes:
+        path: the folder of the model.
+        data: a folder with what only measurements need; see `ParisFolder`.
+        captions: a file of captions, one for each sample in turn; ``None`` for `captions.txt` of the folder.
+        guidance: scale of classifier-free guidance, at least 1.
+        dtype: in which the networks compute, `float32` or `bfloat16`.
+        device: `cpu`, `cuda`, `mps`.
+        details: what public sources do not settle.
+        shipped: whether this is the small model that ships.
+
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    path: Path
+    data: Path | None = None
+    captions: Path | None = None
+    guidance: float = GUIDANCE
+    dtype: str = "float32"
+    device: str = "cpu"
+    details: Details = field(default_factory=Details)
+    shipped: bool = False
+
+    def __post_init__(self) -> None:
+        check_guidance(self.guidance)
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, list(DTYPES))
+
+
+def check_guidance(scale: float) -> None:
+    """Refuse a scale of guidance that is no number of at least 1.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if not 1 <= scale < math.inf:
+        raise InputError(f"the scale of guidance must be a number of at least 1 (1 is none), not {scale}")
+
+
+@final
+class ParisPool(ExpertPool):
+    """The system of one folder. Parts are loaded when they are first needed; workers load them for themselves."""
+
+    def __init__(self, settings: ParisSettings) -> None:
+        """Open a folder; all parts of the release must be there, and are read later.
+
+        Raises:
+            InputError: if a part is missing or misconfigured.
+        """
+        self.settings = settings
+        self._device = torch.device(settings.device)
+        self._folder = open_folder(settings.path, settings.data)
+        self._guidance = settings.guidance
+        self._captions = read_captions(settings.captions or self._folder.find(CAPTIONS) or OWN_CAPTIONS / CAPTIONS)
+        self._texts = TextEncoder(self._folder, self._device, settings.details)
+        self._networks = Networks(self._folder, self._texts, self._device, DTYPES[settings.dtype], settings.details)
+        self._codec = ImageCodec(self._folder, self._device)
+
+    def __copy__(self) -> "ParisPool":
+        """A pool that shares all that is loaded."""
+        copied = object.__new__(ParisPool)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __reduce__(self) -> tuple[Callable[..., "ParisPool"], tuple[object, ...]]:
+        return _again, (self.settings, self._guidance, self._captions, self.noise_scale)
+
+    @property
+    def name(self) -> str:
+        return "paris"
+
+    @property
+    def description(self) -> str:
+        if self.settings.shipped:
+            return f"{self.settings.path.name}, the small model that ships, not the weights of Paris"
+        return f"the weights in {self.settings.path}"
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        """Of files alone; guidance and captions come on top."""
+        path = self._folder.path
+        text = [sha256(file) for part in (TEXT_ENCODER, TOKENIZER) for file in _files(path / part)]
+        common = [text, vars(self.settings.details), self.settings.dtype]
+        experts = [sha256(self._folder.expert(k) / EXPERT_WEIGHTS) for k in range(self.n_experts)]
+        clusters = self._folder.find(CLUSTERS)
+        routed = [*experts, sha256(path / ROUTER / ROUTER_WEIGHTS), clusters and sha256(clusters)]
+        found = {"experts": digest([routed, common])}
+        if (monolith := self._folder.find(MONOLITH)) is not None:
+            found["monolith"] = digest([sha256(monolith / EXPERT_WEIGHTS), common])
+        measuring = [path / VAE, *filter(None, map(self._folder.find, (IMAGE_ENCODER, CLASSIFIER)))]
+        return found | {"metrics": digest([sha256(file) for place in measuring for file in _files(place)])}
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        condition = digest([self._guidance, *self._captions])
+        return {k: v if k == "metrics" else digest([v, condition]) for k, v in self._hashes.items()}
+
+    @property
+    def n_experts(self) -> int:
+        return self._folder.root.num_experts
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        root = self._folder.root
+        return (root.num_channels, root.image_size, root.image_size)
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """What is known of the experts' clusters, if the folder says it."""
+        place = self._folder.find(CLUSTERS)
+        return None if place is None else read_clusters(place, self.n_experts)
+
+    @property
+    def prior(self) -> Tensor:
+        """The shares of the clusters; equal where the folder does not say them."""
+        if self.clusters is None:
+            return torch.full((self.n_experts,), 1 / self.n_experts, dtype=torch.float64)
+        return self.clusters.prior
+
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return self._guided(self._networks.expert(expert), x, t, condition)
+
+    def _guided(self, expert: GuidedExpert, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        if len(x) == 0:
+            return x
+        guidance = condition.guidance
+        table, rows = expert.table(condition.captions or [None] * len(x), guided=guidance != 1)
+        multiple = self._multiple(expert.network.config.patch_size)
+        fitting = _TEXT_BYTES_AT_ONCE // (2 * table[0].nbytes) // multiple * multiple
+        return evaluate_in_batches(
+            lambda x, t, rows: expert.velocity(x, t, rows, table, guidance),
+            *(x, t, rows),
+            multiple=multiple,
+            largest=min(_LARGEST, max(multiple, fitting)),
+        )
+
+    def _multiple(self, patch_size: int) -> int:
+        """Samples whose tokens are enough rows for one kernel; of larger models a single sample has enough."""
+        tokens = (self._folder.root.image_size // patch_size) ** 2
+        return max(1, MULTIPLE * MULTIPLE // 2 // tokens)
+
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        router = self._networks.router
+        dtype, multiple = router.cls_token.dtype, self._multiple(router.config.patch_size)
+        return evaluate_in_batches(lambda x, t: router(x.to(dtype), t).to(x.dtype), x, t, multiple=multiple)
+
+    @property
+    def has_monolith(self) -> bool:
+        return self._folder.find(MONOLITH) is not None
+
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return self._guided(self._networks.monolith, x, t, condition)
+
+    def condition(self, seeds: Tensor) -> Condition:
+        """The captions in turn, the scale of guidance, and a cluster drawn from the caption's own posterior."""
+        captions = tuple(self._captions[int(i)] for i in sample_numbers(seeds) % len(self._captions))
+        cluster = categorical(self._caption_posteriors(captions), uniforms(seeds, Purpose.CLUSTER))
+        return Condition(cluster.to(self._device), captions, self._guidance)
+
+    def _caption_posteriors(self, captions: tuple[str, ...]) -> Tensor:
+        if self.clusters is None or self.clusters.text_bias.numel() == 0:
+            return self.prior
+        return self.clusters.of_caption(self.pooled_texts(captions))
+
+    def pooled_texts(self, captions: Sequence[str]) -> Tensor:
+        """One vector of the text encoder for each caption, shape ``(B, E)``."""
+        return torch.stack([self._texts.pooled(caption) for caption in captions])
+
+    def decode(self, x: Tensor) -> Tensor:
+        return self._codec.decode(x)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, H, W)`` in ``[0, 1]`` as states ``(B, *state_shape)``."""
+        return self._codec.encode(images.to(self._device))
+
+    @property
+    def image_side(self) -> int:
+        """Pixels along a side of a decoded image."""
+        return self._folder.root.image_size * self._codec.shrinkage
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, H, W)`` in ``[0, 1]`` as vectors of the image encoder, shape ``(B, dim)``.
+
+        Raises:
+            InputError: if the model has no image encoder.
+        """
+        remedy = "put DINOv2 there (config.json and model.safetensors of facebook/dinov2-large)"
+        self._folder.need(IMAGE_ENCODER, remedy)
+        assert self._image_encoder is not None
+        return self._image_encoder.embed(images)
+
+    @cached_property
+    def _image_encoder(self) -> ImageEncoder | None:
+        place = self._folder.find(IMAGE_ENCODER)
+        return None if place is None else ImageEncoder(place, self._device)
+
+    def _embedded(self) -> dict[str, Features]:
+        encoder = self._image_encoder
+        return {} if encoder is None else {"dinov2": Features("dinov2", encoder.dim, encoder.embed)}
+
+    @property
+    def embeddings(self) -> Mapping[str, Embedding]:
+        if self.clusters is None:
+            return {}
+        centroids = self.clusters.centroids.to(self._device)
+        return {name: Embedding(features, centroids) for name, features in self._embedded().items()}
+
+    @cached_property
+    def _real(self) -> dict[str, RealStates]:
+        remedy = "make it from a folder of images with `mnist-ddm paris cluster` and give it with --data-dir"
+        return read_real(self._folder.need(REAL, remedy), self.state_shape)
+
+    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
+        states = self._real["held-out" if held_out else "training"]
+        rows = states.rows(n, cluster)
+        return states.latents[rows].to(self._device), states.clusters[rows].to(self._device)
+
+    def real_condition(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> Condition:
+        """The captions of the real images, without guidance, which would aim beside the data on purpose."""
+        states = self._real["held-out" if held_out else "training"]
+        rows = states.rows(n, cluster)
+        return Condition(states.clusters[rows].to(self._device), tuple(states.captions[int(i)] for i in rows))
+
+    @property
+    def reference(self) -> Reference | None:
+        return None
+
+    @property
+    def distances(self) -> Mapping[str, Distance]:
+        found = {"pixels": Distance("pixels", lambda a, b: (a - b).square().flatten(1).mean(dim=1).sqrt())}
+        if (encoder := self._image_encoder) is not None:
+            found = {"dinov2": Distance("dinov2", encoder.distance), **found}
+        return found | {name: lpips_distance(name, self._device) for name in TRUNKS}
+
+    @property
+    def frechet_features(self) -> Mapping[str, Features]:
+        found = self._embedded() | {"inception": inception_features(self._device)}
+        if (model := self._attributes) is not None:
+            found = {"classifier": Features("classifier", model.dim, _without_graph(model.embed)), **found}
+        return found
+
+    @cached_property
+    def _attributes(self) -> AttributeClassifier | None:
+        place = self._folder.find(CLASSIFIER)
+        return None if place is None else read_classifier(place, self._device)
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The head of the first attribute, where there is a classifier; clusters are not classes."""
+        model = self._attributes
+        if model is None:
+            return None
+        first = model.attributes[0]
+        probabilities = _without_graph(lambda images: model(images)[0].softmax(dim=1))
+        return Classifier(f"{first.name} classifier", first.labels, probabilities, None)
+
+    @property
+    def adherence(self) -> Mapping[str, Adherence]:
+        """For each attribute whether an image shows what its caption says, and whether it shows all of that."""
+        model = self._attributes
+        if model is None:
+            return {}
+
+        @torch.no_grad()
+        def right(images: Tensor, condition: Condition) -> Tensor:
+            seen = torch.stack([logits.argmax(dim=1) for logits in model(images)], dim=1).cpu()
+            said = torch.tensor([[a.label(caption) for a in model.attributes] for caption in condition.captions])
+            return torch.where(said == UNSAID, torch.nan, (seen == said).double())
+
+        def judge(column: int) -> Callable[[Tensor, Condition], Tensor]:
+            return lambda images, condition: right(images, condition)[:, column]
+
+        found = {a.name: Adherence(a.name, judge(i)) for i, a in enumerate(model.attributes)}
+        return {**found, "all": Adherence("all", lambda images, condition: right(images, condition).prod(dim=1))}
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return (_OTHER_CAPTIONS,)
+
+    @property
+    def stress(self) -> str:
+        return f"guidance={STRESSED_GUIDANCE:g}"
+
+    def variant(self, name: str) -> ExpertPool:
+        """With other captions (`captions=held-out`), another guidance (`guidance=7.5`), or what every system has.
+
+        Raises:
+            InputError: if there is no such variant.
+        """
+        kind, _, value = name.partition("=")
+        changed = copy.copy(self)
+        if name == _OTHER_CAPTIONS:
+            changed._captions = read_captions(self._held_out_captions())
+        elif kind == "guidance":
+            try:
+                scale = float(value)
+            except ValueError:
+                raise unknown("variant of the system 'paris'", name, (*self.shifts, self.stress)) from None
+            check_guidance(scale)
+            changed._guidance = scale
+        else:
+            return super().variant(name)
+        return changed
+
+    def _held_out_captions(self) -> Path:
+        if self._folder.find(CAPTIONS) is None:
+            return OWN_CAPTIONS / HELD_OUT_CAPTIONS
+        return self._folder.need(HELD_OUT_CAPTIONS, f"write one beside {CAPTIONS}")
+
+
+def _again(settings: ParisSettings, guidance: float, captions: tuple[str, ...], noise_scale: float) -> ParisPool:
+    """The same pool in another process, with nothing loaded yet."""
+    pool = ParisPool(settings)
+    pool._guidance, pool._captions, pool.noise_scale = guidance, captions, noise_scale
+    return pool
+
+
+def _without_graph(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def call(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return function(images)
+
+    return call
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,76 @@
+"""The `paris` system of the command line: a local folder, a repository on the hub, or the small model that ships."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.systems.mnist import checkpoints_folder
+
+
+def need_extra() -> None:
+    """Make sure that the libraries of the extra `paris` are installed.
+
+    Raises:
+        InputError: that says how to get them.
+    """
+    if any(find_spec(library) is None for library in ("diffusers", "transformers", "huggingface_hub", "sklearn")):
+        raise InputError("the system 'paris' needs its extra: pip install 'mnist-ddm[paris]'")
+
+
+def load(
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    data_dir: Path | None = None,
+    paris_dir: Path | str | None = None,
+    paris_repo: str | None = None,
+    revision: str | None = None,
+    captions: Path | str | None = None,
+    guidance: float | None = None,
+    dtype: str | None = None,
+    detail: tuple[str, ...] = (),
+) -> ExpertPool:
+    """The model of a folder; without one, the small model that ships.
+
+    Args:
+        device: `cpu`, `cuda`, `mps`.
+        checkpoint: another name for ``paris_dir``, or the name of a shipped model.
+        data_dir: a folder made by `mnist-ddm paris cluster`, with what only measurements need.
+        paris_dir: the folder of a model in the release's format.
+        paris_repo: a repository on the hub instead, `owner/name`.
+        revision: of the repository.
+        captions: a file of captions, one in a line, or COCO's captions.
+        guidance: scale of classifier-free guidance; the paper's 4 by default.
+        dtype: `float32` or `bfloat16`.
+        detail: settings of `Details`, as `time=1000t`.
+
+    Raises:
+        InputError: if the extra `paris` is not installed, or a part is missing or damaged.
+    """
+    need_extra()
+    from paris_ddm.config import parse_details
+    from paris_ddm.folder import SHIPPED, download
+    from paris_ddm.pool import GUIDANCE, ParisPool, ParisSettings
+
+    if revision is not None and paris_repo is None:
+        raise InputError("--revision belongs to a repository on the hub; give it with --paris-repo")
+    if sum(place is not None for place in (checkpoint, paris_dir, paris_repo)) > 1:
+        raise InputError("give one of --paris-dir, --paris-repo and --checkpoint")
+    shipped = checkpoints_folder() / SHIPPED
+    if paris_repo is not None:
+        path = download(paris_repo, revision)
+    else:
+        path = Path(paris_dir or checkpoint or shipped)
+        if path.name == str(path) and not path.exists() and (checkpoints_folder() / path.name).is_dir():
+            path = checkpoints_folder() / path.name
+    settings = ParisSettings(
+        path=path,
+        data=data_dir,
+        captions=None if captions is None else Path(captions),
+        guidance=GUIDANCE if guidance is None else guidance,
+        dtype=dtype or "float32",
+        device=device,
+        details=parse_details(detail),
+        shipped=path.resolve() == shipped.resolve(),
+    )
+    return ParisPool(settings)

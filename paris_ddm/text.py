@@ -1,0 +1,85 @@
+"""Captions to what the experts see of them, by CLIP's tokenizer and text model."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.errors import InputError
+from paris_ddm.config import Details
+from paris_ddm.folder import TEXT_ENCODER, TOKENIZER, ParisFolder
+
+
+@final
+class TextEncoder:
+    """The frozen text encoder; every caption is encoded once and by itself, so that it does not depend on others."""
+
+    def __init__(self, folder: ParisFolder, device: torch.device, details: Details) -> None:
+        """Take the parts from a folder; they are loaded when the first caption comes."""
+        self._folder = folder
+        self._device = device
+        self._details = details
+        self._known: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        tokenizer = load_pretrained(CLIPTokenizer, self._folder.path / TOKENIZER)
+        model = load_pretrained(CLIPTextModel, self._folder.path / TEXT_ENCODER, use_safetensors=True)
+        return tokenizer, model.to(self._device).eval().requires_grad_(False)
+
+    def embedding(self, caption: str) -> Tensor:
+        """What the experts see of a caption: the last hidden state of all tokens, padded to the longest, ``(L, E)``."""
+        return self._encode(caption)[0]
+
+    def pooled(self, caption: str) -> Tensor:
+        """One vector for the whole caption, shape ``(E,)``."""
+        return self._encode(caption)[1]
+
+    def null(self) -> Tensor:
+        """What the experts see without a caption, ``(L, E)``: the empty string, or zeros if the details say so."""
+        empty = self.embedding("")
+        return empty if self._details.null_text == "empty" else torch.zeros_like(empty)
+
+    @torch.no_grad()
+    def _encode(self, caption: str) -> tuple[Tensor, Tensor]:
+        if caption not in self._known:
+            tokenizer, model = self._parts
+            length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+            tokens = tokenizer([caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            found = model(tokens["input_ids"].to(self._device))
+            self._known[caption] = (found.last_hidden_state[0].float(), found.pooler_output[0].float())
+        return self._known[caption]
+
+
+def quieten() -> None:
+    """Keep progress bars and advice of diffusers and transformers off the screen."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+
+def load_pretrained(kind: Any, folder: Path, **options: object) -> Any:
+    """Load a part of diffusers or transformers from a local folder; nothing is fetched and nothing unpickled.
+
+    Raises:
+        InputError: if the folder is missing or its files are not those of the part.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; restore that part of the model")
+    quieten()
+    with torch.device("cpu"):
+        # Torch keeps a list of the functions that a device context changes, made at the first use. Transformers replaces
+        # one of them while it loads, and if that were the first use, the wrong one would be in the list for good.
+        torch.empty(0)
+    try:
+        return kind.from_pretrained(str(folder), local_files_only=True, **options)
+    except Exception as error:  # these libraries raise many kinds for a spoiled folder
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder} cannot be read as a {kind.__name__} ({first}); restore it") from error

@@ -110,7 +110,7 @@ def check(
     folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
 ) -> None:
     """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
-    from mnist_ddm.analyses.base import Table
+    from mnist_ddm.analyses.base import Table, Value
     from mnist_ddm.cli.progress import progress_bars
     from mnist_ddm.core.errors import InputError
     from mnist_ddm.core.files import write_text
@@ -127,7 +127,7 @@ def check(
     assert isinstance(pool, ParisPool)
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
         variants = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
-    rows = tuple(
+    rows: tuple[dict[str, Value], ...] = tuple(
         {
             "detail": v.detail,
             "value": str(v.value),

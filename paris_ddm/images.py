@@ -65,8 +65,8 @@ class ImageCodec:
         """Latents of images ``(B, 3, H, W)`` in ``[0, 1]``."""
 
         def latents(image: Tensor) -> Tensor:
-            mean: Tensor = self._model.encode(image * 2 - 1).latent_dist.mean
-            return mean * self._model.config.scaling_factor
+            scaled: Tensor = self._model.encode(image * 2 - 1).latent_dist.mean * self._model.config.scaling_factor
+            return scaled
 
         return _in_batches(latents, images.float(), pixels=images[0, 0].numel())
 

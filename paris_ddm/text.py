@@ -75,8 +75,8 @@ def load_pretrained(kind: Any, folder: Path, **options: object) -> Any:
         raise InputError(f"there is no folder {folder}; restore that part of the model")
     quieten()
     with torch.device("cpu"):
-        # Torch keeps a list of the functions that a device context changes, made at the first use. Transformers replaces
-        # one of them while it loads, and if that were the first use, the wrong one would be in the list for good.
+        # Torch keeps a list of the functions that a device context changes, made at the first use. Transformers
+        # replaces one of them while it loads; if that were the first use, the wrong one would be listed for good.
         torch.empty(0)
     try:
         return kind.from_pretrained(str(folder), local_files_only=True, **options)

@@ -103,9 +103,10 @@ def test_text_and_image_parts_are_those_of_their_libraries(pool, tiny_paris):
 
 def test_loading_leaves_torch_as_it_was(tiny_paris):
     script = f"""
+from pathlib import Path
 import torch
 from paris_ddm.pool import ParisPool, ParisSettings
-ParisPool(ParisSettings({str(tiny_paris)!r}))._texts.embedding("")
+ParisPool(ParisSettings(Path({str(tiny_paris)!r})))._texts.embedding("")
 with torch.device("meta"):
     assert torch.linspace(0, 1, 2).is_meta
 """

@@ -61,6 +61,7 @@ class RegimeMap(Analysis):
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares Top-1, Top-2 and all experts and needs at least 3 experts")
+        pool.real_states(1)
         chosen_features(pool, settings)
         return tuple(
             dict.fromkeys(

@@ -21,7 +21,7 @@ from mnist_ddm.core.files import write_json, write_tensors
 from mnist_ddm.models.presets import Recipe
 from paris_ddm.attributes import AttributeClassifier
 from paris_ddm.config import ExpertConfig, RouterConfig
-from paris_ddm.dit import ExpertDiT, RouterDiT
+from paris_ddm.dit import ExpertDiT, ExpertLayer, RouterDiT, RouterLayer
 from paris_ddm.folder import CONFIG
 from paris_ddm.mini.data import SIDE, attributes
 from paris_ddm.mini.tokenizer import END, START
@@ -119,6 +119,7 @@ def expert(preset: str) -> ExpertDiT:
     network = ExpertDiT(expert_config(preset), LATENT_SIDE)
     _gentle(network.t_block[1])
     for layer in network.layers:
+        assert isinstance(layer, ExpertLayer)
         nn.init.zeros_(layer.cross_attn.out_proj.weight)
     nn.init.zeros_(network.final_layer.linear.weight)
     nn.init.zeros_(network.final_layer.linear.bias)
@@ -136,6 +137,7 @@ def router(preset: str, n_experts: int) -> RouterDiT:
     network = RouterDiT(router_config(preset, n_experts), LATENT_SIDE)
     nn.init.normal_(network.cls_token, std=0.02)
     for layer in network.layers:
+        assert isinstance(layer, RouterLayer)
         _gentle(layer.adaLN_modulation[1])
     return network
 

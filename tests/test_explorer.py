@@ -224,7 +224,20 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 def test_the_command_writes_the_same_page_twice(run, tmp_path):
-    arguments = ("--system", "gaussian", "--seed", 7, "--n", 1, "--steps", 5, "--routing", "top1, full,top1", "--workers", 1)
+    arguments = (
+        "--system",
+        "gaussian",
+        "--seed",
+        7,
+        "--n",
+        1,
+        "--steps",
+        5,
+        "--routing",
+        "top1, full,top1",
+        "--workers",
+        1,
+    )
     code, out, _ = run(*arguments)
     assert code == 0
     assert "explorer.html: 1 sample" in out

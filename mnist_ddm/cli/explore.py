@@ -75,6 +75,5 @@ def explore(
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
     page = explorer_page(pool, trajectories(pool, recordings, runs), frames, options.command_line())
     write_text(out, page)
-    console.print(
-        f"{out}: {n} samples, {len(runs)} strategies, {len(page.encode()) / 1e6:.1f} MB; open it in a browser"
-    )
+    samples = f"{n} sample{'s' if n > 1 else ''}"
+    console.print(f"{out}: {samples}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser")

@@ -17,7 +17,7 @@ from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.core.runs import Sampling
 from mnist_ddm.report.trajectories import Trajectory
 from mnist_ddm.report.web.page import render_page
-from mnist_ddm.report.web.palette import Style, expert_style, routing_label, routing_style
+from mnist_ddm.report.web.palette import Style, expert_style, routing_label, series_styles
 from mnist_ddm.report.web.sprites import make_sprite, tile_size
 from mnist_ddm.versions import versions
 
@@ -80,11 +80,11 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
     """
     first = trajectories[0]
     run, samples = first.run, len(first.final)
-    strategies = [_strategy(t.run.routing) for t in trajectories]
+    styles = series_styles([t.run.routing for t in trajectories])
+    strategies = [_strategy(t.run.routing, style) for t, style in zip(trajectories, styles, strict=True)]
     experts = [expert_style(k) for k in range(pool.n_experts)]
     examples = _examples(pool)
     data = {
-        "system": pool.name,
         "times": [(*first.times.tolist(), 0.0)[i] for i in frames.visits],
         "evaluatedAt": [first.times[i].item() for i in frames.evaluated],
         "strategies": strategies,
@@ -100,7 +100,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "run": run,
         "samples": samples,
         "frames": len(frames.visits),
-        "strategies": [s | {"style": routing_style(s["name"])} for s in strategies],
+        "strategies": [s | {"style": style} for s, style in zip(strategies, styles, strict=True)],
         "experts": experts,
         "captions": first.condition.captions,
         "has_examples": examples is not None,
@@ -111,9 +111,9 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
     return render_page("explorer.html", values, styles=("explorer.css",), scripts=scripts, data={"explorer": data})
 
 
-def _strategy(routing: str) -> dict[str, Any]:
+def _strategy(routing: str, style: Style) -> dict[str, Any]:
     words = {"name": routing, "label": routing_label(routing), "explained": explained(routing)}
-    return words | _drawn(routing_style(routing)) | {"routes": routing != MONOLITH}
+    return words | _drawn(style) | {"routes": routing != MONOLITH}
 
 
 def _drawn(style: Style) -> dict[str, str]:

@@ -67,6 +67,10 @@ _MARKS: Final = (
     Mark("M5 .3l1.4 3.2l3.5.3l-2.7 2.3l.8 3.4l-3-1.8l-3 1.8l.8-3.4l-2.7-2.3l3.5-.3z", "*"),
     Mark("M5 .5l4.5 3.3l-1.7 5.3h-5.6l-1.7-5.3z", "p"),
     Mark("M5 .4l4 2.3v4.6l-4 2.3l-4-2.3v-4.6z", "h"),
+    Mark("M.6 5l8.2-4.6v9.2z", "<"),
+    Mark("M9.4 5l-8.2-4.6v9.2z", ">"),
+    Mark("M5 .2l2.9 4.8l-2.9 4.8l-2.9-4.8z", "d"),
+    Mark("M3.3 .6h3.4l2.7 2.7v3.4l-2.7 2.7h-3.4l-2.7-2.7v-3.4z", "8"),
 )
 _DASHES: Final = ("-", "--", ":", "-.")
 
@@ -112,18 +116,23 @@ _ROUTINGS: Final[Mapping[str, Colour]] = {
     "top2": _MAIN[1],
     "full": _MAIN[2],
     "monolith": _MAIN[3],
-    "label": _TEN[7],
+    "label": _TEN[5],
     "uniform": _TEN[1],
     "misaligned": _TEN[2],
     "once": _TEN[4],
-    "each": _TEN[5],
-    "top": _TEN[0],
+    "each": _TEN[0],
+    "top": _TEN[7],
+    "commit": _TEN[3],
+    "top-p": _TEN[6],
+    "posterior": _TEN[8],
 }
 """By family; `top` is every Top-k but the first two."""
 
+_UNKNOWN: Final = Style("--routing-other", _TEN[9], _MARKS[13])
+
 _EXPERTS: Final = _TEN
-_OTHERS: Final = (_MAIN[1], _MAIN[0], _MAIN[2], _TEN[7], _TEN[1], _TEN[2])
-"""For what is neither a strategy nor an expert."""
+_OTHERS: Final = (_TEN[3], _TEN[4], _TEN[1], _TEN[5], _TEN[6], _TEN[2])
+"""For what is neither a strategy nor an expert: never a main strategy's colour."""
 
 
 def routing_family(name: str) -> str | None:
@@ -150,8 +159,10 @@ def routing_label(name: str) -> str:
 
 
 def routing_style(name: str) -> Style:
-    """The style of a routing strategy, or of the monolith, by its spelling; one of no known family gets grey."""
-    family = routing_family(name) or "monolith"
+    """The style of a routing strategy, or of the monolith, by its spelling; strategies of other packages share one."""
+    family = routing_family(name)
+    if family is None:
+        return _UNKNOWN
     mark = _MARKS[list(_ROUTINGS).index(family)]
     return Style(f"--routing-{family}", _ROUTINGS[family], mark)
 
@@ -197,6 +208,7 @@ def css_variables() -> str:
     """The palette as CSS variables, light by default and in print, dark on screens that prefer it."""
     names = {f"--{name}": colour for name, colour in SURFACES.items()}
     names |= {f"--routing-{name}": colour for name, colour in _ROUTINGS.items()}
+    names[_UNKNOWN.variable] = _UNKNOWN.colour
     names |= {f"--expert-{i}": colour for i, colour in enumerate(_EXPERTS)}
     names |= {f"--other-{i}": colour for i, colour in enumerate(_OTHERS)}
     light = "".join(f"{name}:{colour.light};" for name, colour in names.items())

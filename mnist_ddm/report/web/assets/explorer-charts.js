@@ -32,7 +32,7 @@ function makeChart(place, label, top, unit, onSeek) {
   const veil = svg("rect", { class: "veil", y: CHART.top, height: chartY(0) - CHART.top });
   const cursor = svg("line", { class: "cursor", y1: CHART.top - 4, y2: chartY(0) });
   const over = svg("g");
-  root.append(axes, marks, veil, over, cursor);
+  root.append(axes, marks, veil, cursor, over);
   place.replaceChildren(root);
   seekable(root, onSeek);
   return {

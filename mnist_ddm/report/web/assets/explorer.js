@@ -82,7 +82,7 @@ function meanAngles(course, strategy, frame) {
     });
   }
   const mean = ([sum, count]) => degrees(count ? sum / count : null);
-  return `Mean so far: used ${mean(sums.used)}, others ${mean(sums.other)}.`;
+  return `Mean so far: used ${mean(sums.used)}, others ${sums.other[1] ? mean(sums.other) : "none"}.`;
 }
 
 // --- Drawing ----------------------------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ function showTrajectory() {
     place.classList.toggle("shown", place.dataset.strategy === chosen.name);
   }
   outcomes.forEach((item, s) => {
-    item.querySelector(".evaluations").textContent = `${courses[s].evaluations} evaluations of ${data.strategies[s].routes ? "an expert" : "the model"}`;
+    const model = data.strategies[s].routes ? "expert" : "model";
+    item.querySelector(".evaluations").textContent = `${courses[s].evaluations} ${model} evaluations`;
   });
   const seek = t => { pause(); go(nearest(t)); };
   charts = [

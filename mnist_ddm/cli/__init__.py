@@ -19,6 +19,7 @@ _COMMANDS = {
     "train-monolith": ("mnist_ddm.cli.train:train_monolith", "Train one model on all data, with the same budget."),
     "train-classifier": ("mnist_ddm.cli.train:train_classifier", "Train the classifier that the metrics use."),
     "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
+    "explore": ("mnist_ddm.cli.explore:explore", "Write a page that shows routing step by step."),
     "analyze": ("mnist_ddm.cli.analyze:analyze", "Run experiments of the paper on a system."),
     "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
     "paris": ("paris_ddm.cli:paris", "Train the small Paris model; cluster images for a model, check and measure it."),

@@ -1,6 +1,7 @@
 """The `explore` command."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -9,7 +10,7 @@ from mnist_ddm.cli import options
 
 
 @click.command("explore")
-@options.system
+@options.system_options
 @click.option(
     "--routing",
     "routings",
@@ -28,10 +29,7 @@ from mnist_ddm.cli import options
     help="The page to write.",
 )
 @options.seed
-@options.checkpoint
-@options.data_dir
 @options.workers
-@options.device
 def explore(
     system: str,
     routings: str,
@@ -40,10 +38,8 @@ def explore(
     solver: str,
     out: Path,
     seed: int,
-    checkpoint: Path | None,
-    data_dir: Path | None,
     workers: int | None,
-    device: str,
+    **of_system: Any,
 ) -> None:
     """Write one HTML page that shows routing step by step; open it in any browser, no server or network is needed.
 
@@ -66,13 +62,13 @@ def explore(
     if not names:
         raise InputError("--routing names no strategy; give some, such as top1,top2,full")
     runs = [Sampling(name, n, seed, solver, steps) for name in names]
-    pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
+    pool = load_system(system, **of_system)
     for run in runs:
         run.field(pool)
     frames = choose_frames(pool, runs)
     check_writable(out)
     plan = Plan({run: needed(run) for run in runs})
-    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
+    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, of_system["device"]))
     page = explorer_page(pool, trajectories(pool, recordings, runs), frames, options.command_line())
     write_text(out, page)
     samples = f"{n} sample{'s' if n > 1 else ''}"

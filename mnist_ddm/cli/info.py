@@ -73,15 +73,37 @@ def info(checkpoint: Path | None) -> None:
 
 
 def _card_table(folder: Path) -> Table:
-    from dataclasses import asdict
+    """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
+    from mnist_ddm.core.files import folder_size, read_json
+    from mnist_ddm.models.checkpoint import CARD, read_figures
 
-    from mnist_ddm.core.files import folder_size
-    from mnist_ddm.models.checkpoint import is_finished, part_names, read_figures, read_part_card, read_system_card
-
-    card = read_system_card(folder)
     table = Table(title=f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
     table.add_column("of")
     table.add_column("value")
+    stated = read_json(folder / CARD)
+    if "trained" in stated:
+        for name, part in stated["trained"].items():
+            table.add_row(name, ", ".join(f"{key} {value:g}" for key, value in part.items()))
+        table.add_row("clusters", "\n".join(stated.get("clusters", [])))
+    else:
+        _add_parts(table, folder)
+    for key, value in read_figures(folder).items():
+        if not isinstance(value, dict) or "rows" not in value:
+            table.add_row(key, _shown(value))
+            continue
+        table.add_row(key, value["title"])
+        for row in value["rows"]:
+            shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
+            table.add_row(f"  {row['routing']}", shown)
+    return table
+
+
+def _add_parts(table: Table, folder: Path) -> None:
+    from dataclasses import asdict
+
+    from mnist_ddm.models.checkpoint import is_finished, part_names, read_part_card, read_system_card
+
+    card = read_system_card(folder)
     for key, value in asdict(card).items():
         table.add_row(key.replace("_", " "), str(value))
     for name in part_names(card.n_experts):
@@ -91,22 +113,12 @@ def _card_table(folder: Path) -> Table:
         part = read_part_card(folder, name)
         figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
         table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
-    measured = read_figures(folder)
-    for key, value in measured.items():
-        if not key.startswith("quality"):
-            table.add_row(key, str(value))
-            continue
-        table.add_row(key, value["title"])
-        for row in value["rows"]:
-            shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
-            table.add_row(f"  {row['routing']}", shown)
-    return table
 
 
 def _shown(value: object) -> str:
     from mnist_ddm.core.stats import Estimate
     from mnist_ddm.report.tables import shown_value
 
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
         value = Estimate(**{k: float("nan") if v is None else v for k, v in value.items()})
     return shown_value(value) if isinstance(value, str | int | float | Estimate) else str(value)

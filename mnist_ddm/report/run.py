@@ -50,6 +50,7 @@ class RunFolder:
         """
         self.folder = folder
         self._command = command
+        self._system = f"{what['system']}, {what['description']}" if "description" in what else str(what["system"])
         manifest = folder / MANIFEST
         if manifest.exists():
             if read_json(manifest).get("run") != what:
@@ -78,7 +79,7 @@ class RunFolder:
         pictures = []
         for plot in findings.plots:
             pictures.append(self.folder / "plots" / f"{plot.name}.png")
-            save_plot(plot, pictures[-1], {"Description": self._command})
+            save_plot(plot, pictures[-1], {"Description": self._command, "System": self._system})
         return pictures
 
     def finish(self, recordings: dict[str, Any], seconds: float) -> None:

@@ -62,6 +62,7 @@ class Flow(ClosedExercise):
         t = torch.linspace(0, 1, 7, dtype=torch.float64)
         x, v = function(clean, normal(0, 1, 1, 28, 28).expand(7, -1, -1, -1), t)
         rows = (x, predicted_clean(x, v, t))
+        figure.set_size_inches(7.2, 2.5)
         axes = figure.subplots(2, 7)
         for row, images in enumerate(rows):
             for column, image in enumerate(to_image(images)[:, 0]):

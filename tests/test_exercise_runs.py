@@ -206,7 +206,7 @@ def test_a_students_first_hour(run, quick, tmp_path):
     assert "hint 1 of 3" in out
     assert "hint 2" not in out
     shutil.copy(SOLUTIONS / "flow.py", tmp_path / "flow.py")
-    code, out = run("check")
+    code, out = run("check", "flow.py")
     assert code == 0
     assert "flow: passed" in out
     assert "start euler" in out

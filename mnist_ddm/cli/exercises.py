@@ -27,7 +27,7 @@ _memory_limit = click.option(
 
 @click.group("exercises")
 def exercises() -> None:
-    r"""Learn by writing the parts of a decentralized diffusion model, each checked against exact answers.
+    """Learn by writing the parts of a decentralized diffusion model, each checked against exact answers.
 
     \b
     mnist-ddm exercises start      write the file of the next exercise, and tell its story
@@ -36,7 +36,7 @@ def exercises() -> None:
     mnist-ddm exercises hint       one hint more
 
     All of them work in the current folder, which may be any.
-    """
+    """  # noqa: D301 (the backslash is click's mark of a paragraph that keeps its lines)
 
 
 @exercises.command("list")
@@ -48,12 +48,14 @@ def list_exercises(folder: Path) -> None:
 
     workspace, console = Workspace(folder), _console()
     table = Table(title=f"exercises in {folder.resolve()}", title_justify="left")
-    for heading in ("", "name", "what", "minutes", "hints used", "state"):
-        table.add_column(heading, justify="right" if heading in ("", "minutes", "hints used") else "left")
+    for heading in ("", "name", "what", "min", "hints", "state"):
+        table.add_column(
+            heading, justify="right" if heading in ("", "min", "hints") else "left", no_wrap=heading != "what"
+        )
     for number, name in enumerate(exercise_names(), start=1):
         sheet, progress = sheet_of(name), workspace.progress(name)
         state = "passed" if progress.passed else "started" if progress.started else "-"
-        used = f"{progress.hints} of {len(sheet.hints)}"
+        used = f"{progress.hints}/{len(sheet.hints)}"
         table.add_row(str(number), name, sheet.title, str(sheet.minutes), used, state)
     console.print(table)
     following = workspace.next_exercise()
@@ -72,7 +74,7 @@ def start(name: str | None, folder: Path) -> None:
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace = Workspace(folder)
-    name = name or workspace.next_exercise()
+    name = _chosen(name) or workspace.next_exercise()
     if name is None:
         click.echo("All exercises are passed. `mnist-ddm exercises start NAME` looks at one again.")
         return
@@ -122,9 +124,10 @@ def check(
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace = Workspace(folder)
-    name = name or workspace.current
+    name = _chosen(name) or workspace.current
     if not name:
         raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
+    click.echo(f"checking {workspace.file(name)} ...")
     outcome, picture = workspace.check(name, Limits(time_limit, memory_limit))
     if outcome.printed:
         click.echo("your code printed:")
@@ -171,7 +174,7 @@ def hint(name: str | None, folder: Path) -> None:
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace = Workspace(folder)
-    name = name or workspace.current
+    name = _chosen(name) or workspace.current
     if not name:
         raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
     sheet, shown, added = workspace.hint(name)
@@ -188,7 +191,7 @@ def reset(name: str, folder: Path) -> None:
     """Begin exercise NAME anew; your file is kept under another name."""
     from mnist_ddm.exercises.workspace import Workspace
 
-    workspace = Workspace(folder)
+    workspace, name = Workspace(folder), name.removesuffix(".py")
     moved = workspace.reset(name)
     if moved is not None:
         click.echo(f"Your file is kept as {moved}.")
@@ -279,6 +282,11 @@ def grade(
         board = out.with_name(f"{out.stem}-leaderboard.csv")
         write(board, entries)
         console.print(f"leaderboard of the open exercise: {board}")
+
+
+def _chosen(name: str | None) -> str | None:
+    """The exercise that is meant by its name, or by the name of its file."""
+    return name and name.removesuffix(".py")
 
 
 def _console() -> Console:

@@ -95,16 +95,24 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
         ("    x = []\n    while True: x.append(bytes(10**6))\n", "memory", "more memory"),
         ("    import sys; sys.exit(0)\n", "error", "ended the program"),
         ("    return order(step_sizes, errors)\n", "error", "calls itself without end"),
-        ("    import time; time.sleep(60)\n", "time", "no answer after 2 s"),
-        ("    import torch; x = torch.randn(3000, 3000)\n    while True: x @ x\n", "time", "no answer after 2 s"),
-        ("    try:\n        while True: pass\n    except BaseException: pass\n", "time", "no answer after 2 s"),
-        ("    import subprocess; subprocess.run(['sleep', '60'])\n", "time", "no answer after 2 s"),
+        ("    import time; time.sleep(600)\n", "time", "does it wait for something"),
+        (
+            "    import torch; x = torch.randn(3000, 3000)\n    while True: x @ x\n",
+            "time",
+            "no answer after 1 s of computing",
+        ),
+        (
+            "    try:\n        while True: pass\n    except BaseException: pass\n",
+            "time",
+            "no answer after 1 s of computing",
+        ),
+        ("    import subprocess; subprocess.run(['sleep', '600'])\n", "time", "does it wait for something"),
         ("    print('x' * 10**8); return 2.0\n", "wrong", "the order is not right"),
         ("    input(); return 2.0\n", "error", "EOFError"),
     ],
 )
 def test_whatever_a_student_does_is_an_answer(tmp_path, body, result, says):
-    found = run_check("order", _file(tmp_path, HEAD + body), Limits(seconds=2, megabytes=512))
+    found = run_check("order", _file(tmp_path, HEAD + body), Limits(seconds=1, megabytes=512))
     assert found.result == result, found
     assert says in found.message
 

@@ -17,7 +17,7 @@ _folder = click.option(
 )
 _time_limit = click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
-    help="Seconds that import and check of a file may take.",
+    help="Seconds of computing that import and check of a file may take.",
 )  # fmt: skip
 _memory_limit = click.option(
     "--memory-limit", type=click.IntRange(min=1), default=1024, show_default=True,

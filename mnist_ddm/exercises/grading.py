@@ -30,7 +30,7 @@ class Grade:
         exercise: which.
         result: `passed`, `wrong`, `not done`, `error`, `time`, `memory`, `crash` or `not handed in`.
         message: the check's, as the student would see it.
-        seconds: that import and check took.
+        seconds: of the processor that import and check took.
         hints: how many the student's own folder says were shown; ``None`` if it says nothing.
         imports_package: whether the file imports this package, which has solutions inside.
         same_as: other students whose file has the same bytes.
@@ -147,7 +147,8 @@ def to_csv(grades: Sequence[Grade]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for g in grades:
-        row = [g.student, g.exercise, g.result, g.message, f"{g.seconds:.2f}", "" if g.hints is None else g.hints]
+        message = "; ".join(line.strip() for line in g.message.splitlines())
+        row = [g.student, g.exercise, g.result, message, f"{g.seconds:.2f}", "" if g.hints is None else g.hints]
         row += ["yes" if g.imports_package else "", " ".join(g.same_as), g.sha256]
         writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()

@@ -23,6 +23,9 @@ POLL_SECONDS = 0.02
 START_SECONDS = 120.0
 """Until the process says that it is ready: importing torch on a busy machine."""
 
+PATIENCE = 6
+"""On the clock a file gets so many times its seconds: the machine may be busy, but a file may also sleep for ever."""
+
 OUTPUT_KEPT = 2000
 """Characters of what a student prints; the rest is counted and dropped."""
 
@@ -34,7 +37,7 @@ class Limits:
     """What a student's file may use.
 
     Attributes:
-        seconds: of wall-clock time for import and check, and as much again for the picture.
+        seconds: of the processor's time for import and check, and as much again for the picture.
         megabytes: of memory beyond what the exercise itself takes.
     """
 
@@ -49,7 +52,7 @@ class Outcome:
     Attributes:
         result: `passed`, `wrong`, `not done`, `error`, `time`, `memory` or `crash`.
         message: for the student.
-        seconds: that import and check took.
+        seconds: of the processor that import and check took.
         sha256: of the file.
         printed: what the student's code wrote, shortened.
         picture: whether a picture was drawn.
@@ -86,13 +89,8 @@ def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None
     with tempfile.TemporaryDirectory(prefix="mnist-ddm-exercise-") as folder:
         events = Path(folder) / "events"
         events.touch()
-        given = [
-            name,
-            str(file.resolve()),
-            str(events),
-            str(picture.resolve()) if picture else "",
-            str(limits.megabytes),
-        ]
+        given = [name, str(file.resolve()), str(events), str(picture.resolve()) if picture else ""]
+        given += [str(limits.seconds), str(limits.megabytes)]
         # -P: a student's random.py or types.py must not take the place of Python's own.
         process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.worker", *given],
@@ -116,9 +114,13 @@ def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None
         told = (result["result"], result["message"], result["seconds"])
         return Outcome(*told, fingerprint, printed, drawn, result.get("score"))
     if late:
+        waited = limits.seconds * PATIENCE
+        message = f"no answer after {waited:g} s, so it was stopped: does it wait for something (sleep, input, a file)?"
+        return Outcome("time", message, limits.seconds, fingerprint, printed)
+    if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         message = (
-            f"no answer after {limits.seconds:g} s, so it was stopped: is there a loop without an end?\n"
-            "  If your machine is only slow, give it longer with --time-limit."
+            f"no answer after {limits.seconds:g} s of computing, so it was stopped: is there a loop without an end?\n"
+            "  If it only needs longer, give it more with --time-limit."
         )
         return Outcome("time", message, limits.seconds, fingerprint, printed)
     code = process.returncode
@@ -137,7 +139,7 @@ def _wait(process: "subprocess.Popen[bytes]", events: Path, limits: Limits) -> b
         now, count = time.monotonic(), len(_read(events))
         if count > known:
             since, known = now, count
-        if now - since > (limits.seconds if known else START_SECONDS):
+        if now - since > (limits.seconds * PATIENCE if known else START_SECONDS):
             return True
         time.sleep(POLL_SECONDS)
     return False

@@ -1,7 +1,7 @@
 """The process in which a student's file runs: `python -P -m mnist_ddm.exercises.worker NAME FILE EVENTS ...`.
 
-It loads the exercise, says that it is ready (from then on the clock runs), limits its own memory, imports the file,
-checks the function and draws the picture. What it finds goes into the file of events, one JSON object a line, because
+It loads the exercise, says that it is ready (from then on the clock runs), limits its own time and memory, imports the
+file, checks the function and draws the picture. What it finds goes into the file of events, one JSON object a line, as
 standard output belongs to the student.
 """
 
@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import json
 import linecache
+import math
 import sys
 import time
 import traceback
@@ -24,25 +25,29 @@ def main(arguments: list[str]) -> None:
     """Judge one file.
 
     Args:
-        arguments: name of the exercise, the file, the file of events, the picture to draw (or nothing), megabytes.
+        arguments: name of the exercise, the file, the file of events, the picture to draw (or nothing), seconds of the
+            processor, megabytes.
     """
-    name, file, events, picture, megabytes = arguments
+    name, file, events, picture, seconds, megabytes = arguments
     sys.dont_write_bytecode = True
     import torch
 
+    from mnist_ddm.core.parallel import end_with_parent
     from mnist_ddm.exercises.registry import exercise_named
 
+    end_with_parent()
     torch.set_num_threads(1)
     exercise = exercise_named(name)
     with Path(events).open("a", encoding="utf-8") as sink:
-        begin = time.monotonic()
+        begin = time.process_time()
 
         def tell(**event: object) -> None:
-            sink.write(json.dumps({**event, "seconds": time.monotonic() - begin}) + "\n")
+            sink.write(json.dumps({**event, "seconds": time.process_time() - begin}) + "\n")
             sink.flush()
 
         tell(event="ready")
         limit_memory(int(megabytes))
+        limit_time(float(seconds))
         function = None
         try:
             function = load_function(Path(file), name)
@@ -54,6 +59,7 @@ def main(arguments: list[str]) -> None:
             score = vars(verdict.score) if verdict.score else None
             tell(event="result", result="passed", message=verdict.message, score=score)
             if picture:
+                limit_time(float(seconds))
                 draw(exercise, function, Path(picture), tell)
 
 
@@ -66,6 +72,18 @@ def limit_memory(megabytes: int) -> None:
         most = pages * resource.getpagesize() + megabytes * MEGABYTE
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def limit_time(seconds: float) -> None:
+    """Let this process compute for so long from now on, where the system can enforce that (not on Windows).
+
+    Time of the processor, not of the clock: a right answer must not fail because the machine is busy.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
 
 
 def load_function(file: Path, name: str) -> Callable[..., Any]:

@@ -53,14 +53,15 @@ def show(findings: Sequence[Findings], *names: str, columns: Sequence[str] = ())
     Args:
         findings: of `ask`.
         names: of the tables and plots to show; all if there are none.
-        columns: of the tables; all if there are none.
+        columns: of the tables, where they have them; all if there are none.
     """
     console = Console(width=_WIDTH, highlight=False)
     for found in findings:
         for table in found.tables:
             if not names or table.name in names:
                 kept = tuple(c for c in table.columns if not columns or c in columns)
-                console.print(*to_rich(replace(table, columns=kept), _WIDTH), sep="\n")
+                if kept:
+                    console.print(*to_rich(replace(table, columns=kept), _WIDTH), sep="\n")
         for plot in found.plots:
             if not names or plot.name in names:
                 with _picture() as path:

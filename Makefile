@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-browser test-all lint types check wheel clean
+.PHONY: help setup demo test test-browser test-all lint types check docs notebooks wheel clean
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
@@ -12,6 +12,8 @@ help:
 	@echo "make test-browser  the pages in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make test-all  the slow tests and benchmarks as well"
 	@echo "make check     lint, format and types"
+	@echo "make docs      the documentation, strictly, into build/docs"
+	@echo "make notebooks runs the notebooks into build/notebooks"
 
 setup: $(READY)
 
@@ -48,6 +50,21 @@ types: $(READY)
 	$(BIN)/mypy
 
 check: lint types
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
+
+notebooks: $(VENV)/.docs
+	@mkdir -p build/notebooks
+	@set -e; for file in notebooks/*.py; do \
+		$(BIN)/jupytext --quiet --to ipynb --execute --output build/notebooks/$$(basename $$file .py).ipynb $$file; \
+		echo build/notebooks/$$(basename $$file .py).ipynb; \
+	done
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

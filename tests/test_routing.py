@@ -235,3 +235,14 @@ def test_a_finer_grid_sees_the_same_random_experts(name):
         assert torch.equal(fine[:, 1::2] > 0, coarse > 0)
     else:
         assert torch.equal(fine[:, 0], coarse[:, 0])
+
+
+@pytest.mark.parametrize("spelling", ["posterior", "posterior+equal"])
+def test_a_system_without_a_closed_form_has_no_posterior_to_route_by(monkeypatch, spelling):
+    from mnist_ddm.analyses.base import fitting
+    from mnist_ddm.systems.gaussian import GaussianPool
+
+    monkeypatch.setattr(GaussianPool, "reference", None)
+    with pytest.raises(InputError, match="no closed-form posterior"):
+        RoutedField(load(), parse_routing(spelling))
+    assert fitting(load(), ["top1", spelling, "full"]) == ["top1", "full"]

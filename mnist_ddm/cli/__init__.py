@@ -24,6 +24,8 @@ _COMMANDS = {
     "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
     "paris": ("paris_ddm.cli:paris", "Train the small Paris model; cluster images for a model, check and measure it."),
     "cache": ("mnist_ddm.cli.cache:cache", "List or delete stored recordings."),
+    "exercises": ("mnist_ddm.cli.exercises:exercises", "Learn: exercises with checks that know the exact answers."),
+    "cite": ("mnist_ddm.cli.cite:cite", "Print how to cite this package and the paper."),
     "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, experiments and caches."),
 }
 

@@ -103,9 +103,13 @@ class RoutedField(VelocityField):
         """Join a pool and a routing.
 
         Raises:
-            InputError: if the routing does not fit the pool (k > K).
+            InputError: if the routing does not fit the pool (k > K, or a closed form that it does not have).
         """
         routing.check(pool.n_experts)
+        if routing.needs_reference and pool.reference is None:
+            raise InputError(
+                f"the system {pool.name!r} has no closed-form posterior for {routing.name!r}; choose another routing"
+            )
         self._pool = pool
         self._count = EvaluationCount()
         self.routing = routing

@@ -70,7 +70,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _run(job: Callable[[Report], Result], progress: Path) -> Result:
-    _end_with_parent()
+    end_with_parent()
 
     def report(fraction: float) -> None:
         with contextlib.suppress(OSError):  # on another machine the parent's folder may be out of reach
@@ -83,7 +83,7 @@ def _run(job: Callable[[Report], Result], progress: Path) -> Result:
 
 
 @cache
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this worker soon after the process that started it is gone, even if that was killed.
 
     A worker would else finish its job, beside the same command that somebody has started again.

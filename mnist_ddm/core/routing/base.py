@@ -61,6 +61,11 @@ class Routing(ABC):
     def needs_router(self) -> bool:
         """Whether the weights depend on the router; if not, the router is not evaluated and its logits are 0."""
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the weights depend on the closed form of the data, which not every system has."""
+        return False
+
     @abstractmethod
     def check(self, n_experts: int) -> None:
         """Refuse a pool that the strategy does not fit.

@@ -22,6 +22,10 @@ class Modifier(Routing):
     def needs_router(self) -> bool:
         return self.base.needs_router
 
+    @property
+    def needs_reference(self) -> bool:
+        return self.base.needs_reference
+
     def check(self, n_experts: int) -> None:
         self.base.check(n_experts)
 

@@ -192,13 +192,14 @@ class Posterior(Routing):
     """
 
     needs_router = False
+    needs_reference = True
 
     @property
     def name(self) -> str:
         return "posterior"
 
     def check(self, n_experts: int) -> None:
-        """Fits every pool that has a reference, which is seen when it is used."""
+        """Fits every number of experts; a field sees to it that there is a reference."""
 
     def most_experts(self, n_experts: int) -> int:
         return n_experts

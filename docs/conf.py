@@ -1,0 +1,56 @@
+"""How the documentation is built: `make docs`. Everything works without a network, mathematics included."""
+
+import re
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import figures  # the folder of this file is on the path
+import mathml
+
+project = "mnist-ddm"
+author = "The mnist-ddm authors"
+copyright = author
+version = release = installed_version("mnist-ddm")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the results begin where their file begins
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+default_role = "code"
+nitpicky = False
+
+html_theme = "furo"
+html_title = "mnist-ddm"
+html_math_renderer = "mathml"
+html_show_sphinx = False
+html_copy_source = False
+
+_LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
+
+
+def without_folder_links(app, docname: str, source: list[str]) -> None:
+    """Links to folders lead somewhere in the repository, but not in a site: there they become their names."""
+    here = Path(app.srcdir) / Path(docname).parent
+
+    def replaced(link: re.Match[str]) -> str:
+        target = here / link[2]
+        in_site = not target.exists() or target.suffix in (".md", ".png")
+        return link[0] if in_site else link[1]
+
+    source[0] = _LINK.sub(replaced, source[0])
+
+
+def setup(app) -> None:
+    """Add the mathematics and draw the figures."""
+    mathml.setup(app)
+    app.connect("source-read", without_folder_links)
+    app.connect("builder-inited", lambda app: figures.draw_all(Path(app.srcdir) / "figures"))

@@ -1,0 +1,215 @@
+"""An own system and an own routing strategy, in one file: copy it, and put your models where the small networks are.
+
+States are points of the plane, shape (1, 1, 2). The data are four petals of a flower; each expert is a network of one
+hidden layer that saw one petal, the router saw all of them. They train in seconds when the system is loaded.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mnist_ddm.core.batches import evaluate_in_batches
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.flow import interpolate, velocity_target
+from mnist_ddm.core.pool import (
+    Classifier,
+    Condition,
+    Distance,
+    Embedding,
+    ExpertPool,
+    Features,
+    Reference,
+    clusters_from_prior,
+)
+from mnist_ddm.core.routing import Routing, RoutingContext
+
+K = 4
+SEED = 0
+
+
+def petals(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Points of the flower and the petal of each: (n, 1, 1, 2) and (n,)."""
+    generator = torch.Generator().manual_seed(seed)
+    petal = torch.randint(K, (n,), generator=generator)
+    angle = 2 * math.pi * petal / K + 0.35 * torch.randn(n, generator=generator)
+    radius = 0.6 + 0.8 * torch.rand(n, generator=generator)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)[:, None, None], petal
+
+
+class Network(nn.Module):
+    """A function of a state and its time."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, outputs))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.layers(torch.cat([x.flatten(1), t[:, None]], dim=1))
+
+
+def train(
+    network: nn.Module, states: Tensor, loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int
+) -> None:
+    """Some steps of Adam. `loss` gets x_t, t, rows of the states, and the noise."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(200):
+        rows = torch.randint(len(states), (256,), generator=generator)
+        noise = torch.randn(256, 1, 1, 2, generator=generator)
+        t = torch.rand(256, generator=generator)
+        optimizer.zero_grad()
+        loss(interpolate(states[rows], noise, t), t, rows, noise).backward()
+        optimizer.step()
+
+
+class PetalsPool(ExpertPool):
+    """The system: every method below is one that an analysis may call."""
+
+    def __init__(self) -> None:
+        """Train everything; in your system, load your weights here."""
+        states, petal = petals(4000, SEED)
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)  # initial weights
+            self._experts = [Network(2) for _ in range(K)]
+            self._router = Network(K)
+            self._monolith = Network(2)
+        for k, expert in enumerate(self._experts):
+            self._train_velocity(expert, states[petal == k], seed=k)  # each expert sees its own petal alone
+        self._train_velocity(self._monolith, states, seed=K)
+
+        def router_loss(x: Tensor, t: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(self._router(x, t), petal[rows])
+
+        train(self._router, states, router_loss, seed=K + 1)
+        self._prior = petal.bincount(minlength=K).double() / len(petal)
+        self._centroids = torch.stack([states[petal == k].flatten(1).mean(dim=0) for k in range(K)])
+
+    @staticmethod
+    def _train_velocity(network: nn.Module, states: Tensor, seed: int) -> None:
+        def loss(x: Tensor, t: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
+            return (network(x, t) - velocity_target(states[rows], noise).flatten(1)).square().mean()
+
+        train(network, states, loss, seed)
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        return "petals"
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Whatever changes a result must change a hash: recordings are found by it."""
+        return {
+            "experts": _hash([*self._experts, self._router]),
+            "monolith": _hash([self._monolith]),
+            "metrics": "petals-1",
+        }
+
+    @property
+    def n_experts(self) -> int:
+        return K
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (1, 1, 2)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @property
+    def prior(self) -> Tensor:
+        return self._prior
+
+    # What it computes: t = 1 is noise, and experts predict velocity = noise - clean
+
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        # In batches of fixed sizes, so that a sample has the same bits whatever its companions are.
+        return evaluate_in_batches(self._experts[expert], x, t).reshape(x.shape)
+
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        return evaluate_in_batches(self._router, x, t)
+
+    @property
+    def has_monolith(self) -> bool:
+        return True
+
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return evaluate_in_batches(self._monolith, x, t).reshape(x.shape)
+
+    def condition(self, seeds: Tensor) -> Condition:
+        return Condition(clusters_from_prior(self._prior, seeds))
+
+    # What analyses look at
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x
+
+    def _points(self) -> Features:
+        return Features("points", 2, lambda images: images.flatten(1))
+
+    @property
+    def embeddings(self) -> Mapping[str, Embedding]:
+        return {"points": Embedding(self._points(), self._centroids)}
+
+    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
+        states, petal = petals(4000, SEED + 1 if held_out else SEED)
+        if cluster is not None:
+            states, petal = states[petal == cluster], petal[petal == cluster]
+        return states[:n], petal[:n]
+
+    @property
+    def reference(self) -> Reference | None:
+        return None  # no closed form is known; analyses leave out what needs one
+
+    @property
+    def distances(self) -> Mapping[str, Distance]:
+        return {"l2": Distance("l2", lambda a, b: (a - b).flatten(1).norm(dim=1))}
+
+    @property
+    def frechet_features(self) -> Mapping[str, Features]:
+        return {"points": self._points()}
+
+    @property
+    def classifier(self) -> Classifier | None:
+        return None
+
+
+def _hash(networks: list[nn.Module]) -> str:
+    digest = hashlib.sha256()
+    for network in networks:
+        for value in network.state_dict().values():
+            digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load(device: str = "cpu") -> PetalsPool:
+    """What `--system petals` calls; it may also take `checkpoint` and `data_dir`."""
+    if device != "cpu":
+        raise InputError(f"petals run on the cpu, not on {device}")
+    return PetalsPool()
+
+
+class Cautious(Routing):
+    """Half the router, half equal weights."""
+
+    name = "cautious"
+    needs_router = True
+
+    def check(self, n_experts: int) -> None:
+        """Fits every pool."""
+
+    def most_experts(self, n_experts: int) -> int:
+        return n_experts
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return 0.5 * logits.softmax(dim=1) + 0.5 / logits.shape[1]
+
+
+def make_cautious(argument: str) -> Routing:
+    """What `--routing cautious` calls, with the text after the name: "" here."""
+    return Cautious()

@@ -1,0 +1,293 @@
+"""The `exercises` commands: for students, and `grade` for their teachers."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EXIT_NOT_YET = 1
+
+_folder = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where the exercises are done.  [default: this folder]",
+)
+_time_limit = click.option(
+    "--time-limit", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+    help="Seconds of computing that import and check of a file may take.",
+)  # fmt: skip
+_memory_limit = click.option(
+    "--memory-limit", type=click.IntRange(min=1), default=1024, show_default=True,
+    help="Megabytes that a file may take (enforced on Linux).",
+)  # fmt: skip
+
+
+@click.group("exercises")
+def exercises() -> None:
+    """Learn by writing the parts of a decentralized diffusion model, each checked against exact answers.
+
+    \b
+    mnist-ddm exercises start      write the file of the next exercise, and tell its story
+    (edit that file)
+    mnist-ddm exercises check      check it
+    mnist-ddm exercises hint       one hint more
+
+    All of them work in the current folder, which may be any.
+    """  # noqa: D301 (the backslash is click's mark of a paragraph that keeps its lines)
+
+
+@exercises.command("list")
+@_folder
+def list_exercises(folder: Path) -> None:
+    """List the exercises in their order, and how far you are."""
+    from mnist_ddm.exercises.registry import exercise_names, sheet_of
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace, console = Workspace(folder), _console()
+    table = Table(title=f"exercises in {folder.resolve()}", title_justify="left")
+    for heading in ("", "name", "what", "min", "hints", "state"):
+        table.add_column(
+            heading, justify="right" if heading in ("", "min", "hints") else "left", no_wrap=heading != "what"
+        )
+    for number, name in enumerate(exercise_names(), start=1):
+        sheet, progress = sheet_of(name), workspace.progress(name)
+        state = "passed" if progress.passed else "started" if progress.started else "-"
+        used = f"{progress.hints}/{len(sheet.hints)}"
+        table.add_row(str(number), name, sheet.title, str(sheet.minutes), used, state)
+    console.print(table)
+    following = workspace.next_exercise()
+    console.print(f"next: mnist-ddm exercises start {following}" if following else "All are passed.")
+
+
+@exercises.command("start")
+@click.argument("name", required=False)
+@_folder
+def start(name: str | None, folder: Path) -> None:
+    """Write the file of exercise NAME into the folder and tell its story; a file that is there is left as it is.
+
+    Without NAME: the first exercise that is not passed yet.
+    """
+    from mnist_ddm.exercises.registry import exercise_names, sheet_of
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace = Workspace(folder)
+    name = _chosen(name) or workspace.next_exercise()
+    if name is None:
+        click.echo("All exercises are passed. `mnist-ddm exercises start NAME` looks at one again.")
+        return
+    sheet = sheet_of(name)
+    fresh = workspace.start(name)
+    click.secho(f"{name}: {sheet.title}   (about {sheet.minutes} minutes)", bold=True)
+    click.echo(f"\n{sheet.story.strip()}\n")
+    if fresh:
+        click.echo(f"Written: {workspace.file(name)}. Open it in an editor and write the function `{name}`.")
+    else:
+        click.echo(f"{workspace.file(name)} is there already and was left as it is.")
+        click.echo(f"  (`mnist-ddm exercises reset {name}` puts it aside and begins anew.)")
+    click.echo(f"Then:    mnist-ddm exercises check {name}")
+    click.echo(f"Stuck:   mnist-ddm exercises hint {name}    ({len(sheet.hints)} hints, one at a time)")
+    position = exercise_names().index(name) + 1
+    click.echo(f"This is exercise {position} of {len(exercise_names())}; `mnist-ddm exercises list` shows all.")
+
+
+@exercises.command("check")
+@click.argument("name", required=False)
+@_folder
+@_time_limit
+@_memory_limit
+@click.option("--name", "player", default=None, help="Your name on the leaderboard.  [default: the folder's name]")
+@click.option(
+    "--leaderboard", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    help="The leaderboard of the open exercise.  [default: leaderboard.csv in the folder]",
+)  # fmt: skip
+@click.pass_context
+def check(
+    context: click.Context,
+    name: str | None,
+    folder: Path,
+    time_limit: float,
+    memory_limit: int,
+    player: str | None,
+    leaderboard: Path | None,
+) -> None:
+    """Check your file of exercise NAME; without NAME the exercise that you were last at.
+
+    The file runs in a process of its own, so an endless loop or a crash does no harm. Exit code 0 if it is right, 1 if
+    not yet.
+    """
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.exercises.registry import sheet_of
+    from mnist_ddm.exercises.runner import Limits
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace = Workspace(folder)
+    name = _chosen(name) or workspace.current
+    if not name:
+        raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
+    click.echo(f"checking {workspace.file(name)} ...")
+    outcome, picture = workspace.check(name, Limits(time_limit, memory_limit))
+    if outcome.printed:
+        click.echo("your code printed:")
+        click.echo("".join(f"  | {line}\n" for line in outcome.printed.splitlines()), nl=False)
+    if not outcome.passed:
+        click.secho(f"{name}: not yet", fg="red", bold=True)
+        click.echo(outcome.message)
+        used, of = workspace.progress(name).hints, len(sheet_of(name).hints)
+        if used < of:
+            click.echo(f"Stuck? mnist-ddm exercises hint {name}    ({of - used} of {of} hints left)")
+        context.exit(EXIT_NOT_YET)
+    click.secho(f"{name}: passed", fg="green", bold=True)
+    click.echo(outcome.message)
+    if outcome.picture:
+        click.echo(f"Picture: {picture}\n  {sheet_of(name).picture}")
+    if outcome.score is not None:
+        _enter(
+            leaderboard or folder / "leaderboard.csv", player or folder.resolve().name, outcome.sha256, outcome.score
+        )
+    following = workspace.next_exercise()
+    click.echo(f"Next: mnist-ddm exercises start {following}" if following else "All exercises are passed.")
+
+
+def _enter(path: Path, player: str, sha256: str, score: dict[str, object]) -> None:
+    from mnist_ddm.exercises.leaderboard import enter, entry_of
+
+    entries, better = enter(path, entry_of(player, score, sha256))
+    table = Table(title=f"leaderboard {path}", title_justify="left")
+    for heading in ("", "name", "Frechet distance", "experts for each state"):
+        table.add_column(heading)
+    for place, entry in enumerate(entries, start=1):
+        table.add_row(str(place), escape(entry.name), f"{entry.value:.4f}", f"{entry.cost:.2f}")
+    _console().print(table)
+    if not better:
+        click.echo(f"An earlier score of {player} is better and stays.")
+
+
+@exercises.command("hint")
+@click.argument("name", required=False)
+@_folder
+def hint(name: str | None, folder: Path) -> None:
+    """Show the next hint for exercise NAME, and those before it."""
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace = Workspace(folder)
+    name = _chosen(name) or workspace.current
+    if not name:
+        raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
+    sheet, shown, added = workspace.hint(name)
+    for number, text in enumerate(sheet.hints[:shown], start=1):
+        click.echo(f"hint {number} of {len(sheet.hints)}: {text}")
+    if not added:
+        click.echo("That was the last one.")
+
+
+@exercises.command("reset")
+@click.argument("name")
+@_folder
+def reset(name: str, folder: Path) -> None:
+    """Begin exercise NAME anew; your file is kept under another name."""
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace, name = Workspace(folder), name.removesuffix(".py")
+    moved = workspace.reset(name)
+    if moved is not None:
+        click.echo(f"Your file is kept as {moved}.")
+    click.echo(f"{workspace.file(name)} is the stub again; hints and checks count from 0.")
+
+
+@exercises.command("progress")
+@_folder
+def progress(folder: Path) -> None:
+    """Say what is passed, how many hints and checks it took, and what comes next."""
+    from mnist_ddm.exercises.registry import exercise_names, sheet_of
+    from mnist_ddm.exercises.workspace import Workspace
+
+    workspace, names = Workspace(folder), exercise_names()
+    passed = [name for name in names if workspace.progress(name).passed]
+    click.echo(f"{'#' * len(passed)}{'.' * (len(names) - len(passed))}  {len(passed)} of {len(names)} passed")
+    for name in names:
+        p = workspace.progress(name)
+        if p.started or p.checks:
+            state = f"passed {p.passed[:10]}" if p.passed else "not passed yet"
+            best = f", best score {p.best:.4f}" if p.best is not None else ""
+            click.echo(f"  {name:<13} {state}; {_times(p.checks, 'check')}, {_times(p.hints, 'hint')}{best}")
+    left = sum(sheet_of(name).minutes for name in names if name not in passed)
+    following = workspace.next_exercise()
+    if following:
+        click.echo(f"About {left} minutes left. Next: mnist-ddm exercises start {following}")
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+@exercises.command("grade")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("grades.csv"), show_default=True,
+    help="The CSV file to write: one row for each student and exercise.",
+)  # fmt: skip
+@click.option("--exercise", "chosen", multiple=True, help="Only this one; may be repeated.  [default: all]")
+@_time_limit
+@_memory_limit
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Files side by side.  [default: cores]")
+def grade(
+    folder: Path, out: Path, chosen: tuple[str, ...], time_limit: float, memory_limit: int, workers: int | None
+) -> None:
+    """Check the exercises of many students into a CSV file.
+
+    FOLDER holds one folder for each student, named after them. Each file runs in a process of its own, with limits on
+    time and memory; nothing is written into the students' folders. The scores of the open exercise go to a leaderboard
+    beside the CSV file.
+    """
+    from mnist_ddm.core.files import check_writable, write_text
+    from mnist_ddm.core.parallel import default_workers
+    from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
+    from mnist_ddm.exercises.leaderboard import write
+    from mnist_ddm.exercises.registry import exercise_names, sheet_of
+    from mnist_ddm.exercises.runner import Limits
+
+    names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
+    folders = student_folders(folder)
+    check_writable(out)
+    console = _console()
+    with console.status("") as status:
+        done: list[str] = []
+
+        def report(graded: object) -> None:
+            done.append("")
+            status.update(f"{len(done)} of {len(folders) * len(names)} graded")
+
+        found = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
+    write_text(out, to_csv(found))
+    table = Table(title=f"{len(folders)} students, {len(names)} exercises", title_justify="left")
+    for heading in ("student", "passed", "wrong or unfinished", "not handed in", "remarks"):
+        table.add_column(heading)
+    for student in folders:
+        own = [g for g in found if g.student == student.name]
+        passed = [g.exercise for g in own if g.result == "passed"]
+        missing = [g.exercise for g in own if g.result == "not handed in"]
+        rest = [f"{g.exercise} ({g.result})" for g in own if g.exercise not in (*passed, *missing)]
+        copies = sorted({other for g in own for other in g.same_as})
+        remarks = [f"same file as {', '.join(copies)}"] if copies else []
+        remarks += [f"imports mnist_ddm in {g.exercise}" for g in own if g.imports_package]
+        cells = (student.name, f"{len(passed)} of {len(names)}", ", ".join(rest), str(len(missing)), "; ".join(remarks))
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    console.print(f"grades: {out}")
+    if entries := [g.score for g in found if g.score is not None]:
+        board = out.with_name(f"{out.stem}-leaderboard.csv")
+        write(board, entries)
+        console.print(f"leaderboard of the open exercise: {board}")
+
+
+def _chosen(name: str | None) -> str | None:
+    """The exercise that is meant by its name, or by the name of its file."""
+    return name and name.removesuffix(".py")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)

@@ -1,0 +1,224 @@
+"""What is asked of a student's function, and how an answer is compared with the exact one."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+Answer = Callable[..., Any]
+"""A student's function."""
+
+_FEW = 8
+"""Tensors of at most so many numbers are shown whole."""
+
+
+@final
+class WrongAnswer(AssertionError):  # noqa: N818 (an answer can be wrong without being an error)
+    """An answer that does not hold, with all that helps to find out why.
+
+    Attributes:
+        problem: what is wrong, in one sentence.
+        asked: what the function was given.
+        expected: the right value.
+        came: what the function returned instead.
+        look: where to look.
+    """
+
+    def __init__(self, problem: str, asked: str = "", expected: str = "", came: str = "", look: str = "") -> None:
+        """Take the parts; empty ones are left out of the message."""
+        self.problem, self.asked, self.expected, self.came, self.look = problem, asked, expected, came, look
+        told = {"asked": asked, "expected": expected, "came": came, "look": look}
+        lines = [f"  {f'{key}:':<10}{text}" for key, text in told.items() if text]
+        super().__init__("\n".join([problem, *lines]))
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A typical wrong answer, so that it gets a message of its own.
+
+    Attributes:
+        look: what the message says about it.
+        answer: a function that makes the mistake.
+    """
+
+    look: str
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question with an exact answer.
+
+    Attributes:
+        asked: the question, for the message.
+        ask: from a function to what is compared: what it returned, and for instance how often it called another.
+        expected: the right value of that: a tensor, number, text or a tuple of such.
+        parts: a name for each part of a tuple.
+        tolerance: the largest error allowed, relative to the largest number of the part.
+        look: where to look if no known mistake was made.
+    """
+
+    asked: str
+    ask: Callable[[Answer], Any]
+    expected: Any
+    parts: tuple[str, ...] = ()
+    tolerance: float = 1e-5
+    look: str = ""
+
+
+def call(function: Answer, *arguments: Any) -> Any:
+    """Call a student's function, and see to it that it takes the arguments and leaves tensors as they were.
+
+    Raises:
+        WrongAnswer: if it does not.
+    """
+    try:
+        signature = inspect.signature(function)
+        signature.bind(*arguments)
+    except ValueError:
+        signature = None  # some built-in functions do not tell
+    except TypeError:
+        name = getattr(function, "__name__", "the function")
+        raise WrongAnswer(
+            f"{name} cannot be called with {len(arguments)} arguments",
+            came=f"def {name}{inspect.signature(function)}" if callable(function) else repr(function),
+            look="keep the first line of the function as the stub has it",
+        ) from None
+    before = [a.clone() if isinstance(a, Tensor) else None for a in arguments]
+    found = function(*arguments)
+    for number, (old, new) in enumerate(zip(before, arguments, strict=True)):
+        if old is not None and not torch.equal(old, new):
+            name = list(signature.parameters)[number] if signature else f"argument {number + 1}"
+            raise WrongAnswer(
+                f"your function changed its argument {name}",
+                look="x += ... and x[...] = ... change the caller's tensor; write x = x + ..., or work on x.clone()",
+            )
+    return found
+
+
+def judge(case: Case, function: Answer, mistakes: Iterable[Mistake]) -> None:
+    """Ask one question.
+
+    Raises:
+        WrongAnswer: if the answer differs from the exact one; known mistakes are named.
+    """
+    found = case.ask(function)
+    difference = _difference(found, case.expected, case.parts, case.tolerance)
+    if difference is None:
+        return
+    for mistake in mistakes:
+        if _makes(mistake, case, found):
+            raise WrongAnswer(difference.problem, case.asked, difference.expected, difference.came, mistake.look)
+    raise WrongAnswer(
+        difference.problem, case.asked, difference.expected, difference.came, difference.look or case.look
+    )
+
+
+def _makes(mistake: Mistake, case: Case, found: Any) -> bool:
+    """Whether the answer is the one that the mistake leads to."""
+    try:
+        wrong = case.ask(mistake.answer)
+    except Exception:  # a mistake need not be possible in every case
+        return False
+    return _difference(found, wrong, case.parts, case.tolerance, nan_equal=True) is None
+
+
+@dataclass(frozen=True)
+class _Difference:
+    problem: str
+    expected: str
+    came: str
+    look: str = ""
+
+
+def _difference(
+    found: Any, expected: Any, parts: tuple[str, ...], tolerance: float, *, nan_equal: bool = False
+) -> _Difference | None:
+    """How an answer differs from the expected one; nothing if it does not."""
+    if isinstance(expected, tuple):
+        names = ", ".join(parts)
+        if not isinstance(found, tuple | list) or len(found) != len(expected):
+            look = _NOTHING if found is None else f"end with: return {names}"
+            return _Difference(f"{len(expected)} values should come back", f"({names})", _kind(found), look)
+        pairs = zip(parts, found, expected, strict=True)
+        found_ones = (_one(f, e, name, tolerance, nan_equal=nan_equal) for name, f, e in pairs)
+        return next((d for d in found_ones if d is not None), None)
+    return _one(found, expected, parts[0] if parts else "the answer", tolerance, nan_equal=nan_equal)
+
+
+def _one(found: Any, expected: Any, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+    if isinstance(expected, Tensor):
+        return _tensor(found, expected, name, tolerance, nan_equal=nan_equal)
+    if isinstance(expected, float):
+        return _number(found, expected, name, tolerance, nan_equal=nan_equal)
+    if type(found) is type(expected) and found == expected:
+        return None
+    return _Difference(f"{name} is not right", repr(expected), _kind(found), _NOTHING if found is None else "")
+
+
+_NOTHING = "the function returned nothing; is a `return` missing?"
+
+
+def _number(found: Any, expected: float, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+    if isinstance(found, Tensor) and found.numel() == 1:
+        found = found.item()
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        look = _NOTHING if found is None else "return a number"
+        return _Difference(f"{name} should be a number", f"{expected:.6g}", _kind(found), look)
+    if nan_equal and math.isnan(found) and math.isnan(expected):
+        return None
+    if abs(found - expected) <= tolerance * max(1.0, abs(expected)):
+        return None
+    return _Difference(f"{name} is not right", f"{expected:.6g}", f"{found:.6g}")
+
+
+def _tensor(found: Any, expected: Tensor, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+    shape = tuple(expected.shape)
+    if not isinstance(found, Tensor):
+        look = _NOTHING if found is None else "keep to torch's functions, or wrap the result in torch.stack"
+        return _Difference(f"{name} should be a tensor", f"a tensor of shape {shape}", _kind(found), look)
+    if tuple(found.shape) != shape:
+        look = f"compare the shapes; {_like(expected)}"
+        return _Difference(f"{name} has another shape", f"shape {shape}", f"shape {tuple(found.shape)}", look)
+    # Without a graph: whoever forgot no_grad is not told about it here.
+    value, exact = found.detach().double(), expected.double()
+    error = (value - exact).abs()
+    if nan_equal:
+        error = torch.where(value.isnan() & exact.isnan() | (value == exact), 0, error)
+    scale = float(exact.abs().nan_to_num(0, 0, 0).max()) if exact.numel() else 0.0
+    if bool((error <= tolerance * max(scale, 1e-12)).all()):
+        return None
+    worst = int(torch.where(error.isnan(), torch.inf, error).argmax())
+    problem = f"{name} is not right" if bool(value.isfinite().all()) else f"{name} has numbers that are not finite"
+    return _Difference(problem, _shown(exact, worst), _shown(value, worst))
+
+
+def _like(expected: Tensor) -> str:
+    return f"the result has {expected.ndim} axes" if expected.ndim else "the result is one number"
+
+
+def _shown(values: Tensor, worst: int) -> str:
+    """A small tensor whole; of a larger one the number that is furthest off, and where it is."""
+    if values.numel() <= _FEW:
+        return _listed(values.tolist())
+    place = [int(i) for i in torch.unravel_index(torch.tensor(worst), values.shape)]
+    return f"{float(values.flatten()[worst]):.6g} at {place}"
+
+
+def _listed(values: Any) -> str:
+    return f"[{', '.join(map(_listed, values))}]" if isinstance(values, list) else f"{values:.6g}"
+
+
+def _kind(found: Any) -> str:
+    if found is None:
+        return "None"
+    if isinstance(found, Tensor):
+        return f"a tensor of shape {tuple(found.shape)}"
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of {len(found)}"
+    text = repr(found)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(found).__name__})"

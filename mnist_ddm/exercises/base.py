@@ -1,0 +1,82 @@
+"""What an exercise is: a sheet to read, and a class that asks, judges and draws."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+from matplotlib.figure import Figure
+
+from mnist_ddm.exercises.answers import Answer, Case, Mistake, judge
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an open exercise measured.
+
+    Attributes:
+        value: smaller is better.
+        cost: mean number of experts that a state was given to.
+        rounds: the value in each round of its own noise.
+    """
+
+    value: float
+    cost: float
+    rounds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a right answer gets.
+
+    Attributes:
+        message: a sentence that says what held.
+        score: of an open exercise.
+    """
+
+    message: str
+    score: Score | None = None
+
+
+class Exercise(ABC):
+    """One exercise. Its module is a package that also holds `exercise.toml` and `stub.py`."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its name: of the folder, of the student's file and of the function in it."""
+
+    @abstractmethod
+    def examine(self, function: Answer) -> Verdict:
+        """Check a student's function, in less than five seconds.
+
+        Raises:
+            WrongAnswer: if it is not right.
+            Exception: whatever the function raises.
+        """
+
+    @abstractmethod
+    def draw(self, function: Answer, figure: Figure) -> None:
+        """Draw what a right answer shows, into an empty figure."""
+
+
+class ClosedExercise(Exercise):
+    """An exercise whose answers are known exactly."""
+
+    @abstractmethod
+    def cases(self) -> Iterable[Case]:
+        """The questions, the one with the most telling answer first."""
+
+    @property
+    @abstractmethod
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """The wrong answers that get a message of their own; the most specific first."""
+
+    @final
+    def examine(self, function: Answer) -> Verdict:
+        """Ask all questions."""
+        asked = []
+        for case in self.cases():
+            judge(case, function, self.mistakes)
+            asked.append(case.asked)
+        return Verdict(f"right: {'; '.join(asked)}")

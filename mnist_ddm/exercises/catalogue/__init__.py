@@ -1,0 +1,1 @@
+"""The exercises that ship here, one folder each."""

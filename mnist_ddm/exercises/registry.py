@@ -1,0 +1,113 @@
+"""The exercises by name: those that ship here, in their order, then those of installed packages.
+
+A package adds an exercise by an entry point in the group `mnist_ddm.exercises`: its name is the exercise's name, its
+object the final class. The sheets can be read without importing an exercise, so that a list appears at once.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_ddm.core.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from mnist_ddm.exercises.base import Exercise
+
+ENTRY_POINT_GROUP = "mnist_ddm.exercises"
+_CATALOGUE = "mnist_ddm.exercises.catalogue"
+_SHIPPED = {
+    "flow": "Flow",
+    "euler": "EulerSteps",
+    "heun": "HeunSteps",
+    "order": "MeasuredOrder",
+    "bayes": "BayesRouter",
+    "topk": "TopKWeights",
+    "ensemble": "FullEnsembleVelocity",
+    "dispatch": "BatchedDispatch",
+    "power": "PowerIteration",
+    "angle": "AngularDeviation",
+    "disagreement": "IntegratedDisagreement",
+    "refinement": "StepRefinement",
+    "dissociation": "Dissociation",
+    "contest": "Contest",
+}
+"""The class of each."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a student reads.
+
+    Attributes:
+        name: of the exercise.
+        title: a few words.
+        minutes: that it takes.
+        story: why one wants to know.
+        hints: from the first nudge to nearly the answer, revealed one at a time.
+        picture: what the picture at the end shows.
+        stub: the file to begin with, as text.
+    """
+
+    name: str
+    title: str
+    minutes: int
+    story: str
+    hints: tuple[str, ...]
+    picture: str
+    stub: str
+
+
+def exercise_names() -> list[str]:
+    """The exercises that exist here, in the order in which they are meant to be done."""
+    return [*_SHIPPED, *sorted(_foreign())]
+
+
+def exercise_named(name: str) -> "Exercise":
+    """The exercise of that name.
+
+    Raises:
+        InputError: if there is none; the message lists those that exist.
+    """
+    _check(name)
+    if name in _SHIPPED:
+        made: Exercise = getattr(import_module(f"{_CATALOGUE}.{name}"), _SHIPPED[name])()
+    else:
+        made = _foreign()[name].load()()
+    return made
+
+
+def sheet_of(name: str) -> Sheet:
+    """The sheet of an exercise, read from its folder.
+
+    Raises:
+        InputError: if there is no such exercise, or its folder is not complete.
+    """
+    _check(name)
+    folder = _folder(f"{_CATALOGUE}.{name}" if name in _SHIPPED else _foreign()[name].module)
+    try:
+        told = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
+        stub = (folder / "stub.py").read_text(encoding="utf-8")
+        return Sheet(name, hints=tuple(told.pop("hints")), stub=stub, **told)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"the exercise {name!r} in {folder} is not complete: {error}") from error
+
+
+def _check(name: str) -> None:
+    if name not in exercise_names():
+        raise unknown("exercise", name, exercise_names())
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name not in _SHIPPED}
+
+
+def _folder(module: str) -> Path:
+    """The folder of a package, without importing it."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the package {module} of an exercise is not installed")
+    return Path(spec.origin).parent

@@ -1,0 +1,164 @@
+"""A folder in which somebody does exercises: the files of the student, and one file that remembers how far they are.
+
+What a student wrote is never overwritten: `start` leaves a file that exists, `reset` moves it aside.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_json, write_json, write_text
+from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
+from mnist_ddm.exercises.runner import Limits, Outcome, run_check
+
+STATE = "exercises.json"
+PICTURES = "pictures"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is remembered of one exercise.
+
+    Attributes:
+        started: when, or empty.
+        checks: how often it was checked.
+        hints: how many were shown.
+        passed: when the file was right for the first time, or empty.
+        sha256: of the file that was right.
+        best: the smallest score of an open exercise.
+    """
+
+    started: str = ""
+    checks: int = 0
+    hints: int = 0
+    passed: str = ""
+    sha256: str = ""
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class _State:
+    current: str = ""
+    exercises: dict[str, Progress] = field(default_factory=dict)
+
+
+@final
+class Workspace:
+    """The exercises in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a folder; nothing is written before something is done.
+
+        Raises:
+            InputError: if its `exercises.json` is damaged.
+        """
+        self.folder = folder
+        self._place = folder / STATE
+        self._state = _read_state(self._place) if self._place.exists() else _State()
+
+    def progress(self, name: str) -> Progress:
+        """What is remembered of an exercise."""
+        return self._state.exercises.get(name, Progress())
+
+    @property
+    def current(self) -> str:
+        """The exercise that was started, checked or asked about last; empty if there is none."""
+        return self._state.current
+
+    def next_exercise(self) -> str | None:
+        """The first exercise that is not passed, in their order."""
+        return next((name for name in exercise_names() if not self.progress(name).passed), None)
+
+    def file(self, name: str) -> Path:
+        """The student's file."""
+        return self.folder / f"{name}.py"
+
+    def start(self, name: str) -> bool:
+        """Write the stub of an exercise, unless its file is there already; returns whether it was written."""
+        sheet, file = sheet_of(name), self.file(name)
+        fresh = not file.exists()
+        if fresh:
+            write_text(file, sheet.stub)
+        before = self.progress(name)
+        self._remember(name, replace(before, started=before.started or _now()))
+        return fresh
+
+    def check(self, name: str, limits: Limits) -> tuple[Outcome, Path]:
+        """Check the student's file, and draw the picture if it is right.
+
+        Returns:
+            What came of it, and where the picture would be.
+
+        Raises:
+            InputError: if the exercise was not started.
+        """
+        file, picture = self.file(name), self.folder / PICTURES / f"{name}.png"
+        sheet_of(name)
+        if not file.is_file():
+            raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
+        outcome = run_check(name, file, limits, picture)
+        now = replace(self.progress(name), checks=self.progress(name).checks + 1)
+        if outcome.passed:
+            now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)
+        if outcome.score is not None:
+            value = float(outcome.score["value"])
+            now = replace(now, best=value if now.best is None else min(value, now.best))
+        self._remember(name, now)
+        return outcome, picture
+
+    def hint(self, name: str) -> tuple[Sheet, int, bool]:
+        """Show one hint more.
+
+        Returns:
+            The sheet, how many of its hints are shown now, and whether one was added.
+        """
+        sheet, before = sheet_of(name), self.progress(name)
+        shown = min(before.hints + 1, len(sheet.hints))
+        self._remember(name, replace(before, hints=shown))
+        return sheet, shown, shown > before.hints
+
+    def reset(self, name: str) -> Path | None:
+        """Begin an exercise anew; returns where the student's file was moved to, if there was one."""
+        sheet, file = sheet_of(name), self.file(name)
+        moved = None
+        if file.exists() and file.read_bytes() != sheet.stub.encode():
+            numbers = range(1, 10_000)
+            moved = next(p for i in numbers if not (p := self.folder / f"{name}.old-{i}.py").exists())
+            file.rename(moved)
+        write_text(file, sheet.stub)
+        self._remember(name, Progress(started=_now()))
+        return moved
+
+    def _remember(self, name: str, progress: Progress) -> None:
+        self._state = _State(name, {**self._state.exercises, name: progress})
+        kept = {key: asdict(p) for key, p in self._state.exercises.items()}
+        write_json(self._place, {"schema": _SCHEMA, "current": name, "exercises": kept})
+
+
+def read_progress(folder: Path, name: str) -> Progress | None:
+    """What a folder says about an exercise; nothing if it says nothing that can be read."""
+    try:
+        return Workspace(folder).progress(name)
+    except InputError:
+        return None
+
+
+def is_stub(file: Path, name: str) -> bool:
+    """Whether a file is the stub as it was given, apart from spaces and line ends."""
+    return file.read_bytes().split() == sheet_of(name).stub.encode().split()
+
+
+def _read_state(place: Path) -> _State:
+    told = read_json(place)
+    try:
+        kept: dict[str, Any] = told["exercises"]
+        return _State(str(told["current"]), {name: Progress(**progress) for name, progress in kept.items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{place} is not what this command wrote ({error}); restore it, or move it away") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,250 @@
+"""The documentation holds: its commands and its code run, and nothing that exists is missing from it."""
+
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mnist_ddm import cli
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.core import parallel
+from mnist_ddm.core.routing import grammar
+from mnist_ddm.exercises.registry import exercise_names, sheet_of
+from mnist_ddm.systems import registry
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    path
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "teacher/README.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
+    if "_build" not in path.parts
+]
+SETUP = ("python3 -m venv ", "source ", "pip install ", ".venv/bin/pip ", ".venv/bin/python -m pytest")
+"""What `make` and `.ci/run` do before anything else can be tested."""
+
+SAMPLING = (
+    "sample",
+    "analyze",
+    "measure",
+    "train",
+    "train-experts",
+    "train-router",
+    "train-monolith",
+    "train-classifier",
+)
+"""Commands that take long on digits."""
+
+
+def _fences(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.S | re.M)
+
+
+def _commands(path):
+    """Each command of a document, and whether it is marked as long."""
+    found = []
+    for block in _fences(path, "sh"):
+        for line in block.splitlines():
+            command, _, comment = line.partition("#")
+            if command.strip():
+                found.append((command.strip(), "(long)" in comment))
+    return found
+
+
+def _is_long(command, marked):
+    words = shlex.split(command)
+    quick = "--system gaussian" in command and (words[1] != "analyze" or "--n" in words)
+    return marked or (words[1] in SAMPLING and not quick)
+
+
+def _of(path, *, long):
+    own = [(c.removeprefix(".venv/bin/"), m) for c, m in _commands(path)]
+    return [c for c, m in own if c.startswith("mnist-ddm ") and _is_long(c, m) == long]
+
+
+WITH_QUICK = [p for p in DOCUMENTS if _of(p, long=False)]
+WITH_LONG = [p for p in DOCUMENTS if _of(p, long=True)]
+
+
+def _name(value):
+    return str(value.relative_to(ROOT)) if isinstance(value, Path) else value
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with all that the documents speak of, the package of the example installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(parallel, "default_workers", lambda: 1)  # no time for starting processes
+    (tmp_path / "fashion").symlink_to(ROOT / "mnist_ddm" / "data")
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    (tmp_path / "class" / "ada").mkdir(parents=True)
+    shutil.copy(ROOT / "teacher" / "solutions" / "flow.py", tmp_path / "class" / "ada")
+    monkeypatch.syspath_prepend(ROOT / "examples" / "petals")
+    told = tomllib.loads((ROOT / "examples" / "petals" / "pyproject.toml").read_text())["project"]["entry-points"]
+    for group, module in (("mnist_ddm.systems", registry), ("mnist_ddm.routings", grammar)):
+        own = [EntryPoint(name, value, group) for name, value in told[group].items()]
+        before = module.entry_points
+        monkeypatch.setattr(module, "entry_points", lambda group, before=before, own=own: [*before(group=group), *own])
+    return tmp_path
+
+
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    def call(command):
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        told = capsys.readouterr()
+        assert end.value.code == 0, f"{command}\n{told.out}\n{told.err}"
+        return told.out
+
+    return call
+
+
+@pytest.mark.parametrize("path", WITH_QUICK, ids=_name)
+def test_commands_run_as_they_stand(run, path):
+    for command in _of(path, long=False):
+        run(command)
+
+
+def _smaller(command):
+    """The same command with few samples and steps; a later option counts."""
+    words = shlex.split(command)
+    if words[1].startswith("train"):
+        return f"{command} --preset tiny --steps 3"
+    if words[1] == "measure":
+        return f"{command} --n 12 --steps 2 --fidelity-n 12 --fidelity-steps 2"
+    return f"{command} --n 6 --steps 4" if words[1] in ("sample", "analyze") else command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", WITH_LONG, ids=_name)
+def test_long_commands_run_with_few_samples(run, path):
+    for command in _of(path, long=True):
+        run(_smaller(command))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_all_other_commands_are_known(path):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M)
+    for command, _ in _commands(path):
+        if command.startswith("make "):
+            assert command.split()[1] in targets, command
+        else:
+            assert command.removeprefix(".venv/bin/").startswith("mnist-ddm ") or command.startswith(SETUP), command
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if _fences(p, "python") and p.name != "README.md"], ids=_name)
+def test_code_runs_as_it_stands(place, path, capsys):
+    for number, code in enumerate(_fences(path, "python")):
+        exec(compile(code, f"{path.name}[{number}]", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if _fences(p, "toml")], ids=_name)
+def test_tables_of_settings_can_be_read(path):
+    for text in _fences(path, "toml"):
+        tomllib.loads(text)
+
+
+def test_the_example_of_an_own_system_answers_questions(place):
+    from mnist_ddm import load_system, parse_routing
+    from mnist_ddm.report.notebook import ask, table_named
+
+    pool = load_system("petals")
+    assert parse_routing("cautious").name == "cautious"
+    assert "petals" in registry.system_names()
+    found = ask(pool, "expert-deviation", "router-calibration", n=40, steps=6)
+    (row,) = (r for r in table_named(found, "router-calibration").rows if r["t"] == 0.1)
+    assert row["accuracy"].value > 0.9
+    assert load_system("petals").fingerprints == pool.fingerprints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_every_experiment_runs_on_the_example(run, name):
+    run(f"mnist-ddm analyze --system petals --experiment {name} --n 24 --steps 5 --workers 1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=_name)
+def test_notebooks_run(place, path, monkeypatch, capsys):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    exec(compile(path.read_text(), path.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=_name)
+def test_notebooks_are_cells_that_begin_with_a_title(path):
+    _, first, *rest = re.split(r"^# %%.*\n", path.read_text(), flags=re.M)
+    assert first.startswith("# # ")
+    assert len(rest) >= 4
+    compile(path.read_text(), path.name, "exec")
+
+
+def test_there_is_a_notebook_for_each_group():
+    assert {a.group for a in ANALYSES.values()} | {"tour"} == {p.stem for p in (ROOT / "notebooks").glob("*.py")}
+
+
+def test_every_experiment_has_its_four_paragraphs():
+    text = "\n".join(p.read_text() for p in sorted((ROOT / "docs" / "experiments").glob("*.md")))
+    for name in ANALYSES:
+        section = re.search(rf"^\({name}\)=\n## {name} .*?(?=^\(\S+\)=|\Z)", text, flags=re.S | re.M)
+        assert section, name
+        for paragraph in ("**Question.**", "**Definition.**", "**How to read it.**", "**What we found.**"):
+            assert paragraph in section[0], (name, paragraph)
+
+
+def test_every_exercise_is_listed_with_its_minutes():
+    text = (ROOT / "docs" / "exercises.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", text, flags=re.M)
+    assert listed == [(name, str(sheet_of(name).minutes)) for name in exercise_names()]
+
+
+def test_every_routing_is_explained():
+    text = (ROOT / "docs" / "choosing-a-routing.md").read_text()
+    for spelling in [*grammar._STRATEGIES, *(s for s, _ in grammar._MODIFIERS.values())]:
+        assert spelling.split("=")[0].split(",")[0].lower() in text.lower(), spelling
+
+
+def test_every_command_is_somewhere_in_the_documents():
+    text = "\n".join(p.read_text() for p in DOCUMENTS)
+    for command in cli._COMMANDS:
+        assert f"mnist-ddm {command}" in text or f"`{command}`" in text, command
+
+
+def test_all_pages_are_in_the_table_of_contents():
+    pages = {p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    listed = set()
+    for path in (ROOT / "docs").rglob("*.md"):
+        for block in re.findall(r"```\{toctree\}(.*?)```", path.read_text(), flags=re.S):
+            names = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed |= {(path.relative_to(ROOT / "docs").parent / name).as_posix() for name in names}
+    assert {p for p in pages if not p.startswith("_build")} - {"index"} <= listed | {"results/README"}
+
+
+def test_the_two_ways_to_cite_agree(run):
+    bibtex = run("mnist-ddm cite")
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert told["version"] == project["version"]
+    assert f"version = {{{project['version']}}}" in bibtex
+    for work in (told, *told["references"]):
+        assert work["title"] in bibtex
+    for reference in told["references"]:
+        for person in reference["authors"]:
+            assert f"{person['family-names']}, {person['given-names']}" in bibtex
+
+
+def test_the_teachers_folder_is_not_installed():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["mnist_ddm", "paris_ddm"]
+    assert not any("teacher" in source for source in wheel["force-include"])

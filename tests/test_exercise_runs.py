@@ -1,0 +1,301 @@
+"""A student's file in a process of its own, the folder that remembers, the command line, and grading."""
+
+import csv
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnist_ddm import InputError, cli
+from mnist_ddm.exercises import grading, runner, workspace
+from mnist_ddm.exercises.leaderboard import Entry, enter, read
+from mnist_ddm.exercises.registry import exercise_names, sheet_of
+from mnist_ddm.exercises.runner import Limits, Outcome, run_check
+from mnist_ddm.exercises.worker import explain, load_function
+from mnist_ddm.exercises.workspace import STATE, Workspace
+
+SOLUTIONS = Path(__file__).parents[1] / "teacher" / "solutions"
+HEAD = "def order(step_sizes, errors):\n"
+
+
+def _file(tmp_path, text, name="order"):
+    file = tmp_path / f"{name}.py"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command in an empty folder; returns exit code and standard output with errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", "exercises", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out + captured.err
+
+    return call
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Checks in this process, for what is not about processes."""
+
+    def check_here(name, file, limits, picture=None):
+        try:
+            verdict = workspace_exercise(name).examine(load_function(file, name))
+        except Exception as error:
+            return Outcome(*explain(error, file), 0.1, runner.sha256(file))
+        score = vars(verdict.score) if verdict.score else None
+        return Outcome("passed", verdict.message, 0.1, runner.sha256(file), score=score)
+
+    from mnist_ddm.exercises.registry import exercise_named as workspace_exercise
+
+    monkeypatch.setattr(workspace, "run_check", check_here)
+    monkeypatch.setattr(grading, "run_check", check_here)
+
+
+# A process of its own
+
+
+@pytest.mark.slow
+def test_a_right_file_passes_in_its_own_process_with_a_picture(tmp_path):
+    file = _file(tmp_path, "import helper\n" + (SOLUTIONS / "order.py").read_text())
+    (tmp_path / "helper.py").write_text("print('hello from a neighbour')\n")
+    (tmp_path / "random.py").write_text("raise RuntimeError('shadowed')\n")
+    found = run_check("order", file, Limits(), tmp_path / "p.png")
+    assert found.passed, found.message
+    assert found.picture
+    assert (tmp_path / "p.png").exists()
+    assert found.printed == "hello from a neighbour"
+    assert not (tmp_path / "__pycache__").exists()
+
+
+def test_an_endless_loop_that_prints_is_stopped(tmp_path):
+    file = _file(tmp_path, HEAD + "    while True:\n        print('x' * 1000)\n")
+    found = run_check("order", file, Limits(seconds=1))
+    assert found.result == "time"
+    assert "loop without an end" in found.message
+    assert len(found.printed) < 2 * runner.OUTPUT_KEPT
+    assert "characters more" in found.printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "result", "says"),
+    [
+        ("    import os; os._exit(0)\n", "crash", "exit code 0"),
+        ("    import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n", "crash", "SIGSEGV"),
+        ("    return [0.0] * 10**12\n", "memory", "more memory"),
+        ("    import torch; return torch.zeros(10**12)\n", "memory", "more memory"),
+        ("    x = []\n    while True: x.append(bytes(10**6))\n", "memory", "more memory"),
+        ("    import sys; sys.exit(0)\n", "error", "ended the program"),
+        ("    return order(step_sizes, errors)\n", "error", "calls itself without end"),
+        ("    import time; time.sleep(600)\n", "time", "does it wait for something"),
+        (
+            "    import torch; x = torch.randn(3000, 3000)\n    while True: x @ x\n",
+            "time",
+            "no answer after 1 s of computing",
+        ),
+        (
+            "    try:\n        while True: pass\n    except BaseException: pass\n",
+            "time",
+            "no answer after 1 s of computing",
+        ),
+        ("    import subprocess; subprocess.run(['sleep', '600'])\n", "time", "does it wait for something"),
+        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order is not right"),
+        ("    input(); return 2.0\n", "error", "EOFError"),
+    ],
+)
+def test_whatever_a_student_does_is_an_answer(tmp_path, body, result, says):
+    found = run_check("order", _file(tmp_path, HEAD + body), Limits(seconds=1, megabytes=512))
+    assert found.result == result, found
+    assert says in found.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", exercise_names())
+def test_every_solution_passes_as_a_student_would_run_it(tmp_path, name):
+    file = tmp_path / f"{name}.py"
+    shutil.copy(SOLUTIONS / file.name, file)
+    found = run_check(name, file, Limits(seconds=5), tmp_path / "p.png")
+    assert found.passed, found
+    assert found.picture
+
+
+# What went wrong, in words
+
+
+@pytest.mark.parametrize(
+    ("text", "result", "says"),
+    [
+        ("def order(:\n", "error", "order.py, line 1"),
+        ("    x = 1\n", "error", "unexpected indent"),
+        ("import no_such_module\n", "error", "ModuleNotFoundError"),
+        ("import sys\nsys.exit()\n", "error", "order.py, line 2: sys.exit()"),
+        ("", "wrong", "has no function order"),
+        ("def ordre(h, e):\n    return 1.0\n", "wrong", "functions ordre"),
+        ("order = 3\n", "wrong", "has no function order"),
+        (HEAD + "    return 1 / 0\n", "error", "order.py, line 2: return 1 / 0"),
+        (HEAD + "    raise KeyError('k')\n", "error", "KeyError"),
+        (HEAD + "    return 'two'\n", "wrong", "'two' (str)"),
+        (HEAD + "    return undefined\n", "error", "NameError"),
+        ("\x00", "error", "Python cannot read the file"),
+    ],
+)
+def test_errors_are_told_with_their_place(quick, tmp_path, text, result, says):
+    file = _file(tmp_path, text)
+    try:
+        from mnist_ddm.exercises import check
+
+        check("order", load_function(file, "order"))
+    except BaseException as error:
+        found = explain(error, file)
+    assert found[0] == result, found
+    assert says in found[1]
+
+
+# The folder
+
+
+def test_start_never_overwrites_and_reset_keeps_the_work(tmp_path):
+    space = Workspace(tmp_path)
+    assert space.start("flow")
+    (tmp_path / "flow.py").write_text("# mine\n")
+    assert not Workspace(tmp_path).start("flow")
+    assert (tmp_path / "flow.py").read_text() == "# mine\n"
+    first = Workspace(tmp_path).reset("flow")
+    assert first.read_text() == "# mine\n"
+    assert (tmp_path / "flow.py").read_text() == sheet_of("flow").stub
+    assert Workspace(tmp_path).reset("flow") is None
+    (tmp_path / "flow.py").write_text("# again\n")
+    second = Workspace(tmp_path).reset("flow")
+    assert (first.read_text(), second.read_text()) == ("# mine\n", "# again\n")
+
+
+def test_hints_come_one_at_a_time_and_are_remembered(tmp_path):
+    for expected in (1, 2, 3, 3):
+        _, shown, _ = Workspace(tmp_path).hint("flow")
+        assert shown == expected
+    assert Workspace(tmp_path).progress("flow").hints == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"current": "", "exercises": {"flow": {"colour": 1}}}', '{"current": ""}']
+)
+def test_a_damaged_memory_is_said_and_not_overwritten(tmp_path, text):
+    (tmp_path / STATE).write_text(text)
+    with pytest.raises(InputError, match=r"exercises\.json"):
+        Workspace(tmp_path)
+    assert (tmp_path / STATE).read_text() == text
+
+
+# The command line
+
+
+def test_a_students_first_hour(run, quick, tmp_path):
+    code, out = run("list")
+    assert code == 0
+    assert all(name in out for name in exercise_names())
+    assert list(tmp_path.iterdir()) == []
+    code, out = run("start")
+    assert code == 0
+    assert "flow.py" in out
+    assert "mnist-ddm exercises check flow" in out
+    code, out = run("check")
+    assert code == 1
+    assert "raise NotImplementedError" in out
+    code, out = run("hint")
+    assert code == 0
+    assert "hint 1 of 3" in out
+    assert "hint 2" not in out
+    shutil.copy(SOLUTIONS / "flow.py", tmp_path / "flow.py")
+    code, out = run("check", "flow.py")
+    assert code == 0
+    assert "flow: passed" in out
+    assert "start euler" in out
+    code, out = run("progress")
+    assert "1 of 14 passed" in out
+    assert "2 checks, 1 hint" in out
+    code, out = run("start", "flow")
+    assert "left as it is" in out
+    code, out = run("reset", "flow")
+    assert "flow.old-1.py" in out
+
+
+def test_what_cannot_be_used_is_one_line_and_exit_code_2(run, tmp_path):
+    for arguments in (
+        ("check",),
+        ("hint",),
+        ("check", "nothing"),
+        ("start", "nothing"),
+        ("reset", "nothing"),
+        ("check", "flow"),
+        ("check", "flow", "--time-limit", "0"),
+        ("grade", "nowhere"),
+        ("grade", tmp_path),
+    ):
+        code, out = run(*arguments)
+        assert code == 2, arguments
+        assert "Traceback" not in out
+    assert not (tmp_path / STATE).exists()
+
+
+def test_the_leaderboard_keeps_the_best_of_each_name(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    enter(path, Entry("ada", 0.5, 2.0, "0.5", "a"))
+    enter(path, Entry("bob", 0.4, 1.0, "0.4", "b"))
+    entries, better = enter(path, Entry("ada", 0.6, 2.0, "0.6", "c"))
+    assert not better
+    assert (
+        [(e.name, e.value) for e in entries] == [("bob", 0.4), ("ada", 0.5)] == [(e.name, e.value) for e in read(path)]
+    )
+    path.write_text("something,else\n")
+    with pytest.raises(InputError, match="not a leaderboard"):
+        enter(path, Entry("ada", 0.1, 2.0, "0.1", "d"))
+    assert path.read_text() == "something,else\n"
+
+
+def test_the_open_exercise_is_scored_on_a_leaderboard(run, quick, tmp_path):
+    shutil.copy(SOLUTIONS / "contest.py", tmp_path / "contest.py")
+    code, out = run("check", "contest", "--name", "ada", "--leaderboard", "board.csv")
+    assert code == 0, out
+    (entry,) = read(tmp_path / "board.csv")
+    assert entry.name == "ada"
+    assert entry.cost == 1
+    assert len(entry.rounds.split()) == 4
+
+
+def test_many_students_are_graded_into_a_csv(run, quick, tmp_path):
+    ada, bob, eve = (tmp_path / "class" / name for name in ("ada", "bob", "=eve"))
+    for student in (ada, bob, eve):
+        student.mkdir(parents=True)
+    for student in (ada, bob):
+        shutil.copy(SOLUTIONS / "flow.py", student)
+    (eve / "flow.py").write_text(sheet_of("flow").stub)
+    (ada / "heun.py").write_text("from mnist_ddm.core.solvers import Heun\n\ndef heun(v, x, times):\n    return x\n")
+    shutil.copy(SOLUTIONS / "contest.py", ada)
+    (bob / "euler.py").write_text("def euler(:\n")
+    Workspace(bob).hint("euler")
+    before = {f: f.read_bytes() for f in (tmp_path / "class").rglob("*") if f.is_file()}
+    code, out = run("grade", "class", "--workers", 2)
+    assert code == 0, out
+    rows = {(r["student"], r["exercise"]): r for r in csv.DictReader((tmp_path / "grades.csv").open())}
+    assert len(rows) == 3 * len(exercise_names())
+    assert rows["ada", "flow"]["result"] == "passed"
+    assert rows["ada", "flow"]["same_file_as"] == "bob"
+    assert rows["ada", "heun"]["result"] == "wrong"
+    assert rows["ada", "heun"]["imports_mnist_ddm"] == "yes"
+    assert rows["ada", "contest"]["imports_mnist_ddm"] == ""
+    assert rows["bob", "euler"]["result"] == "error"
+    assert rows["bob", "euler"]["hints_used"] == "1"
+    assert rows["bob", "heun"]["result"] == "not handed in"
+    assert rows["'=eve", "flow"]["result"] == "not done"
+    assert [e.name for e in read(tmp_path / "grades-leaderboard.csv")] == ["ada"]
+    assert {f: f.read_bytes() for f in (tmp_path / "class").rglob("*") if f.is_file()} == before
+    code, _ = run("grade", "class", "--exercise", "flow", "--out", "one.csv", "--workers", 1)
+    assert len((tmp_path / "one.csv").read_text().splitlines()) == 4

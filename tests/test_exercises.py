@@ -1,0 +1,159 @@
+"""Each exercise: the stub is helpful, the solution is right, every typical wrong answer gets a message of its own."""
+
+import importlib.util
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist_ddm import InputError
+from mnist_ddm.exercises import check
+from mnist_ddm.exercises.answers import Case, WrongAnswer, call, judge
+from mnist_ddm.exercises.base import ClosedExercise
+from mnist_ddm.exercises.pictures import save_picture
+from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
+from mnist_ddm.exercises.worker import explain, load_function
+
+TEACHER = Path(__file__).parents[1] / "teacher"
+NAMES = exercise_names()
+
+
+def _module(path):
+    spec = importlib.util.spec_from_file_location(f"teachers_{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _solution(name):
+    return getattr(_module(TEACHER / "solutions" / f"{name}.py"), name)
+
+
+@cache
+def _wrong_answers(name):
+    return _module(TEACHER / "wrong_answers" / f"{name}.py").WRONG_ANSWERS
+
+
+@cache
+def _refusal(name, number):
+    with pytest.raises(WrongAnswer) as error:
+        check(name, _wrong_answers(name)[number][0])
+    return error.value
+
+
+WRONG = [(name, number) for name in NAMES for number in range(len(_wrong_answers(name)))]
+
+
+def test_there_are_enough_and_each_is_complete():
+    assert len(NAMES) >= 12
+    for name in NAMES:
+        sheet = sheet_of(name)
+        assert len(sheet.hints) >= 3, name
+        assert 0 < sheet.minutes <= 120, name
+        assert len(sheet.story) > 200, name
+        assert sheet.picture, name
+        assert len(sheet.stub.splitlines()) <= 60, name
+        assert f"def {name}(" in sheet.stub, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stub_says_what_to_do(name, tmp_path):
+    file = tmp_path / f"{name}.py"
+    file.write_text(sheet_of(name).stub)
+    function = load_function(file, name)
+    with pytest.raises(NotImplementedError) as error:
+        check(name, function)
+    result, message = explain(error.value, file)
+    assert result == "not done"
+    assert "raise NotImplementedError" in message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_is_right_and_quickly_so(name, global_state):
+    begin = time.process_time()
+    assert check(name, _solution(name))
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "order" else pytest.mark.slow) for n in NAMES])
+def test_there_is_a_picture_at_the_end(name, tmp_path, global_state):
+    save_picture(exercise_named(name), _solution(name), tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "number"), WRONG, ids=[f"{n}-{_wrong_answers(n)[i][0].__name__}" for n, i in WRONG])
+def test_a_wrong_answer_gets_its_own_message(name, number):
+    text, says = str(_refusal(name, number)), _wrong_answers(name)[number][1]
+    assert says in text
+    others = [phrase for _, phrase in _wrong_answers(name) if phrase != says]
+    assert not any(phrase in text for phrase in others), text
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if isinstance(exercise_named(n), ClosedExercise)])
+def test_every_mistake_that_has_a_message_is_made_by_a_wrong_answer(name):
+    looks = {_refusal(name, number).look for number in range(len(_wrong_answers(name)))}
+    assert {mistake.look for mistake in exercise_named(name).mistakes} <= looks
+
+
+def test_a_message_says_what_was_asked_expected_and_came():
+    with pytest.raises(WrongAnswer) as error:
+        check("flow", lambda clean, noise, t: (clean, noise))
+    text = str(error.value)
+    for word in ("asked:", "expected:", "came:"):
+        assert word in text
+
+
+def test_an_unknown_exercise_lists_those_that_exist():
+    with pytest.raises(InputError, match="flow, euler"):
+        check("floww", lambda: None)
+
+
+def test_answers_are_compared_by_shape_value_and_finiteness():
+    case = Case("a tensor", lambda function: call(function), torch.tensor([1.0, 2.0]), ("it",))
+    judge(case, lambda: torch.tensor([1.0, 2.0]), ())
+    for wrong in (None, 3, [1.0, 2.0], torch.tensor([[1.0, 2.0]]), torch.tensor([1.0, float("nan")])):
+        with pytest.raises(WrongAnswer):
+            judge(case, lambda wrong=wrong: wrong, ())
+    number = Case("a number", lambda function: call(function), 2.0, ("it",))
+    judge(number, lambda: torch.tensor(2.0), ())
+    for wrong in (None, True, "2", float("nan"), torch.ones(2)):
+        with pytest.raises(WrongAnswer):
+            judge(number, lambda wrong=wrong: wrong, ())
+    truth = Case("a truth value", lambda function: call(function), (True,), ("it",))
+    for wrong in ((1,), (False,), True):
+        with pytest.raises(WrongAnswer):
+            judge(truth, lambda wrong=wrong: wrong, ())
+
+
+def test_an_installed_package_can_add_an_exercise(monkeypatch, tmp_path):
+    from importlib.metadata import EntryPoint
+
+    from mnist_ddm.exercises import registry
+
+    package = tmp_path / "course_blur"
+    package.mkdir()
+    (package / "exercise.toml").write_text(
+        'title = "Blur"\nminutes = 5\nstory = "..."\nhints = ["a"]\npicture = "one bar"\n'
+    )
+    (package / "stub.py").write_text("def blur(x):\n    raise NotImplementedError\n")
+    (package / "__init__.py").write_text(
+        "from mnist_ddm.exercises.answers import Case, call\n"
+        "from mnist_ddm.exercises.base import ClosedExercise\n"
+        "class Blur(ClosedExercise):\n"
+        "    name = 'blur'\n"
+        "    mistakes = ()\n"
+        "    def cases(self):\n"
+        "        yield Case('half of 3', lambda f: call(f, 3.0), 1.5, ('the half',))\n"
+        "    def draw(self, function, figure):\n"
+        "        figure.add_subplot().bar([0], [function(3.0)])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("blur", "course_blur:Blur", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    assert exercise_names()[-1] == "blur"
+    assert sheet_of("blur").title == "Blur"
+    assert check("blur", lambda x: x / 2)
+    with pytest.raises(WrongAnswer, match="the half is not right"):
+        check("blur", lambda x: x)

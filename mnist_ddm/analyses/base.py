@@ -247,6 +247,26 @@ def paper_values(analysis: str, system: str) -> dict[str, Any]:
     return {**paris, "place": f"{paris['place']}, on Paris"}
 
 
+def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
+    """One value that the paper states for an analysis, and the system of which it does.
+
+    Args:
+        analysis: its name.
+        system: whose value is wanted; where the paper has none, that of Paris, its main system.
+        path: the keys to the value, with colons between, such as ``top2:Delta_refine``.
+
+    Returns:
+        The value, or ``None`` if the paper states none, and the system.
+    """
+    for of in dict.fromkeys((system, PARIS)):
+        found: Any = _paper().get(analysis, {}).get(of)
+        for key in path.split(":"):
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str | int | float):
+            return found, of
+    return None, PARIS
+
+
 @cache
 def _paper() -> dict[str, Any]:
     return tomllib.loads(files("mnist_ddm.analyses").joinpath("paper.toml").read_text(encoding="utf-8"))

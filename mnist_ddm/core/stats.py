@@ -118,6 +118,20 @@ def bootstrap_of_sums(statistic: Callable[[Array], Array], values: Array) -> Est
     return _interval(value, statistic(_resampled_means(values)))
 
 
+def bootstrap_batched(statistic: Callable[..., Array], *columns: Array) -> Estimate:
+    """A statistic of samples with its interval; equals `bootstrap`, only faster.
+
+    Args:
+        statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(R,)``.
+        columns: arrays whose first axis is the sample, of equal length.
+    """
+    n, value = len(columns[0]), float(statistic(*(column[None] for column in columns))[0])
+    if n < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    draws = [statistic(*(column[rows] for column in columns)) for rows in _resamples(n)]
+    return _interval(value, np.concatenate(draws))
+
+
 def spearman(a: Array, b: Array) -> float:
     """Spearman's rank correlation; NaN if a column is constant or has fewer than three samples."""
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-all lint types check wheel clean
+.PHONY: help setup demo test test-browser test-all lint types check wheel clean
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
 	@echo "make test      set up and run the tests (under 3 minutes)"
+	@echo "make test-browser  the pages in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make test-all  the slow tests and benchmarks as well"
 	@echo "make check     lint, format and types"
 
@@ -32,6 +33,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m "" tests

@@ -1,6 +1,6 @@
 """Plots as PNG, drawn from plot data without any global matplotlib state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +11,8 @@ from matplotlib.figure import Figure
 
 from mnist_ddm.analyses.base import Plot, Series
 from mnist_ddm.core.files import replacing
+from mnist_ddm.report.web.palette import Style, routing_family, routing_style, series_styles
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
-
-_STYLES = ("-", "--", ":")
 _LEGEND_COLUMNS = 5
 _ROOM = 70
 """Letters that fit side by side under the axis."""
@@ -28,8 +25,10 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
     if plot.kind == "map":
         _map(axes, plot)
-    for number, series in enumerate(plot.series if plot.kind != "map" else ()):
-        _DRAW[plot.kind](axes, series, COLOURS[number % len(COLOURS)], number, len(plot.series))
+    drawn = plot.series if plot.kind != "map" else ()
+    styles = series_styles([series.label for series in drawn])
+    for number, (series, style) in enumerate(zip(drawn, styles, strict=True)):
+        _DRAW[plot.kind](axes, series, style, number, len(drawn))
     axes.set_title(plot.title, fontsize=10.5, loc="left")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
@@ -50,40 +49,75 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
         figure.savefig(temporary, format="png", metadata={"Software": None, **description})
 
 
-def _lines(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+def _lines(axes: Axes, series: Series, style: Style, number: int, count: int) -> None:
     x = np.asarray(series.x, dtype=float)
-    style = _STYLES[number // len(COLOURS) % len(_STYLES)]
-    axes.plot(x, series.y, style, color=colour, label=series.label, linewidth=1.8)
+    colour = style.colour.light
+    # Marks at other places of each line, so that lines can be told apart without their colours.
+    every = max(1, len(x) // 8)
+    marker = style.mark.marker if count > 1 else ""
+    axes.plot(
+        x,
+        series.y,
+        style.dash,
+        color=colour,
+        label=series.label,
+        linewidth=1.8,
+        marker=marker,
+        markersize=5,
+        markevery=(number % every, every),
+    )
     if series.low is not None and series.high is not None:
         axes.fill_between(x, series.low, series.high, color=colour, alpha=0.18, linewidth=0)
 
 
-def _bars(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+def _bars(axes: Axes, series: Series, style: Style, number: int, count: int) -> None:
     width = 0.7 / count
     positions = np.arange(len(series.x)) + (number - (count - 1) / 2) * width
-    axes.bar(positions, series.y, width, color=colour, label=series.label)
+    names = [str(label) for label in series.x]
+    axes.bar(
+        positions,
+        series.y,
+        width,
+        color=_colours(names, style) if count == 1 else style.colour.light,
+        label=series.label,
+    )
     if series.low is not None and series.high is not None:
         y = np.asarray(series.y)
         errors = np.stack([y - np.asarray(series.low), np.asarray(series.high) - y])
         axes.errorbar(positions, y, errors, fmt="none", ecolor="#333333", capsize=4)
-    labels = [str(label) for label in series.x]
-    axes.set_xticks(np.arange(len(labels)), labels)
-    if sum(len(label) + 2 for label in labels) > _ROOM:
+    axes.set_xticks(np.arange(len(names)), names)
+    if sum(len(name) + 2 for name in names) > _ROOM:
         axes.tick_params(axis="x", labelrotation=30)
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")
 
 
-def _points(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+def _colours(names: Sequence[str], style: Style) -> list[str]:
+    """For each name its own colour if it is a strategy's, else the one of the series."""
+    return [(routing_style(name) if routing_family(name) else style).colour.light for name in names]
+
+
+def _points(axes: Axes, series: Series, style: Style, number: int, count: int) -> None:
     alone = len(series.x) == 1  # a point that stands for its series is large enough to find
     size, alpha = (70, 1.0) if alone else (14, 0.55)
     x = np.asarray(series.x, dtype=float)
-    axes.scatter(x, series.y, s=size, color=colour, alpha=alpha, label=series.label, linewidths=0)
+    axes.scatter(
+        x,
+        series.y,
+        s=size,
+        marker=style.mark.marker,
+        color=style.colour.light,
+        alpha=alpha,
+        label=series.label,
+        linewidths=0,
+    )
 
 
-def _named_points(axes: Axes, series: Series, colour: str, number: int, count: int) -> None:
+def _named_points(axes: Axes, series: Series, style: Style, number: int, count: int) -> None:
     x = np.asarray(series.x, dtype=float)
-    axes.scatter(x, series.y, s=30, color=colour, label=series.label, linewidths=0)
+    axes.scatter(
+        x, series.y, s=30, marker=style.mark.marker, color=style.colour.light, label=series.label, linewidths=0
+    )
     for place, name in zip(zip(x, series.y, strict=True), series.names or (), strict=True):
         axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7, color="#333333")
 

@@ -1,0 +1,201 @@
+"""The one palette: a routing strategy and an expert have the same colour in every picture and on every page.
+
+Colours differ in lightness as well as in hue, so that colour-blind readers can tell them apart, and stand out from the
+background by at least 3 : 1 in light and in dark. A colour never says anything alone: a strategy also has a mark and a
+dash, an expert its number.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+Scheme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """One colour for a light and one for a dark background, as `#rrggbb`."""
+
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A shape.
+
+    Attributes:
+        path: of an SVG in a square of side 10.
+        marker: matplotlib's name for about the same shape.
+    """
+
+    path: str
+    marker: str
+
+
+@dataclass(frozen=True)
+class Style:
+    """How something is drawn wherever it appears.
+
+    Attributes:
+        variable: the CSS variable that holds the colour, such as `--routing-top2`.
+        colour: the same for what is drawn without CSS.
+        mark: a shape for points and legends.
+        dash: matplotlib's line style.
+    """
+
+    variable: str
+    colour: Colour
+    mark: Mark
+    dash: str = "-"
+
+    @property
+    def css(self) -> str:
+        """The colour as a CSS value that follows light and dark."""
+        return f"var({self.variable})"
+
+
+_MARKS: Final = (
+    Mark("M5 .8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 1 0 0-8.4z", "o"),
+    Mark("M1.2 1.2h7.6v7.6h-7.6z", "s"),
+    Mark("M5 .6l4.6 8.2h-9.2z", "^"),
+    Mark("M5 .2l4.8 4.8l-4.8 4.8l-4.8-4.8z", "D"),
+    Mark("M5 9.4l-4.6-8.2h9.2z", "v"),
+    Mark("M3.4.8h3.2v2.6h2.6v3.2h-2.6v2.6h-3.2v-2.6h-2.6v-3.2h2.6z", "P"),
+    Mark("M2.7.4l2.3 2.3l2.3-2.3l2.3 2.3l-2.3 2.3l2.3 2.3l-2.3 2.3l-2.3-2.3l-2.3 2.3l-2.3-2.3l2.3-2.3l-2.3-2.3z", "X"),
+    Mark("M5 .3l1.4 3.2l3.5.3l-2.7 2.3l.8 3.4l-3-1.8l-3 1.8l.8-3.4l-2.7-2.3l3.5-.3z", "*"),
+    Mark("M5 .5l4.5 3.3l-1.7 5.3h-5.6l-1.7-5.3z", "p"),
+    Mark("M5 .4l4 2.3v4.6l-4 2.3l-4-2.3v-4.6z", "h"),
+)
+_DASHES: Final = ("-", "--", ":", "-.")
+
+SURFACES: Final[Mapping[str, Colour]] = {
+    "page": Colour("#f7f7f4", "#14171b"),
+    "surface": Colour("#ffffff", "#1c2127"),
+    "sunken": Colour("#eceeec", "#262c34"),
+    "line": Colour("#d3d7d9", "#3b444e"),
+    "edge": Colour("#7b848c", "#7d8894"),
+    "text": Colour("#1a1e22", "#e9ebee"),
+    "muted": Colour("#525c66", "#a9b3bd"),
+    "accent": Colour("#0a5aa8", "#74b6ff"),
+    "on-accent": Colour("#ffffff", "#0d1b2a"),
+    "good": Colour("#006d4f", "#4fd1a5"),
+    "fair": Colour("#7a5a00", "#e3b341"),
+    "poor": Colour("#a63200", "#ff9166"),
+}
+"""Backgrounds, lines, text, and the colours of good, fair and poor outcomes; each is a CSS variable `--NAME`."""
+
+_MAIN: Final = (
+    Colour("#b53708", "#cc470b"),
+    Colour("#0478ae", "#03b6fe"),
+    Colour("#0a6b52", "#3d8564"),
+    Colour("#373a45", "#91a2a5"),
+)
+_TEN: Final = (
+    Colour("#532fb8", "#6e6f90"),
+    Colour("#a5862c", "#f7f44e"),
+    Colour("#2e9aa3", "#bcf7e4"),
+    Colour("#ca61db", "#ebaec4"),
+    Colour("#133112", "#a1de44"),
+    Colour("#d0597b", "#c363bb"),
+    Colour("#7353d4", "#7d73eb"),
+    Colour("#832275", "#da8bd9"),
+    Colour("#3c1359", "#dbd4fe"),
+    Colour("#573d01", "#9e9438"),
+)
+# Found by a search for the largest least distance of any two of the fourteen, in OKLab, as seen by normal and by
+# protan-, deutan- and tritanopic readers, under the contrasts that the tests ask for.
+
+_ROUTINGS: Final[Mapping[str, Colour]] = {
+    "top1": _MAIN[0],
+    "top2": _MAIN[1],
+    "full": _MAIN[2],
+    "monolith": _MAIN[3],
+    "label": _TEN[3],
+    "uniform": _TEN[1],
+    "misaligned": _TEN[5],
+    "once": _TEN[2],
+    "each": _TEN[0],
+    "top": _TEN[6],
+}
+"""By family; `top` is every Top-k but the first two."""
+
+_EXPERTS: Final = _TEN
+_OTHERS: Final = (_MAIN[1], _MAIN[0], _MAIN[2], _TEN[3], _TEN[1], _TEN[2])
+"""For what is neither a strategy nor an expert."""
+
+
+def routing_family(name: str) -> str | None:
+    """The part of a routing's spelling that decides its colour, or ``None`` for what is spelled like no routing.
+
+    `top2+equal` and `top2` are of one family, `top3` and `top4` of another, and `once=prior` is of `once`. The paper's
+    spellings (`Top-2`, `full ensemble`) are understood too.
+    """
+    match = re.fullmatch(
+        r"([a-z][a-z-]*?)(?:-?(\d+)|=[^@+]+)?(?:[@+].*)?", name.strip().lower().removesuffix(" ensemble")
+    )
+    if match is None:
+        return None
+    base = match[1] + (match[2] or "")
+    if base in _ROUTINGS and base != "top":
+        return base
+    return match[1] if match[1] in _ROUTINGS else None
+
+
+def routing_style(name: str) -> Style:
+    """The style of a routing strategy, or of the monolith, by its spelling; one of no known family gets grey."""
+    family = routing_family(name) or "monolith"
+    mark = _MARKS[list(_ROUTINGS).index(family)]
+    return Style(f"--routing-{family}", _ROUTINGS[family], mark)
+
+
+def expert_style(number: int) -> Style:
+    """The style of an expert by its number from 0; colours repeat after ten, numbers do not."""
+    i = number % len(_EXPERTS)
+    return Style(f"--expert-{i}", _EXPERTS[i], _MARKS[i], _DASHES[number // len(_EXPERTS) % len(_DASHES)])
+
+
+def series_styles(labels: Sequence[str]) -> list[Style]:
+    """A style for each series of one picture: a strategy's own where a label is one, else one that is still free.
+
+    Series of one family keep its colour and differ by dash and mark.
+    """
+    families = [routing_family(label) for label in labels]
+    taken = {_ROUTINGS[family] for family in families if family}
+    free = [i for i, colour in enumerate(_OTHERS) if colour not in taken] or list(range(len(_OTHERS)))
+    seen: dict[str, int] = {}
+    styles, others = [], 0
+    for label, family in zip(labels, families, strict=True):
+        if family:
+            style = routing_style(label)
+        else:
+            i = free[others % len(free)]
+            style, others = Style(f"--other-{i}", _OTHERS[i], _MARKS[i]), others + 1
+        again = seen.get(style.variable, 0)
+        seen[style.variable] = again + 1
+        if again:
+            mark = _MARKS[(_MARKS.index(style.mark) + again) % len(_MARKS)]
+            style = replace(style, dash=_DASHES[again % len(_DASHES)], mark=mark)
+        styles.append(style)
+    return styles
+
+
+def mark_svg(style: Style) -> str:
+    """The mark as a small inline SVG in the style's colour; decoration only, the name must stand beside it."""
+    shape = f'<path d="{style.mark.path}" fill="{style.css}"/>'
+    return f'<svg class="mark" viewBox="0 0 10 10" aria-hidden="true" focusable="false">{shape}</svg>'
+
+
+def css_variables() -> str:
+    """The palette as CSS variables, light by default and in print, dark on screens that prefer it."""
+    names = {f"--{name}": colour for name, colour in SURFACES.items()}
+    names |= {f"--routing-{name}": colour for name, colour in _ROUTINGS.items()}
+    names |= {f"--expert-{i}": colour for i, colour in enumerate(_EXPERTS)}
+    names |= {f"--other-{i}": colour for i, colour in enumerate(_OTHERS)}
+    light = "".join(f"{name}:{colour.light};" for name, colour in names.items())
+    dark = "".join(f"{name}:{colour.dark};" for name, colour in names.items())
+    return (
+        f":root{{color-scheme:light;{light}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{color-scheme:dark;{dark}}}}}\n"
+    )

@@ -33,6 +33,7 @@ class Settings:
         solver: `heun` or `euler`.
         distance: name of a perceptual distance; ``None`` for the system's default.
         features: name of the features of Frechet distances; ``None`` for the system's default.
+        quality_n: samples of the runs whose Frechet distances other analyses join; ``None`` for the usual numbers.
     """
 
     n: int | None = None
@@ -41,6 +42,7 @@ class Settings:
     solver: str = "heun"
     distance: str | None = None
     features: str | None = None
+    quality_n: int | None = None
 
 
 @dataclass(frozen=True)

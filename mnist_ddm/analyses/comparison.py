@@ -132,8 +132,8 @@ def _few(settings: Settings, routing: str) -> Sampling:
 
 
 def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
-    """For each routing the quality group's run with its own number of samples, and the one with ours."""
-    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (None, settings.n))
+    """For each routing the quality group's run with its own number of samples, or the one asked for, and with ours."""
+    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (settings.quality_n, settings.n))
     return {r: [own[r], ours[r]] for r in strategies(pool) if r in own}
 
 

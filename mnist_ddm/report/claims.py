@@ -81,6 +81,7 @@ class Claim:
         readings: the first is the one that matches the paper's own numbers, and the verdict is that of it.
         note: what a reader must know, such as a contradiction in the paper.
         untestable: why no reading can be given, or nothing.
+        headline: it is one of the statements of the paper's abstract.
         only_there: it is of numbers that no other system can share, so it is not held against another one.
     """
 
@@ -93,6 +94,7 @@ class Claim:
     note: str = ""
     untestable: str = ""
     only_there: bool = False
+    headline: bool = False
 
     @property
     def systems(self) -> tuple[str, ...]:

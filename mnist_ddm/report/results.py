@@ -9,8 +9,9 @@ from mnist_ddm.analyses.base import Table, Value
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_json
 from mnist_ddm.core.stats import Estimate
-from mnist_ddm.report.run import MANIFEST, SCHEMA
+from mnist_ddm.report.run import MANIFEST, RESULTS, SCHEMA
 
+_FIRST = 1
 _NAN = float("nan")
 
 
@@ -49,15 +50,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{folder} is not a run: it has no {MANIFEST}")
     manifest = read_json(path)
-    if manifest.get("schema") != SCHEMA:
+    if manifest.get("schema") not in (_FIRST, SCHEMA):
         raise InputError(f"{path} has schema {manifest.get('schema')}, not {SCHEMA}; run its command again")
     if manifest.get("state") != "finished":
         command = manifest.get("command", "the command")
         raise InputError(f"{folder} is a run that has not finished; `{command}` goes on with it")
+    if manifest["schema"] == _FIRST:
+        manifest["analyses"] = _analyses_of_first_schema(manifest)
     for key in ("command", "run", "analyses", "results", "recordings"):
         if key not in manifest:
             raise InputError(f"{path} has no {key!r}; restore it or run its command again")
     return manifest
+
+
+def _analyses_of_first_schema(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Older manifests do not say which analysis wrote what."""
+    files = [Path(name) for name in manifest.get("results", {})]
+    tables = [f.stem for f in files if f.parent.name == RESULTS and f.suffix == ".json"]
+    return {"all": {"n": manifest["run"]["settings"]["n"], "settings": None, "tables": tables, "plots": []}}
 
 
 def read_results(folder: Path) -> Results:
@@ -72,7 +82,7 @@ def read_results(folder: Path) -> Results:
     study = run.get("study") or {}
     return Results(
         system=run["system"],
-        tables={name: read_table(folder / "results" / f"{name}.json") for name in names},
+        tables={name: read_table(folder / RESULTS / f"{name}.json") for name in names},
         names=manifest.get("names", {}),
         absent=manifest.get("absent", {}),
         samples={name: found["n"] for name, found in analyses.items() if found["n"] is not None},

@@ -12,7 +12,7 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded
+from mnist_ddm.core.recording import Recording, evaluations_each, floats_each, is_recorded
 from mnist_ddm.core.runs import Run, start
 
 _TIMED_BATCH = 16
@@ -36,6 +36,10 @@ class Plan:
     def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
         return sum(int(run.n * evaluations_each(pool, run, observables_named(self.observables[run]))) for run in runs)
+
+    def bytes(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
+        """About how much disk the recordings of some runs take."""
+        return sum(4 * run.n * floats_each(pool, run, observables_named(self.observables[run])) for run in runs)
 
 
 def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:
@@ -70,6 +74,6 @@ def seconds_per_evaluation(pool: ExpertPool) -> float:
 
 def answer(
     pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Run, Recording]
-) -> Iterator[Findings]:
+) -> Iterator[tuple[Analysis, Settings, Findings]]:
     """What each analysis finds, one after the other."""
-    return (analysis.analyse(pool, recordings, settings) for analysis, settings in analyses.items())
+    return ((a, settings, a.analyse(pool, recordings, settings)) for a, settings in analyses.items())

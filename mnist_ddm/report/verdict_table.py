@@ -1,59 +1,100 @@
-"""Verdicts as text: a table for the terminal and for files, and what is said beside it."""
+"""Verdicts as text: tables for the terminal, for files and for the README, and what is said beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mnist_ddm.analyses.base import Table, Value
 from mnist_ddm.report.tables import shown_value
-from mnist_ddm.report.verdicts import LEVEL, Judgement, ReadingVerdict, tested
+from mnist_ddm.report.verdicts import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
 
 _SHOWN = 6
 """Cells that are written out; of more the first two and the last."""
+_HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
 
 
-def wide_table(judgements: Sequence[Judgement]) -> Table:
-    """The verdicts as a table, for the terminal and for files."""
+def full_table(judgements: Sequence[Judgement]) -> Table:
+    """Everything that is said of each claim, one row for each reading."""
     rows: list[dict[str, Value]] = []
     for j in judgements:
-        first = j.readings[0] if j.readings else None
-        rows.append(
-            {
-                "claim": j.claim.id,
-                "place": j.claim.place,
-                "expected": expected_text(j),
-                "measured": measured_text(first) if first else "-",
-                "samples": j.samples or "-",
-                "verdict": j.verdict.value,
-                "holds after Holm": {None: "-", True: "yes", False: "no"}[j.survives],
-                "why": j.reason or "-",
-            }
-        )
-    return Table("claims", "The paper's claims, one by one", tuple(rows[0]), tuple(rows), (holm_note(judgements),))
+        row: dict[str, Value] = {"claim": j.claim.id, "place": j.claim.place, "statement": j.claim.statement}
+        row |= {"stated for": ", ".join(j.claim.stated_for), "verdict": j.verdict.value, "why": j.reason or None}
+        row |= {"holds after Holm": _HOLM[j.survives], "samples": j.samples or None}
+        if not j.readings:
+            rows.append({**row, "reading": None, "paper": None, "measured": None, "verdict of the reading": None})
+        for reading in j.readings:
+            more: dict[str, Value] = {"reading": reading.reading.name, "paper": "; ".join(reading.stated) or None}
+            more |= {"measured": measured_text(reading), "verdict of the reading": reading.verdict.value}
+            rows.append({**row, **more})
+    return Table("verdicts", "The paper's claims, one by one", tuple(rows[0]), tuple(rows), (holm_note(judgements),))
+
+
+def short_table(judgements: Sequence[Judgement]) -> Table:
+    """One row for each claim."""
+    rows: list[dict[str, Value]] = [
+        {
+            "claim": j.claim.id,
+            "measured": measured_text(j.readings[0]) if j.readings else "-",
+            "n": j.samples or "-",
+            "verdict": verdict_text(j),
+        }
+        for j in judgements
+    ]
+    note = holm_note(judgements)
+    return Table("verdicts", "Verdicts (the report has the expectations beside)", tuple(rows[0]), tuple(rows), (note,))
+
+
+def verdict_text(judgement: Judgement) -> str:
+    """The verdict, with the reason where it says nothing by itself, and a mark where Holm's correction undoes it."""
+    j = judgement
+    if j.verdict in (Verdict.ABSENT, Verdict.NONE):
+        return f"{j.verdict.value} ({j.reason})"
+    return f"{j.verdict.value} (not after Holm)" if j.survives is False else j.verdict.value
+
+
+def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:
+    """How many claims have each verdict, in the order of the verdicts; only those that occur."""
+    found = {v: sum(j.verdict is v for j in judgements) for v in Verdict}
+    return {v: n for v, n in found.items() if n}
+
+
+def counts_line(judgements: Sequence[Judgement]) -> str:
+    """The counts in a line."""
+    return f"{len(judgements)} claims: " + ", ".join(f"{n} {v.value}" for v, n in counts(judgements).items())
 
 
 def holm_note(judgements: Sequence[Judgement]) -> str:
     """How many claims were tested, and what that means for the verdicts."""
-    m = tested(judgements)
-    failing = [j.claim.id for j in judgements if j.survives is False]
+    m = number_tested(judgements)
     if m == 0:
-        return "No claim was tested against an interval."
+        return "No claim was held against an interval."
+    failing = [j.claim.id for j in judgements if j.survives is False]
     names = f" These do not: {', '.join(failing)}." if failing else ""
     return (
-        f"{m} claims were tested at 95%, so about {LEVEL * m:.1f} of them would be decided wrongly by chance if all "
-        f"were about nothing. 'holds after Holm' says which verdicts also hold at 5% for all of them together (Holm's "
-        f"correction; p-values from the intervals).{names}"
+        f"{m} claims were held against 95% intervals; of so many about {LEVEL * m:.1f} would be decided by chance "
+        "if there were nothing to find. 'Holds after Holm' says which verdicts stand at 5% for all of them together "
+        f"(Holm's correction; p-values from the intervals).{names}"
     )
 
 
-def expected_text(judgement: Judgement) -> str:
-    """What the paper says, with its values."""
-    first = judgement.readings[0] if judgement.readings else None
-    beside = "; ".join(first.stated) if first else ""
-    return f"{judgement.claim.statement} [{beside}]" if beside else judgement.claim.statement
-
-
 def measured_text(reading: ReadingVerdict) -> str:
-    """What was measured; of many cells the first and the last."""
+    """What was measured, as text."""
     shown = [f"{cell.label}: {shown_value(cell.value)}" for cell in reading.cells]
     if len(shown) > _SHOWN:
         shown = [*shown[:2], f"... ({len(shown)} cells) ...", shown[-1]]
     return "; ".join(shown) or "-"
+
+
+def markdown(judgements: Sequence[Judgement], what: str) -> str:
+    """The verdicts as a table for the README."""
+    lines = [
+        what,
+        "",
+        counts_line(judgements) + ".",
+        "",
+        "| claim | where | measured, 95% interval | verdict |",
+        "|---|---|---|---|",
+    ]
+    for j in judgements:
+        measured = measured_text(j.readings[0]) if j.readings else "-"
+        cells = (j.claim.statement, j.claim.place, measured, verdict_text(j))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, "", holm_note(judgements)])

@@ -110,7 +110,7 @@ def judge_all(claims: Sequence[Claim], results: Results, beside: Results | None 
     return found
 
 
-def tested(judgements: Sequence[Judgement]) -> int:
+def number_tested(judgements: Sequence[Judgement]) -> int:
     """How many claims an interval was held against."""
     return sum(_p(j) is not None for j in judgements)
 

@@ -199,7 +199,9 @@ def test_limits_and_likeness():
 
 
 def test_one_comparison_the_other_way_decides_whatever_the_others_say():
-    mixed = verdict(compare("rising", "low", "high"), compare("rising", "low", "wide"), compare("rising", "high", "low"))
+    mixed = verdict(
+        compare("rising", "low", "high"), compare("rising", "low", "wide"), compare("rising", "high", "low")
+    )
     assert mixed.verdict is Verdict.NOT
     assert "low > high" in mixed.reason
 
@@ -239,7 +241,7 @@ def test_sizes_count_only_where_the_paper_states_them_for_the_same_system():
     assert different.verdict is Verdict.DIRECTION
     assert "43" in different.reason
     assert of("gaussian", Estimate(29.0, 28.0, 30.0)).verdict is Verdict.DIRECTION
-    assert "paris alone" in of("gaussian", Estimate(29.0, 28.0, 30.0)).reason
+    assert "Paris alone" in of("gaussian", Estimate(29.0, 28.0, 30.0)).reason
     assert of("mnist", Estimate(-5.0, -6.0, -4.0)).verdict is Verdict.NOT
 
 
@@ -337,7 +339,9 @@ def test_holm_says_which_verdicts_stand_for_all_claims_together():
 
 def test_verdicts_have_meanings_and_can_be_written_down():
     assert set(MEANINGS) == set(Verdict)
-    found = judge_all([claim(compare("rising", "low", "high")), claim(readings=(), untestable="no | bound")], results(ROWS))
+    found = judge_all(
+        [claim(compare("rising", "low", "high")), claim(readings=(), untestable="no | bound")], results(ROWS)
+    )
     assert counts_line(found) == "2 claims: 1 reproduced, 1 not run"
     assert {row["verdict"] for row in full_table(found).rows} == {"reproduced", "not run"}
     text = markdown(found, "`a command`")

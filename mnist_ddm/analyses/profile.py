@@ -20,7 +20,7 @@ from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, bootstrap, bootstrap_batched, mean_estimate
+from mnist_ddm.core.stats import Array, bootstrap_batched, mean_estimate
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _SPLIT = "top2"
@@ -63,7 +63,7 @@ class SensitivityProfile(Analysis):
         rows: list[dict[str, Value]] = []
         for i, t in enumerate(times):
             row: dict[str, Value] = {"t": float(t)}
-            row |= {f"IQR {r}": bootstrap(_range, n[:, i]) for r, n in norms.items()}
+            row |= {f"IQR {r}": bootstrap_batched(_range, n[:, i]) for r, n in norms.items()}
             rows.append(row | {f"cumulative {r}": float(c[i]) for r, c in cumulative.items()})
         split = _split(found[_SPLIT], times)
         notes = (
@@ -86,14 +86,16 @@ class SensitivityProfile(Analysis):
         return Findings(tables, (_plot(lines), _split_plot(split, times)))
 
 
-def _range(values: Array) -> float:
-    return float(np.subtract(*np.quantile(values, [0.75, 0.25])))
+def _range(values: Array) -> Array:
+    """The interquartile range over samples, ``(..., n)`` to ``(...)``."""
+    return np.asarray(np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1)), dtype=np.float64)
 
 
 def _cumulated(norms: Array, times: Array) -> Array:
     """The integral of the range over samples from the first time down to each, ``(..., n, T)`` to ``(..., T)``."""
-    ranges = np.subtract(*np.quantile(norms, [0.75, 0.25], axis=-2))
-    return np.asarray(cumulative_trapezoid(ranges, -times, initial=0, axis=-1), dtype=np.float64)
+    return np.asarray(
+        cumulative_trapezoid(_range(norms.swapaxes(-1, -2)), -times, initial=0, axis=-1), dtype=np.float64
+    )
 
 
 def _gaps(norms: dict[str, Array], times: Array) -> Table:

@@ -84,20 +84,23 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
 @options.checkpoint
 @options.data_dir
 def verify(run: Path, everything: bool, only_files: bool, checkpoint: Path | None, data_dir: Path | None) -> None:
-    """Hash every file of RUN again, and recompute tables from the recordings that they were made from.
+    """Hash every file of RUN and its recordings again, and recompute tables from those recordings.
 
     The first experiment whose recordings are in the cache is recomputed; a table that differs is an error.
     """
     from mnist_ddm.core.errors import InputError
     from mnist_ddm.report.facts import load_again
     from mnist_ddm.report.results import read_manifest
-    from mnist_ddm.report.verify import check_files, recomputable, recompute
+    from mnist_ddm.report.verify import check_files, check_recordings, recomputable, recompute
 
     manifest = read_manifest(run)
     click.echo(f"{check_files(run, manifest)} files have the hashes of the manifest")
     if only_files:
         return
-    pool, cache = load_again(manifest, checkpoint, data_dir), options.cache_folder() / "recordings"
+    cache = options.cache_folder() / "recordings"
+    whole, gone = check_recordings(manifest, cache)
+    click.echo(f"{whole} recordings in {cache} have theirs" + (f"; {gone} are not there" if gone else ""))
+    pool = load_again(manifest, checkpoint, data_dir)
     done = []
     for analysis, settings, plan in recomputable(run, manifest, pool, cache):
         click.echo(f"recomputed from {len(plan.observables)} recordings: {analysis.id}")

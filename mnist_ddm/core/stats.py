@@ -80,6 +80,14 @@ def mean_estimate(values: Array) -> Estimate:
     return _interval(value, _resampled_means(values))
 
 
+def share_estimate(events: NDArray[np.bool_]) -> Estimate:
+    """The share of samples with an event, with Wilson's interval, which has a width even for none or all of them."""
+    if len(events) < 2:
+        return Estimate(float(np.mean(events)), float("nan"), float("nan"))
+    interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(LEVEL, method="wilson")
+    return Estimate(float(np.mean(events)), float(interval.low), float(interval.high))
+
+
 def _resamples(n: int) -> Iterator[NDArray[np.int64]]:
     """Row numbers of resampled samples, many resamples at once; the same as those of `bootstrap`."""
     rng = generator(_SEED, n)

@@ -150,5 +150,5 @@ def _comparison(entry: Mapping[str, Any]) -> Comparison:
     column, row = given.pop("column", None), given.pop("row", None)
     columns = tuple(given.pop("columns", ())) or (column,)
     rows = tuple(given.pop("rows", ())) or (row or {},)
-    lists = {k: tuple(given.pop(k)) for k in ("systems", "stated") if k in given}
+    lists: dict[str, Any] = {k: tuple(given.pop(k)) for k in ("systems", "stated") if k in given}
     return Comparison(**given, **lists, columns=columns, rows=rows)

@@ -8,12 +8,10 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.stats import Estimate
 from mnist_ddm.report.claims import ledger
 from mnist_ddm.report.contrasts import difference
-from mnist_ddm.report.results import Results
+from mnist_ddm.report.results import Results, key_columns
 from mnist_ddm.report.verdict_table import measured_text, verdict_text
 from mnist_ddm.report.verdicts import judge_all
 
-_INDEX = ("t", "T", "p", "delta", "steps", "rank of router weight")
-"""Numbers that say what a row is, not what was measured."""
 _ROUTING = "routing"
 _SAID = ("versions", "code", "git", "hardware", "sources")
 
@@ -64,7 +62,7 @@ def _cells(first: Table, second: Table, routings: tuple[str, str] | None) -> lis
         rows_a, rows_b = (
             [r for r in rows if r.get(_ROUTING) == name] for rows, name in zip((rows_a, rows_b), routings, strict=True)
         )
-    keys = [k for k in _keys(first) if not (routings is not None and k == _ROUTING)]
+    keys = [k for k in key_columns(first) if not (routings is not None and k == _ROUTING)]
     others = {tuple(row.get(k) for k in keys): row for row in rows_b}
     found: list[dict[str, Value]] = []
     for row in rows_a:
@@ -79,18 +77,6 @@ def _cells(first: Table, second: Table, routings: tuple[str, str] | None) -> lis
             found.append(
                 {**{k: row[k] for k in keys}, "column": column, "A": x, "B": y, "A - B": apart, "apart": _sign(apart)}
             )
-    return found
-
-
-def _keys(table: Table) -> list[str]:
-    """The columns that say what a row is: texts and index numbers, up to the first that was measured."""
-    found = []
-    for column in table.columns:
-        values = [row.get(column) for row in table.rows]
-        if column in _INDEX or all(isinstance(v, str) for v in values):
-            found.append(column)
-        elif any(isinstance(v, Estimate) for v in values):
-            break
     return found
 
 

@@ -13,6 +13,7 @@ from mnist_ddm.report.dissociation import answer, here, in_the_paper
 from mnist_ddm.report.reproduction import SHOWN_ROUTINGS
 from mnist_ddm.report.results import Results, read_manifest, read_results
 from mnist_ddm.report.run import MANIFEST, PLOTS, SAMPLES
+from mnist_ddm.report.stated import proper_name
 from mnist_ddm.report.tables import to_csv, to_json
 from mnist_ddm.report.verdict_table import counts, full_table, holm_note
 from mnist_ddm.report.verdicts import MEANINGS, Judgement, Verdict, judge_all
@@ -36,6 +37,7 @@ _HELPERS: Mapping[str, Any] = {
     "badge": badge,
     "svg": plot_svg,
     "legend": plot_legend,
+    "proper_name": proper_name,
 }
 
 

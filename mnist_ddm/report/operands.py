@@ -9,7 +9,7 @@ from mnist_ddm.analyses.base import Value, stated_value
 from mnist_ddm.core.stats import Estimate
 from mnist_ddm.report.claims import Claim, Comparison
 from mnist_ddm.report.contrasts import point
-from mnist_ddm.report.results import Results
+from mnist_ddm.report.results import Results, key_columns
 
 Row = Mapping[str, Value]
 
@@ -59,14 +59,15 @@ def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mappi
                     name = filled(column, source)
                     if comparison.each and row.get(name) is None:
                         continue
-                    label = _label(comparison, selector, row, rows, name, system)
+                    keys = key_columns(source.tables[comparison.table])
+                    label = _label(comparison, selector, row, rows, keys, name, system)
                     found.append(_operand(comparison, row, name, label, key_of(selector), source))
     return found
 
 
 def key_of(selector: Mapping[str, str]) -> str:
     """The name of a row for the paper's values: the last that the selector says."""
-    return next(reversed(selector.values()), "")
+    return list(selector.values())[-1] if selector else ""
 
 
 def limit_of(claim: Claim, comparison: Comparison, results: Results) -> float:
@@ -134,15 +135,21 @@ def filled(text: str, source: Results) -> str:
 
 
 def _label(
-    comparison: Comparison, selector: Mapping[str, str], row: Row, rows: Sequence[Row], column: str, system: str
+    comparison: Comparison,
+    selector: Mapping[str, str],
+    row: Row,
+    rows: Sequence[Row],
+    keys: Sequence[str],
+    column: str,
+    system: str,
 ) -> str:
     """What tells this cell from the others of the comparison."""
     if comparison.systems:
         return f"{column}, {system}"
     named = [column] if len(comparison.columns) > 1 or comparison.each else []
     if comparison.each:
-        varying = [c for c in row if not isinstance(row[c], Estimate) and len({str(r.get(c)) for r in rows}) > 1]
-        return ", ".join([*named, *(f"{c} {short(row[c])}" for c in varying if c not in comparison.columns)])
+        varying = [c for c in keys if len({str(r.get(c)) for r in rows}) > 1]
+        return ", ".join([*named, *(f"{c} {short(row[c])}" for c in varying)])
     varying = [c for c in selector if len({s.get(c) for s in comparison.rows}) > 1] or list(selector)[-1:]
     return ", ".join([*named, *(short(row[c]) for c in varying)]) or column
 

@@ -107,6 +107,23 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path} is not a table of this program ({error!r}); restore or delete it") from error
 
 
+def key_columns(table: Table) -> list[str]:
+    """The columns that say what a row is: texts and index numbers, up to the first that was measured."""
+    found = []
+    for column in table.columns:
+        values = [row.get(column) for row in table.rows]
+        if column in _INDEX or all(isinstance(v, str) for v in values):
+            found.append(column)
+        elif any(isinstance(v, Estimate) for v in values) or (found and column not in _COUNTS):
+            break
+    return found
+
+
+_INDEX = ("t", "T", "p", "delta", "steps", "rank of router weight")
+"""Numbers that say what a row is, not what was measured."""
+_COUNTS = ("n", "states")
+
+
 def _value(value: object) -> Value:
     if isinstance(value, dict):
         ends = (value[key] for key in ("value", "low", "high"))

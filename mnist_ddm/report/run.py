@@ -93,7 +93,7 @@ class RunFolder:
         # Results of an earlier try of the same code and software are taken over; `has` checks their files.
         self._seconds = 0.0
         if all(before.get(key) == self._manifest[key] for key in ("schema", "versions", "code")):
-            kept = {key: before[key] for key in ("started", "analyses") if key in before}
+            kept: dict[str, Any] = {key: before[key] for key in ("started", "analyses") if key in before}
             self._manifest |= kept
             self._seconds = float(before.get("seconds", 0.0))
         else:

@@ -44,7 +44,8 @@ class Scale:
     @property
     def study(self) -> dict[str, Any]:
         """What it decides, for manifests; `scale_of` reads it again."""
-        return {"scale": self.name, **{k: v for k, v in asdict(self).items() if k != "name"}}
+        own = {key: value for key, value in asdict(self).items() if key not in ("name", "without")}
+        return {"scale": self.name, **own, "without": list(self.without)}
 
     def analyses(self, chosen: Sequence[Analysis], seed: int) -> dict[Analysis, Settings]:
         """The analyses with their settings at this scale."""

@@ -10,6 +10,12 @@ from mnist_ddm.report.contrasts import difference
 from mnist_ddm.report.operands import Operand, key_of
 
 _ROW = "{row}"
+_NAMES = {"paris": "Paris", "mnist": "MNIST"}
+
+
+def proper_name(system: str) -> str:
+    """A system as the paper writes it."""
+    return _NAMES.get(system, system)
 
 
 def stated_beside(claim: Claim, comparison: Comparison, system: str) -> list[str]:
@@ -20,7 +26,8 @@ def stated_beside(claim: Claim, comparison: Comparison, system: str) -> list[str
             named = path.replace(_ROW, key_of(selector))
             value, of = stated_value(claim.analyses[0], system, named)
             if value is not None:
-                found.append(f"{named.replace(':', ' ')} {value} ({of})")
+                shown = value if isinstance(value, str) else f"{value:g}"
+                found.append(f"{named.replace(':', ' ')} {shown} ({proper_name(of)})")
     return found
 
 
@@ -38,7 +45,7 @@ def differing_sizes(claim: Claim, comparison: Comparison, operands: Sequence[Ope
         if paper is None:
             continue
         if of != system:
-            return [f"the paper states the size for {of} alone"]
+            return [f"the paper states the size for {proper_name(of)} alone"]
         gap = difference(operand.value, paper)
         if not gap.low <= 0 <= gap.high:
             found.append(f"the size of {operand.cell.label} is not the paper's {value}")

@@ -6,8 +6,8 @@ from mnist_ddm.analyses.base import Table, Value
 from mnist_ddm.report.tables import shown_value
 from mnist_ddm.report.verdicts import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
 
-_SHOWN = 6
-"""Cells that are written out; of more the first two and the last."""
+_SHOWN, _FEW = 6, 3
+"""Cells that are written out, in files and on a terminal."""
 _HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
 
 
@@ -32,14 +32,17 @@ def short_table(judgements: Sequence[Judgement]) -> Table:
     rows: list[dict[str, Value]] = [
         {
             "claim": j.claim.id,
-            "measured": measured_text(j.readings[0]) if j.readings else "-",
-            "n": j.samples or "-",
-            "verdict": verdict_text(j),
+            "expected": j.claim.statement,
+            "measured": f"{measured_text(j.readings[0], _FEW)} ({j.samples})" if j.readings else "-",
+            "verdict": j.verdict.value if j.verdict is Verdict.NONE else verdict_text(j),
         }
         for j in judgements
     ]
-    note = holm_note(judgements)
-    return Table("verdicts", "Verdicts (the report has the expectations beside)", tuple(rows[0]), tuple(rows), (note,))
+    notes = [holm_note(judgements)]
+    if silent := next((j.reason for j in judgements if j.verdict is Verdict.NONE), None):
+        notes.append(f"no verdict: {silent}")
+    title = "Verdicts (the report has the paper's values and other readings beside)"
+    return Table("verdicts", title, tuple(rows[0]), tuple(rows), tuple(notes))
 
 
 def verdict_text(judgement: Judgement) -> str:
@@ -71,15 +74,15 @@ def holm_note(judgements: Sequence[Judgement]) -> str:
     return (
         f"{m} claims were held against 95% intervals; of so many about {LEVEL * m:.1f} would be decided by chance "
         "if there were nothing to find. 'Holds after Holm' says which verdicts stand at 5% for all of them together "
-        f"(Holm's correction; p-values from the intervals).{names}"
+        f"(Holm's correction; p-values from the intervals). Other readings stand beside and are not counted.{names}"
     )
 
 
-def measured_text(reading: ReadingVerdict) -> str:
-    """What was measured, as text."""
+def measured_text(reading: ReadingVerdict, most: int = _SHOWN) -> str:
+    """What was measured, as text; of more than ``most`` cells the first ones and the last."""
     shown = [f"{cell.label}: {shown_value(cell.value)}" for cell in reading.cells]
-    if len(shown) > _SHOWN:
-        shown = [*shown[:2], f"... ({len(shown)} cells) ...", shown[-1]]
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"... ({len(shown)} cells)", shown[-1]]
     return "; ".join(shown) or "-"
 
 

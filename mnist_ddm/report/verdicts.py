@@ -9,7 +9,7 @@ from mnist_ddm.report.contrasts import Contrast, Outcome
 from mnist_ddm.report.expectations import contrasts
 from mnist_ddm.report.operands import Cell, MissingCell, limit_of, operands
 from mnist_ddm.report.results import Results
-from mnist_ddm.report.stated import differing_sizes, stated_beside
+from mnist_ddm.report.stated import differing_sizes, proper_name, stated_beside
 
 LEVEL = 0.05
 """Of the tests, and of Holm's correction over all claims."""
@@ -130,7 +130,7 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
     if claim.untestable:
         return Judgement(claim, Verdict.ABSENT, claim.untestable, (), "")
     if claim.only_there and results.system not in claim.stated_for:
-        named = " and ".join(claim.stated_for)
+        named = " and ".join(map(proper_name, claim.stated_for))
         return Judgement(
             claim, Verdict.ABSENT, f"these are numbers of {named}, which no other system can share", (), ""
         )

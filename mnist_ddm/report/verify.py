@@ -10,7 +10,7 @@ from mnist_ddm.analyses.registry import analysis_named
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_json, sha256
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import is_recorded, record_all, recording_files, recording_key
+from mnist_ddm.core.recording import is_recorded, record_all
 from mnist_ddm.core.runs import Noised, Run, Sampling
 from mnist_ddm.report.run import MANIFEST, RESULTS
 from mnist_ddm.report.scales import scale_of
@@ -41,16 +41,32 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> int:
     return len(named)
 
 
+def check_recordings(manifest: Mapping[str, Any], recordings: Path) -> tuple[int, int]:
+    """Hash the recordings that the run used; returns how many are whole, and how many are not there any more.
+
+    Raises:
+        InputError: if one was changed.
+    """
+    whole = 0
+    for key, entry in manifest["recordings"].items():
+        files = {recordings / key / name: expected for name, expected in entry.get("files", {}).items()}
+        there = [file for file in files if file.exists()]
+        for file in there:
+            if sha256(file) != files[file]:
+                raise InputError(f"{file} is not the recording that the run used; delete it and record again")
+        whole += bool(files) and len(there) == len(files)
+    return whole, len(manifest["recordings"]) - whole
+
+
 def recomputable(
     folder: Path, manifest: Mapping[str, Any], pool: ExpertPool, recordings: Path
 ) -> Iterator[tuple[Analysis, Settings, Plan]]:
     """The analyses whose recordings are there, with what each is computed from.
 
     Raises:
-        InputError: if a recording was changed.
+        InputError: if the manifest does not say it.
     """
-    used = manifest["recordings"]
-    runs = {_run(entry["run"]) for entry in used.values()}
+    runs = {_run(entry["run"]) for entry in manifest["recordings"].values()}
     for name, found in manifest["analyses"].items():
         if found["settings"] is None:
             raise InputError(
@@ -62,8 +78,6 @@ def recomputable(
             if not need.optional or need.run in runs:
                 wanted[need.run] = tuple(sorted({*wanted.get(need.run, ()), *need.observables}))
         if all(is_recorded(pool, run, names, recordings) for run, names in wanted.items()):
-            for run, names in wanted.items():
-                _check_recording(pool, run, names, recordings, used)
             yield analysis, settings, Plan(wanted)
 
 
@@ -103,17 +117,6 @@ def _analysis(name: str, manifest: Mapping[str, Any]) -> Analysis:
 def _run(described: Mapping[str, Any]) -> Run:
     given = {key: value for key, value in described.items() if key != "kind"}
     return _KINDS[described["kind"]](**given)
-
-
-def _check_recording(
-    pool: ExpertPool, run: Run, names: tuple[str, ...], recordings: Path, used: Mapping[str, Any]
-) -> None:
-    key = recording_key(pool, run)
-    expected = used.get(key, {}).get("files", {})
-    for file in recording_files(pool, run, names, recordings):
-        name = str(file.relative_to(recordings / key))
-        if name in expected and sha256(file) != expected[name]:
-            raise InputError(f"{file} is not the recording that the run used; delete it and record again")
 
 
 def _plain(value: object) -> Any:

@@ -79,6 +79,8 @@ def _steps(low: float, high: float, most: int) -> list[float]:
 
 
 def _decades(low: float, high: float, most: int) -> list[float]:
+    if high / low < 10:
+        return _steps(low, high, most)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [d * 10.0**e for e in exponents for d in digits if low <= d * 10.0**e <= high]

@@ -37,7 +37,8 @@ def plot_svg(plot: Plot, ident: str) -> Markup:
 
 def plot_legend(plot: Plot) -> list[tuple[str, Style]]:
     """The names and styles of a plot's series; empty if there is nothing to tell apart or the names stand inside."""
-    if plot.kind == "map" or len(plot.series) < 2:
+    named = plot.kind in ("points", "named points") and all(len(s.x) == 1 for s in plot.series)
+    if plot.kind == "map" or named or len(plot.series) < 2:
         return []
     return [(s.label, style) for s, style in zip(plot.series, _styles(plot), strict=True)]
 
@@ -66,8 +67,8 @@ def described(plot: Plot) -> str:
 _FEW = 12
 
 
-def _short(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
 
 
 def _styles(plot: Plot) -> list[Style]:
@@ -99,8 +100,9 @@ def _frame(plot: Plot, x: Axis, y: Axis) -> str:
 
 
 def _axes(plot: Plot, from_zero: bool) -> tuple[Axis, Axis]:
-    xs = [float(x) for s in plot.series for x in s.x]
-    ys = [v for s in plot.series for part in (s.y, s.low or (), s.high or ()) for v in part]
+    ends = [v for s in plot.series for part in (s.low or (), s.high or ()) for v in part]
+    xs = [float(x) for s in plot.series for x in s.x] + (ends if plot.kind == "points" else [])
+    ys = [y for s in plot.series for y in s.y] + (ends if plot.kind != "points" else [])
     if plot.kind == "lines" and len(plot.series) and not plot.logarithmic:
         x = (
             Axis(min(xs), max(xs), _LEFT, WIDTH - _RIGHT)
@@ -116,8 +118,8 @@ def _axes(plot: Plot, from_zero: bool) -> tuple[Axis, Axis]:
 
 def _drawable(series: Series, logarithmic: bool) -> list[int]:
     """The points that the axes have a place for."""
-    ends = zip(series.x, series.y, strict=True)
-    return [i for i, (x, y) in enumerate(ends) if math.isfinite(y) and (not logarithmic or (y > 0 and float(x) > 0))]
+    places = [(float(x), y) for x, y in zip(series.x, series.y, strict=True)]
+    return [i for i, (x, y) in enumerate(places) if math.isfinite(y) and (not logarithmic or min(x, y) > 0)]
 
 
 def _mark(style: Style, x: float, y: float, size: float, title: str = "") -> str:
@@ -156,19 +158,21 @@ def _vertical(plot: Plot) -> str:
 
 def _points(plot: Plot) -> tuple[str, float]:
     x, y = _axes(plot, from_zero=False)
-    parts = [_frame(plot, x, y)]
+    parts, alone = [_frame(plot, x, y)], []
     share = max(1, sum(len(s.x) for s in plot.series) // _MOST_POINTS)
     for series, style in zip(plot.series, _styles(plot), strict=True):
         shown = _drawable(series, plot.logarithmic)
         if len(series.x) == 1:
             for i in shown:
+                place = (x(float(series.x[i])), y(series.y[i]))
                 parts += _whiskers(series, i, x, y, style)
-                value = f"{series.label}: {series.x[i]:.3g}, {series.y[i]:.3g}"
-                parts.append(_mark(style, x(float(series.x[i])), y(series.y[i]), 14, value))
-                parts.append(_named(series.label, x(float(series.x[i])), y(series.y[i]), 10))
+                parts.append(_mark(style, *place, 14, f"{series.label}: {series.x[i]:.3g}, {series.y[i]:.3g}"))
+                alone.append((series.label, *place))
         else:
             dots = "".join(f"M{x(float(series.x[i])):.1f},{y(series.y[i]):.1f}h0" for i in shown[::share])
             parts.append(f'<path class="dots" d="{dots}" stroke="{style.css}"/>')
+    names = _Names([(a, b) for _, a, b in alone])
+    parts += [names.place(label, a, b, 10) for label, a, b in alone]
     return "".join(parts) + _vertical(plot), HEIGHT
 
 
@@ -181,24 +185,44 @@ def _whiskers(series: Series, i: int, x: Axis, y: Axis, style: Style) -> list[st
     return [f'<line class="whisker" {ends} stroke="{style.css}"/>']
 
 
-def _named(name: str, x: float, y: float, gap: float) -> str:
-    right = x + gap + _LETTER * len(name) < WIDTH
-    return _text(x + gap if right else x - gap, y + 4, name, "start" if right else "end", "name")
+class _Names:
+    """Names beside marks, each where it covers no other one."""
+
+    def __init__(self, marks: Sequence[tuple[float, float]]) -> None:
+        """Keep off these marks."""
+        self._taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+
+    def place(self, name: str, x: float, y: float, gap: float, *, needed: bool = True) -> str:
+        """The name as text near a mark, or nothing if it is not needed and there is no room."""
+        wide = _LETTER * len(name)
+        for shift in (0, -11, 11, -22, 22, -33, 33):
+            for left in (x + gap, x - gap - wide):
+                box = (left, y + shift - 6, left + wide, y + shift + 6)
+                if left >= _LEFT and left + wide <= WIDTH and self._free(box):
+                    self._taken.append(box)
+                    return _text(left, y + shift + 4, name, "start", "name")
+        return _text(x + gap, y + 4, name, "start", "name") if needed else ""
+
+    def _free(self, box: tuple[float, float, float, float]) -> bool:
+        a, b, c, d = box
+        inside = b >= _TOP - 4 and d <= HEIGHT - _BOTTOM + 2
+        return inside and all(c <= x0 or a >= x1 or d <= y0 or b >= y1 for x0, y0, x1, y1 in self._taken)
 
 
 def _named_points(plot: Plot) -> tuple[str, float]:
     x, y = _axes(plot, from_zero=False)
-    parts, taken = [_frame(plot, x, y)], []
+    marks, parts = [], [_frame(plot, x, y)]
     for series, style in zip(plot.series, _styles(plot), strict=True):
         for i in _drawable(series, plot.logarithmic):
             name = (series.names or [series.label] * len(series.x))[i]
-            a, b = x(float(series.x[i])), y(series.y[i])
+            place = (x(float(series.x[i])), y(series.y[i]))
             own = routing_style(name) if routing_family(name) else style
-            value = f"{name}: {series.x[i]:.3g}, {series.y[i]:.3g}"
-            parts.append(_mark(own, a, b, 9, value))
-            if all(abs(b - d) > 11 or abs(a - c) > _LETTER * len(name) for c, d in taken):
-                parts.append(_named(name, a, b, 7))
-                taken.append((a, b))
+            parts.append(_mark(own, *place, 9, f"{name}: {series.x[i]:.3g}, {series.y[i]:.3g}"))
+            marks.append((name, *place, series.label))
+    names = _Names([(a, b) for _, a, b, _ in marks])
+    # The last series is what the plot is about: its names go first.
+    marks.sort(key=lambda mark: mark[3] != plot.series[-1].label)
+    parts += [names.place(name, a, b, 7, needed=label == plot.series[-1].label) for name, a, b, label in marks]
     return "".join(parts) + _vertical(plot), HEIGHT
 
 

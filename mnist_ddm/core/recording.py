@@ -143,14 +143,17 @@ def evaluations_each(pool: ExpertPool, run: Run, kept: Sequence[Kept]) -> float:
     return everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed + run.evaluations * choosing
 
 
-def floats_each(pool: ExpertPool, run: Run, kept: Sequence[Kept]) -> int:
-    """About how many numbers of 4 bytes a recording keeps of one sample, found by looking at one visit of it."""
-    field = run.field(pool)
-    experts = range(1) if any(k.observable.needs_experts for k in kept) else ()
-    visit = next(iter(run.visits(field, range(1), experts)))
-    with torch.no_grad():
-        sizes = {k: k.observable.start()(visit).numel() for k in kept}
-    return visit.x.numel() + sum(size * len(k.visits(run.times, TENTHS)) for k, size in sizes.items())
+def observable_sizes(pool: ExpertPool, wanted: Mapping[Run, Sequence[Kept]]) -> dict[str, int]:
+    """How many numbers each wanted observable keeps of one visit of one sample, found by looking at one."""
+    sizes: dict[str, int] = {}
+    # Each observable is looked at once, in the cheapest run that has it.
+    for run, kept in sorted(wanted.items(), key=lambda item: evaluations_each(pool, item[0], ())):
+        if new := [k.observable for k in kept if k.observable.name not in sizes]:
+            everything = range(1) if any(o.needs_experts for o in new) else ()
+            with one_thread(), torch.no_grad():
+                visit = next(iter(run.visits(run.field(pool), range(1), everything)))
+                sizes |= {o.name: o.start()(visit).numel() for o in new}
+    return sizes
 
 
 def is_recorded(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> bool:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from mnist_ddm.analyses.base import Analysis, Settings
-from mnist_ddm.analyses.cost import ROUTINGS, CostAndQuality
+from mnist_ddm.analyses.cost import CostAndQuality
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.core.errors import unknown
@@ -29,7 +29,7 @@ class Scale:
         steps: most solver steps; ``None`` for the paper's.
         quality_n: samples of every Frechet distance; ``None`` for the usual numbers.
         n_of: samples of single analyses.
-        without: routings that cost-and-quality leaves out.
+        routings: those of cost-and-quality; none for all that it knows.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Scale:
     steps: int | None = None
     quality_n: int | None = None
     n_of: Mapping[str, int] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    routings: tuple[str, ...] = ()
 
     @property
     def study(self) -> dict[str, Any]:
         """What it decides, for manifests; `scale_of` reads it again."""
-        own = {key: value for key, value in asdict(self).items() if key not in ("name", "without")}
-        return {"scale": self.name, **own, "without": list(self.without)}
+        own = {key: value for key, value in asdict(self).items() if key not in ("name", "routings")}
+        return {"scale": self.name, **own, "routings": list(self.routings)}
 
     def analyses(self, chosen: Sequence[Analysis], seed: int) -> dict[Analysis, Settings]:
         """The analyses with their settings at this scale."""
@@ -63,9 +63,7 @@ class Scale:
 
     def fitted(self, analysis: Analysis) -> Analysis:
         """The analysis as this scale runs it."""
-        if isinstance(analysis, CostAndQuality) and self.without:
-            return CostAndQuality([routing for routing in ROUTINGS if routing not in self.without])
-        return analysis
+        return CostAndQuality(self.routings) if isinstance(analysis, CostAndQuality) and self.routings else analysis
 
 
 def _least(limit: int | None, own: int | None) -> int | None:
@@ -82,8 +80,8 @@ def scales() -> Mapping[str, Scale]:
 
 def scale_of(study: Mapping[str, Any]) -> Scale:
     """The scale that a manifest's study says."""
-    given = {key: value for key, value in study.items() if key not in ("scale", "without")}
-    return Scale(**given, name=study["scale"], without=tuple(study.get("without", ())))
+    given = {key: value for key, value in study.items() if key not in ("scale", "routings")}
+    return Scale(**given, name=study["scale"], routings=tuple(study.get("routings", ())))
 
 
 def scale_named(name: str) -> Scale:

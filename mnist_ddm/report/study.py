@@ -1,5 +1,6 @@
 """Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, evaluations_each, floats_each, is_recorded
-from mnist_ddm.core.runs import Run, start
+from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded, observable_sizes
+from mnist_ddm.core.runs import TENTHS, Run, start
 
 _TIMED_BATCH = 16
 """About what an expert gets of a block."""
@@ -39,7 +40,10 @@ class Plan:
 
     def bytes(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """About how much disk the recordings of some runs take."""
-        return sum(4 * run.n * floats_each(pool, run, observables_named(self.observables[run])) for run in runs)
+        wanted = {run: observables_named(self.observables[run]) for run in runs}
+        sizes, state = observable_sizes(pool, wanted), math.prod(pool.state_shape)
+        each = {r: sum(sizes[k.observable.name] * len(k.visits(r.times, TENTHS)) for k in w) for r, w in wanted.items()}
+        return sum(4 * run.n * (state + each[run]) for run in runs)
 
 
 def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:

@@ -118,7 +118,7 @@ def _axes(plot: Plot, from_zero: bool) -> tuple[Axis, Axis]:
 
 def _drawable(series: Series, logarithmic: bool) -> list[int]:
     """The points that the axes have a place for."""
-    places = [(float(x), y) for x, y in zip(series.x, series.y, strict=True)]
+    places: list[tuple[float, float]] = [(float(series.x[i]), y) for i, y in enumerate(series.y)]
     return [i for i, (x, y) in enumerate(places) if math.isfinite(y) and (not logarithmic or min(x, y) > 0)]
 
 

@@ -13,7 +13,22 @@ from mnist_ddm.report.web.page import data_uri, json_for_html, render_page
 from mnist_ddm.report.web.palette import expert_style, mark_svg, routing_family, routing_style, series_styles
 
 SCHEMES = ("light", "dark")
-ROUTINGS = ("top1", "top2", "full", "monolith", "label", "uniform", "misaligned2", "once", "each", "top4")
+ROUTINGS = (
+    "top1",
+    "top2",
+    "full",
+    "monolith",
+    "label",
+    "uniform",
+    "misaligned2",
+    "once",
+    "each",
+    "top4",
+    "commit=0.9",
+    "top-p=0.9",
+    "posterior",
+    "mine",
+)
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 DEFICIENCIES = {
@@ -86,7 +101,8 @@ def test_a_strategy_keeps_its_style_however_it_is_spelled():
     assert routing_family("top12") == "top"
     assert routing_family("once=prior") == "once"
     assert routing_family("1 / t (pixels that never vary)") is None
-    assert len({routing_style(r).colour for r in ROUTINGS}) == len({routing_style(r).mark for r in ROUTINGS}) == 10
+    assert routing_style("theirs=3") == routing_style("mine")
+    assert len({routing_style(r).colour for r in ROUTINGS}) == len({routing_style(r).mark for r in ROUTINGS}) == 14
 
 
 def test_series_of_one_picture_differ_by_more_than_colour():

@@ -19,6 +19,7 @@ _COMMANDS = {
     "train-monolith": ("mnist_ddm.cli.train:train_monolith", "Train one model on all data, with the same budget."),
     "train-classifier": ("mnist_ddm.cli.train:train_classifier", "Train the classifier that the metrics use."),
     "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
+    "explore": ("mnist_ddm.cli.explore:explore", "Write a page that shows routing step by step."),
     "analyze": ("mnist_ddm.cli.analyze:analyze", "Run experiments of the paper on a system."),
     "reproduce": ("mnist_ddm.cli.reproduce:reproduce", "Reproduce the paper on a system: verdicts and a report."),
     "report": ("mnist_ddm.cli.runs:report", "Write the report of a run again, from its results alone."),

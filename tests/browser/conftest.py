@@ -23,7 +23,7 @@ INTERACTIVE = {
     "tab",
     "textbox",
 }
-PICTURES = {"image", "img", "figure", "graphics-document", "canvas"}
+PICTURES = {"image", "img", "graphics-document", "canvas"}
 
 _FLAGS = (
     "--headless=new",

@@ -67,6 +67,10 @@ _MARKS: Final = (
     Mark("M5 .3l1.4 3.2l3.5.3l-2.7 2.3l.8 3.4l-3-1.8l-3 1.8l.8-3.4l-2.7-2.3l3.5-.3z", "*"),
     Mark("M5 .5l4.5 3.3l-1.7 5.3h-5.6l-1.7-5.3z", "p"),
     Mark("M5 .4l4 2.3v4.6l-4 2.3l-4-2.3v-4.6z", "h"),
+    Mark("M.6 5l8.2-4.6v9.2z", "<"),
+    Mark("M9.4 5l-8.2-4.6v9.2z", ">"),
+    Mark("M5 .2l2.9 4.8l-2.9 4.8l-2.9-4.8z", "d"),
+    Mark("M3.3 .6h3.4l2.7 2.7v3.4l-2.7 2.7h-3.4l-2.7-2.7v-3.4z", "8"),
 )
 _DASHES: Final = ("-", "--", ":", "-.")
 
@@ -87,22 +91,22 @@ SURFACES: Final[Mapping[str, Colour]] = {
 """Backgrounds, lines, text, and the colours of good, fair and poor outcomes; each is a CSS variable `--NAME`."""
 
 _MAIN: Final = (
-    Colour("#b53708", "#cc470b"),
-    Colour("#0478ae", "#03b6fe"),
-    Colour("#0a6b52", "#3d8564"),
-    Colour("#373a45", "#91a2a5"),
+    Colour("#a8550a", "#c84d13"),
+    Colour("#1e67cb", "#3d74b9"),
+    Colour("#149d82", "#52cf97"),
+    Colour("#4e5f5f", "#e2f1e7"),
 )
 _TEN: Final = (
-    Colour("#532fb8", "#6e6f90"),
-    Colour("#a5862c", "#f7f44e"),
-    Colour("#2e9aa3", "#bcf7e4"),
-    Colour("#ca61db", "#ebaec4"),
-    Colour("#133112", "#a1de44"),
-    Colour("#d0597b", "#c363bb"),
-    Colour("#7353d4", "#7d73eb"),
-    Colour("#832275", "#da8bd9"),
-    Colour("#3c1359", "#dbd4fe"),
-    Colour("#573d01", "#9e9438"),
+    Colour("#2336ab", "#96cff5"),
+    Colour("#85900b", "#f8dd61"),
+    Colour("#af083d", "#b64795"),
+    Colour("#003e5a", "#2ba3b3"),
+    Colour("#dc6770", "#f3b3c0"),
+    Colour("#380773", "#956be3"),
+    Colour("#753302", "#e89447"),
+    Colour("#8e5084", "#d691fc"),
+    Colour("#660b3d", "#f4638b"),
+    Colour("#292503", "#697859"),
 )
 # Found by a search for the largest least distance of any two of the fourteen, in OKLab, as seen by normal and by
 # protan-, deutan- and tritanopic readers, under the contrasts that the tests ask for.
@@ -112,18 +116,23 @@ _ROUTINGS: Final[Mapping[str, Colour]] = {
     "top2": _MAIN[1],
     "full": _MAIN[2],
     "monolith": _MAIN[3],
-    "label": _TEN[3],
+    "label": _TEN[5],
     "uniform": _TEN[1],
-    "misaligned": _TEN[5],
-    "once": _TEN[2],
+    "misaligned": _TEN[2],
+    "once": _TEN[4],
     "each": _TEN[0],
-    "top": _TEN[6],
+    "top": _TEN[7],
+    "commit": _TEN[3],
+    "top-p": _TEN[6],
+    "posterior": _TEN[8],
 }
 """By family; `top` is every Top-k but the first two."""
 
+_UNKNOWN: Final = Style("--routing-other", _TEN[9], _MARKS[13])
+
 _EXPERTS: Final = _TEN
-_OTHERS: Final = (_MAIN[1], _MAIN[0], _MAIN[2], _TEN[3], _TEN[1], _TEN[2])
-"""For what is neither a strategy nor an expert."""
+_OTHERS: Final = (_TEN[3], _TEN[4], _TEN[1], _TEN[5], _TEN[6], _TEN[2])
+"""For what is neither a strategy nor an expert: never a main strategy's colour."""
 
 
 def routing_family(name: str) -> str | None:
@@ -143,9 +152,17 @@ def routing_family(name: str) -> str | None:
     return match[1] if match[1] in _ROUTINGS else None
 
 
+def routing_label(name: str) -> str:
+    """A strategy's name for readers: `Top-2`, `Full`, `Misaligned-2`; what is added to one stays as it is spelled."""
+    match = re.fullmatch(r"(top|misaligned)-?(\d+)(.*)", name)
+    return f"{match[1].capitalize()}-{match[2]}{match[3]}" if match else name[:1].upper() + name[1:]
+
+
 def routing_style(name: str) -> Style:
-    """The style of a routing strategy, or of the monolith, by its spelling; one of no known family gets grey."""
-    family = routing_family(name) or "monolith"
+    """The style of a routing strategy, or of the monolith, by its spelling; strategies of other packages share one."""
+    family = routing_family(name)
+    if family is None:
+        return _UNKNOWN
     mark = _MARKS[list(_ROUTINGS).index(family)]
     return Style(f"--routing-{family}", _ROUTINGS[family], mark)
 
@@ -191,6 +208,7 @@ def css_variables() -> str:
     """The palette as CSS variables, light by default and in print, dark on screens that prefer it."""
     names = {f"--{name}": colour for name, colour in SURFACES.items()}
     names |= {f"--routing-{name}": colour for name, colour in _ROUTINGS.items()}
+    names[_UNKNOWN.variable] = _UNKNOWN.colour
     names |= {f"--expert-{i}": colour for i, colour in enumerate(_EXPERTS)}
     names |= {f"--other-{i}": colour for i, colour in enumerate(_OTHERS)}
     light = "".join(f"{name}:{colour.light};" for name, colour in names.items())

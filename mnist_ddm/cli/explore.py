@@ -1,0 +1,79 @@
+"""The `explore` command."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnist_ddm.cli import options
+
+
+@click.command("explore")
+@options.system
+@click.option(
+    "--routing",
+    "routings",
+    default="top1,top2,full",
+    show_default=True,
+    help="Strategies to compare from the same noise, with commas between; the first is shown first.",
+)
+@click.option("--n", type=int, default=3, show_default=True, help="Number of samples to choose from.")
+@click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
+@click.option("--solver", default="heun", show_default=True, help="heun or euler.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("explorer.html"),
+    show_default=True,
+    help="The page to write.",
+)
+@options.seed
+@options.checkpoint
+@options.data_dir
+@options.workers
+@options.device
+def explore(
+    system: str,
+    routings: str,
+    n: int,
+    steps: int,
+    solver: str,
+    out: Path,
+    seed: int,
+    checkpoint: Path | None,
+    data_dir: Path | None,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Write one HTML page that shows routing step by step; open it in any browser, no server or network is needed.
+
+    A slider over t moves through the states, each expert's predicted image, the router's probabilities, and what each
+    strategy makes of them.
+    """
+    from mnist_ddm.cli.recordings import record_with_progress
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.core.files import check_writable, write_text
+    from mnist_ddm.core.runs import Sampling
+    from mnist_ddm.report.explorer import choose_frames, explorer_page
+    from mnist_ddm.report.study import Plan
+    from mnist_ddm.report.trajectories import needed, trajectories
+    from mnist_ddm.systems.registry import load_system
+
+    console = Console()
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out must be a .html file, not {out}")
+    names = list(dict.fromkeys(name.strip() for name in routings.split(",") if name.strip()))
+    if not names:
+        raise InputError("--routing names no strategy; give some, such as top1,top2,full")
+    runs = [Sampling(name, n, seed, solver, steps) for name in names]
+    pool = load_system(system, device=device, checkpoint=checkpoint, data_dir=data_dir)
+    for run in runs:
+        run.field(pool)
+    frames = choose_frames(pool, runs)
+    check_writable(out)
+    plan = Plan({run: needed(run) for run in runs})
+    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
+    page = explorer_page(pool, trajectories(pool, recordings, runs), frames, options.command_line())
+    write_text(out, page)
+    samples = f"{n} sample{'s' if n > 1 else ''}"
+    console.print(f"{out}: {samples}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser")

@@ -1,0 +1,270 @@
+"""The explorer in a real browser: by mouse, by keys and by touch, in light and dark, wide and narrow."""
+
+import re
+
+import pytest
+
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.runs import Sampling
+from mnist_ddm.report.explorer import choose_frames, explorer_page
+from mnist_ddm.report.trajectories import needed, trajectories
+from mnist_ddm.systems.gaussian import load
+from mnist_ddm.systems.registry import load_system
+
+STEPS = 12
+ROUTINGS = ("top1", "top2", "full", "monolith")
+
+
+def write(pool, path, routings, n, steps):
+    runs = [Sampling(r, n, seed=7, steps=steps) for r in routings]
+    found = trajectories(pool, {run: sample(pool, run, needed(run)) for run in runs}, runs)
+    path.write_text(explorer_page(pool, found, choose_frames(pool, runs), "mnist-ddm explore"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def spots(tmp_path_factory):
+    return write(load(), tmp_path_factory.mktemp("pages") / "spots.html", ROUTINGS, n=2, steps=STEPS)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pages") / "digits.html"
+    return write(load_system("mnist"), path, ("top2", "full"), n=1, steps=4)
+
+
+def wait(page, sample=0, strategy=0, frame=0):
+    """Until the pictures of a state are drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    expected = f"{sample}/{strategy}/{frame}"
+    WebDriverWait(page.driver, 10, 0.02).until(
+        lambda _: page.run("return document.body.dataset.shown") == expected,
+        f"the page should show {expected}, not {page.run('return document.body.dataset.shown')}",
+    )
+
+
+def frame(page):
+    return int(page.run("return document.getElementById('time').value"))
+
+
+def words(page):
+    return page.run("return document.getElementById('words').textContent")
+
+
+def drawing(page, selector):
+    """The pixels of a canvas, as a data URI."""
+    return page.run("return document.querySelector(arguments[0]).toDataURL()", selector)
+
+
+def click(page, selector):
+    from selenium.webdriver.common.by import By
+
+    page.driver.find_element(By.CSS_SELECTOR, selector).click()
+
+
+def centre(page, selector, across=0.5):
+    """A point in an element that is scrolled into sight, in window coordinates."""
+    return page.run(
+        """const e = document.querySelector(arguments[0]); e.scrollIntoView({block: "center"});
+        const b = e.getBoundingClientRect(); return [b.left + b.width * arguments[1], b.top + b.height / 2];""",
+        selector,
+        across,
+    )
+
+
+def tap(page, selector, across=0.5):
+    x, y = centre(page, selector, across)
+    page.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    page.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
+@pytest.mark.parametrize("which", ["spots", "digits"])
+def test_nothing_is_wrong_with_the_page_at_any_time(open_page, request, which, width, dark):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(request.getfixturevalue(which), width=width, dark=dark)
+    wait(page)
+    page.check()
+    page.press(Keys.END)
+    wait(page, frame=STEPS if which == "spots" else 4)
+    page.check()
+    background = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background))) < 200) == dark
+
+
+def test_every_control_and_picture_says_what_it_is(open_page, spots):
+    page = open_page(spots)
+    wait(page)
+    nodes = page.nodes()
+    names = {name for _, name in nodes}
+    assert {"Play", "One step back", "One step forward", "Time t", "Top-1", "Monolith", "sample 0"} <= names
+    pictures = [name for role, name in nodes if role in ("image", "img", "canvas")]
+    assert len(pictures) == len(set(pictures)) >= 2 + 2 * 8 + 3 + 2 * 4
+    assert [role for role, name in nodes if name.startswith("Expert 3: router")] == ["listitem"]
+
+
+def test_keys_move_in_time_and_between_strategies(open_page, spots):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(spots)
+    wait(page)
+    assert "t = 1.00" in words(page)
+    before = drawing(page, "#x")
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    wait(page, frame=2)
+    assert drawing(page, "#x") != before
+    page.press(Keys.ARROW_LEFT)
+    wait(page, frame=1)
+    page.press(Keys.END, Keys.ARROW_RIGHT)
+    wait(page, frame=STEPS)
+    assert "done" in words(page)
+    page.press(Keys.HOME, Keys.ARROW_LEFT)
+    wait(page, frame=0)
+    assert drawing(page, "#x") == before
+    page.press(Keys.ARROW_RIGHT)
+    ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT).key_up(Keys.SHIFT).perform()
+    wait(page, strategy=1, frame=1)
+    assert "Top-2 mixes experts" in words(page)
+    ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_LEFT * 2).key_up(Keys.SHIFT).perform()
+    wait(page, strategy=3, frame=1)
+    assert "Monolith needs neither" in words(page)
+
+
+def test_every_control_is_reached_and_used_by_keys_alone(open_page, spots):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(spots)
+    wait(page)
+    stops = []
+    for _ in range(8):
+        page.press(Keys.TAB)
+        stops.append(page.run("const e = document.activeElement; return e.id || e.name || e.className"))
+    assert stops[:7] == ["skip", "strategy", "sample", "back", "play", "forward", "time"]
+    page.run("document.querySelector('input[name=strategy]').focus()")
+    page.press(Keys.ARROW_RIGHT)
+    wait(page, strategy=1)
+    page.run("document.querySelector('input[name=sample]').focus()")
+    page.press(Keys.ARROW_RIGHT)
+    wait(page, sample=1, strategy=1)
+    page.run("document.getElementById('forward').focus()")
+    page.press(Keys.ENTER)
+    wait(page, 1, 1, 1)
+    page.press(" ")
+    wait(page, 1, 1, 2)
+    page.run("document.getElementById('time').focus()")
+    page.press(Keys.ARROW_RIGHT)
+    wait(page, 1, 1, 3)
+    page.press(Keys.PAGE_UP)
+    assert frame(page) > 3
+
+
+@pytest.mark.parametrize("by", ["space", "button"])
+def test_play_goes_to_the_end_and_can_be_paused(open_page, spots, by):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    page = open_page(spots)
+    wait(page)
+
+    def toggle():
+        page.press(" ") if by == "space" else click(page, "#play")
+
+    toggle()
+    assert page.run("return document.getElementById('play').getAttribute('aria-label')") == "Pause"
+    WebDriverWait(page.driver, 5, 0.02).until(lambda _: frame(page) >= 2)
+    toggle()
+    stopped = frame(page)
+    assert page.run("return document.getElementById('play').getAttribute('aria-label')") == "Play"
+    WebDriverWait(page.driver, 2).until(lambda _: page.run("return performance.now() > 0"))
+    assert page.driver.execute_async_script("setTimeout(arguments[0], 400)") is None
+    assert frame(page) == stopped < STEPS
+    toggle()
+    WebDriverWait(page.driver, 10, 0.05).until(lambda _: frame(page) == STEPS)
+    wait(page, frame=STEPS)
+    assert page.run("return document.getElementById('play').getAttribute('aria-label')") == "Play"
+    toggle()
+    WebDriverWait(page.driver, 5, 0.02).until(lambda _: 0 <= frame(page) < STEPS)
+
+
+def test_the_mouse_moves_slider_charts_and_choices(open_page, spots):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page = open_page(spots)
+    wait(page)
+    x, y = centre(page, "#time", 0.5)
+    ActionChains(page.driver).w3c_actions.pointer_action.move_to_location(int(x), int(y)).click()
+    chain = ActionChains(page.driver)
+    chain.w3c_actions.pointer_action.move_to_location(int(x), int(y))
+    chain.click().perform()
+    wait(page, frame=STEPS // 2)
+    click(page, "#strategies label:nth-of-type(3)")
+    wait(page, strategy=2, frame=STEPS // 2)
+    click(page, "#samples label:nth-of-type(2)")
+    wait(page, 1, 2, STEPS // 2)
+    for chart in ("router", "angle", "disagreement"):
+        click(page, "#back")
+        x, y = centre(page, f"#{chart}-chart svg", 42 / 380 + (1 - 64 / 380) * 0.75)
+        chain = ActionChains(page.driver)
+        chain.w3c_actions.pointer_action.move_to_location(int(x), int(y))
+        chain.click().perform()
+        wait(page, 1, 2, STEPS * 3 // 4)
+
+
+def test_fingers_move_slider_charts_and_buttons(open_page, spots):
+    page = open_page(spots, width=390, height=844, touch=True)
+    wait(page)
+    tap(page, "#forward")
+    wait(page, frame=1)
+    tap(page, "#time", 0.5)
+    wait(page, frame=STEPS // 2)
+    tap(page, "#strategies label:nth-of-type(2) span")
+    wait(page, strategy=1, frame=STEPS // 2)
+    tap(page, "#router-chart svg", 42 / 380 + (1 - 64 / 380) * 0.25)
+    wait(page, strategy=1, frame=STEPS // 4)
+    small = page.run(
+        """return [...document.querySelectorAll("button, input[type=range], .choice label > span")]
+        .map(e => [e.id || e.textContent.trim(), e.getBoundingClientRect()])
+        .filter(([_, b]) => b.width < 32 || b.height < 32).map(([name]) => name)"""
+    )
+    assert small == []
+
+
+def test_less_motion_means_a_slow_pace_and_no_transitions(open_page, spots):
+    page = open_page(spots, reduced_motion=True)
+    wait(page)
+    page.press(" ")
+    page.driver.execute_async_script("setTimeout(arguments[0], 1000)")
+    assert frame(page) == 1
+    moving = page.run(
+        """return [...document.querySelectorAll("*")].map(e => getComputedStyle(e))
+        .filter(s => s.animationName !== "none" || !/^0s(, 0s)*$/.test(s.transitionDuration)).length"""
+    )
+    assert moving == 0
+    page.check()
+
+
+def test_what_is_marked_as_used_is_what_the_numbers_say(open_page, spots):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(spots)
+    page.press(Keys.ARROW_RIGHT * 4)
+    for strategy, count in enumerate((1, 2)):
+        click(page, f"#strategies label:nth-of-type({strategy + 1})")
+        wait(page, strategy=strategy, frame=4)
+        used = page.run("return [...document.querySelectorAll('.expert.used')].map(e => e.ariaLabel)")
+        assert len(used) == count
+        shown = page.run("return data.samples[0][arguments[0]].probabilities[4]", strategy)
+        best = sorted(range(8), key=lambda k: -shown[k])[:count]
+        assert [int(re.match(r"Expert (\d+)", text)[1]) for text in used] == sorted(best)
+
+
+def test_it_can_be_read_on_paper(open_page, spots):
+    page = open_page(spots, dark=True)
+    wait(page)
+    page.command("Emulation.setEmulatedMedia", media="print")
+    assert page.run("return getComputedStyle(document.querySelector('.transport')).display") == "none"
+    assert page.run("return getComputedStyle(document.documentElement).getPropertyValue('--text').trim()") == "#1a1e22"
+    page.command("Emulation.setEmulatedMedia", media="")

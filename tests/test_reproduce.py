@@ -17,7 +17,7 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_json, write_json
 from mnist_ddm.report.claims import ledger
 from mnist_ddm.report.html import write_report
-from mnist_ddm.report.readme import BEGIN, END, put_verdicts
+from mnist_ddm.report.readme import BEGIN, END, put_verdicts, verdict_block
 from mnist_ddm.report.results import read_results
 from mnist_ddm.report.scales import scale_named, scale_of, scales
 
@@ -67,7 +67,7 @@ def test_the_plan_comes_first_with_time_and_disk(run, place):
     code, out, _ = run("reproduce", "--system", "gaussian", "--plan", "--out", "nothing")
     assert code == 0
     assert all(name in out for name in ANALYSES)
-    assert re.search(r"\d+ recordings, \d+ of them to be made; about .* and \d+ MB", out)
+    assert re.search(r"\d+ recordings, \d+ of them to be made: about .* about \d+ MB", out, re.S)
     assert not (place / "nothing").exists()
 
 
@@ -151,7 +151,9 @@ def test_a_spoiled_file_is_named(run, copy, name):
 
 def test_a_foreign_file_is_named(run, copy):
     (copy / "results" / "thesis.txt").write_text("x")
-    one_line(*run("verify", copy)[::2], "thesis.txt", "not part of the run")
+    code, out, _ = run("verify", copy, "--files")
+    assert code == 0
+    assert "not part of the run, and not checked: results/thesis.txt" in out
 
 
 def test_a_table_that_its_recordings_do_not_give_is_an_error(run, copy):
@@ -288,6 +290,22 @@ def test_the_verdicts_go_between_the_marks_of_a_readme(run, copy, tmp_path):
     readme.write_text("no marks")
     with pytest.raises(InputError, match="once each"):
         put_verdicts(readme, copy)
+
+
+def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.chdir(root)
+    text, shipped = (root / "README.md").read_text(), Path("docs/results/reproduce-mnist")
+    assert text.index(BEGIN) < text.index(END)
+    if (shipped / "manifest.json").exists():
+        assert verdict_block(shipped) in text
+
+
+@pytest.mark.parametrize("name", ["alignment", "sensitivity", "quality", "appendix-b"])
+def test_shipped_runs_are_whole_and_can_be_read(run, name):
+    folder = Path(__file__).parents[1] / "docs" / "results" / name
+    assert run("verify", folder, "--files")[0] == 0
+    assert read_results(folder).tables
 
 
 def test_an_older_run_can_still_be_read(finished, copy):

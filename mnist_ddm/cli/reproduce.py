@@ -106,6 +106,6 @@ def _print_plan(
     disk = study.plan.bytes(pool, missing)
     seconds = estimated_seconds(pool, study.plan, missing, workers)
     console.print(
-        f"{len(study.plan.observables)} recordings, {len(missing)} of them to be made; about {shown_duration(seconds)} "
-        f"with {workers} worker{'s' if workers > 1 else ''} and {disk / 1e6:.0f} MB in {cache}"
+        f"{len(study.plan.observables)} recordings, {len(missing)} of them to be made: about {shown_duration(seconds)} "
+        f"with {workers} worker{'s' if workers > 1 else ''}, then the tables; about {disk / 1e6:.0f} MB in {cache}"
     )

@@ -94,7 +94,10 @@ def verify(run: Path, everything: bool, only_files: bool, checkpoint: Path | Non
     from mnist_ddm.report.verify import check_files, check_recordings, recomputable, recompute
 
     manifest = read_manifest(run)
-    click.echo(f"{check_files(run, manifest)} files have the hashes of the manifest")
+    count, foreign = check_files(run, manifest)
+    click.echo(f"{count} files have the hashes of the manifest")
+    if foreign:
+        click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
     if only_files:
         return
     cache = options.cache_folder() / "recordings"

@@ -97,9 +97,12 @@ class RunFolder:
             self._manifest |= kept
             self._seconds = float(before.get("seconds", 0.0))
         else:
+            # Nothing of other code may be mistaken for this run's.
             for found in before.get("analyses", {}).values():
                 for name in found["files"]:
                     (folder / name).unlink(missing_ok=True)
+        for left_by_a_kill in folder.rglob(".*.tmp*"):
+            left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)
 
     def has(self, analysis: Analysis, settings: Settings) -> bool:

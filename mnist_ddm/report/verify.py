@@ -22,11 +22,11 @@ _RELATIVE = 1e-6
 """Recomputed numbers may differ by this much on another machine; on the same one they are equal to the last bit."""
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> int:
-    """Hash every file that the manifest names; returns how many there are.
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """Hash every file that the manifest names; returns how many there are, and the files that it does not name.
 
     Raises:
-        InputError: if one is missing, was changed, or is not named by the manifest.
+        InputError: if one is missing or was changed.
     """
     named = {**manifest["results"], **manifest.get("derived", {})}
     for name, expected in named.items():
@@ -36,9 +36,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> int:
         if sha256(file) != expected:
             raise InputError(f"{file} was changed: it does not have the hash of {MANIFEST}; restore or delete it")
     found = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-    if foreign := sorted(found - named.keys() - {MANIFEST}):
-        raise InputError(f"{folder / foreign[0]} is not part of the run; move it out of {folder}")
-    return len(named)
+    return len(named), sorted(found - named.keys() - {MANIFEST})
 
 
 def check_recordings(manifest: Mapping[str, Any], recordings: Path) -> tuple[int, int]:

@@ -137,19 +137,29 @@ class ParisPool(ExpertPool):
         return f"the weights in {self.settings.path}"
 
     @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """SHA-256 of every file that decides a result; of a folder, of all its files together."""
+        path, find = self._folder.path, self._folder.find
+        files = {f"expert_{k}": self._folder.expert(k) / EXPERT_WEIGHTS for k in range(self.n_experts)}
+        files[ROUTER] = path / ROUTER / ROUTER_WEIGHTS
+        if (monolith := find(MONOLITH)) is not None:
+            files[MONOLITH] = monolith / EXPERT_WEIGHTS
+        files |= {name: place for name in (CLUSTERS, REAL) if (place := find(name)) is not None}
+        folders = {name: path / name for name in (TEXT_ENCODER, TOKENIZER, VAE)}
+        folders |= {name: place for name in (IMAGE_ENCODER, CLASSIFIER) if (place := find(name)) is not None}
+        of_folders = {name: digest([sha256(file) for file in _files(place)]) for name, place in folders.items()}
+        return {name: sha256(file) for name, file in files.items()} | of_folders
+
+    @cached_property
     def _hashes(self) -> dict[str, str]:
         """Of files alone; guidance and captions come on top."""
-        path = self._folder.path
-        text = [sha256(file) for part in (TEXT_ENCODER, TOKENIZER) for file in _files(path / part)]
-        common = [text, vars(self.settings.details), self.settings.dtype]
-        experts = [sha256(self._folder.expert(k) / EXPERT_WEIGHTS) for k in range(self.n_experts)]
-        clusters = self._folder.find(CLUSTERS)
-        routed = [*experts, sha256(path / ROUTER / ROUTER_WEIGHTS), clusters and sha256(clusters)]
-        found = {"experts": digest([routed, common])}
-        if (monolith := self._folder.find(MONOLITH)) is not None:
-            found["monolith"] = digest([sha256(monolith / EXPERT_WEIGHTS), common])
-        measuring = [path / VAE, *filter(None, map(self._folder.find, (IMAGE_ENCODER, CLASSIFIER)))]
-        return found | {"metrics": digest([sha256(file) for place in measuring for file in _files(place)])}
+        of = self.sources
+        common = [of[TEXT_ENCODER], of[TOKENIZER], vars(self.settings.details), self.settings.dtype]
+        routed = [of[f"expert_{k}"] for k in range(self.n_experts)]
+        found = {"experts": digest([*routed, of[ROUTER], of.get(CLUSTERS), of.get(REAL), common])}
+        if MONOLITH in of:
+            found["monolith"] = digest([of[MONOLITH], common])
+        return found | {"metrics": digest([of.get(name) for name in (VAE, IMAGE_ENCODER, CLASSIFIER)])}
 
     @property
     def fingerprints(self) -> Mapping[str, str]:

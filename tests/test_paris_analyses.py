@@ -21,7 +21,7 @@ def findings(pool, name, n=6, steps=4):
     settings = analysis.settings(Settings(n=n, steps=steps))
     plan = make_plan(pool, {analysis: settings})
     recordings = {run: sample(pool, run, names) for run, names in plan.observables.items()}
-    (found,) = answer(pool, {analysis: settings}, recordings)
+    ((_, _, found),) = answer(pool, {analysis: settings}, recordings)
     return {table.name: table for table in found.tables}
 
 

@@ -33,6 +33,7 @@ class Settings:
         solver: `heun` or `euler`.
         distance: name of a perceptual distance; ``None`` for the system's default.
         features: name of the features of Frechet distances; ``None`` for the system's default.
+        quality_n: samples of the runs whose Frechet distances other analyses join; ``None`` for the usual numbers.
     """
 
     n: int | None = None
@@ -41,6 +42,7 @@ class Settings:
     solver: str = "heun"
     distance: str | None = None
     features: str | None = None
+    quality_n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,26 @@ def paper_values(analysis: str, system: str) -> dict[str, Any]:
         return own
     paris: dict[str, Any] = stated[PARIS]
     return {**paris, "place": f"{paris['place']}, on Paris"}
+
+
+def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
+    """One value that the paper states for an analysis, and the system of which it does.
+
+    Args:
+        analysis: its name.
+        system: whose value is wanted; where the paper has none, that of Paris, its main system.
+        path: the keys to the value, with colons between, such as ``top2:Delta_refine``.
+
+    Returns:
+        The value, or ``None`` if the paper states none, and the system.
+    """
+    for of in dict.fromkeys((system, PARIS)):
+        found: Any = _paper().get(analysis, {}).get(of)
+        for key in path.split(":"):
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str | int | float):
+            return found, of
+    return None, PARIS
 
 
 @cache

@@ -122,7 +122,7 @@ class RoutingComparison(Analysis):
         if len(pairs := [pair for pair in _AVERAGED if set(pair) <= set(names)]) > 0:
             tables.append(_chain(pairs, norms, error))
         if _FOOTNOTE[0] in names:
-            tables.append(_footnote(norms[_FOOTNOTE[0]]["router"], error[_FOOTNOTE[0]]))
+            tables.append(_footnote(norms[_FOOTNOTE[0]]["router"], error[_FOOTNOTE[0]], paper["footnote"]))
         return Findings(tuple(tables), _plots(norms, error, quality))
 
 
@@ -132,8 +132,8 @@ def _few(settings: Settings, routing: str) -> Sampling:
 
 
 def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
-    """For each routing the quality group's run with its own number of samples, and the one with ours."""
-    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (None, settings.n))
+    """For each routing the quality group's run with its own number of samples, or the one asked for, and with ours."""
+    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (settings.quality_n, settings.n))
     return {r: [own[r], ours[r]] for r in strategies(pool) if r in own}
 
 
@@ -217,7 +217,7 @@ def _ratio(more: Array, fewer: Array) -> float:
     return float(more.mean() / fewer.mean()) if fewer.mean() > 0 else float("nan")
 
 
-def _footnote(router: Array, error: Array) -> Table:
+def _footnote(router: Array, error: Array, paper: Mapping[str, Value]) -> Table:
     n = min(_FOOTNOTE[1], len(error))
     largest = lipschitz(router)[:n]
     row: dict[str, Value] = {
@@ -225,8 +225,8 @@ def _footnote(router: Array, error: Array) -> Table:
         "n": n,
         "Spearman(router term, Delta)": spearman_estimate(largest, error[:n]),
         "p": p_value(spearman_p(largest, error[:n])),
-        "paper (Paris)": -0.07,
-        "paper p": 0.62,
+        "paper (Paris)": paper["Spearman"],
+        "paper p": paper["p"],
     }
     title = "The router term's maximum against Delta_refine; paper: footnote 1"
     return Table("router-term-correlation", title, tuple(row), (row,))

@@ -32,7 +32,7 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import TENTHS, Run
-from mnist_ddm.core.stats import Array, mean_estimate
+from mnist_ddm.core.stats import Array, Estimate, mean_estimate, share_estimate
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 _REFERENCE = "top2"
@@ -130,4 +130,5 @@ def _entropy(logits: Tensor) -> Array:
 
 
 def _share(values: Array, limit: float) -> Value:
-    return mean_estimate(np.asarray(100.0 * (values > limit), dtype=np.float64))
+    share = share_estimate(values > limit)
+    return Estimate(100 * share.value, 100 * share.low, 100 * share.high)

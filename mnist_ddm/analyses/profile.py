@@ -20,7 +20,7 @@ from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, bootstrap, mean_estimate
+from mnist_ddm.core.stats import Array, bootstrap_batched, mean_estimate
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _SPLIT = "top2"
@@ -63,7 +63,7 @@ class SensitivityProfile(Analysis):
         rows: list[dict[str, Value]] = []
         for i, t in enumerate(times):
             row: dict[str, Value] = {"t": float(t)}
-            row |= {f"IQR {r}": bootstrap(_range, n[:, i]) for r, n in norms.items()}
+            row |= {f"IQR {r}": bootstrap_batched(_range, n[:, i]) for r, n in norms.items()}
             rows.append(row | {f"cumulative {r}": float(c[i]) for r, c in cumulative.items()})
         split = _split(found[_SPLIT], times)
         notes = (
@@ -80,19 +80,44 @@ class SensitivityProfile(Analysis):
                 tuple(split[0]),
                 tuple(split),
             ),
+            _gaps(norms, times),
         )
         lines = tuple(Series(r, times.tolist(), c.tolist()) for r, c in cumulative.items())
         return Findings(tables, (_plot(lines), _split_plot(split, times)))
 
 
-def _range(values: Array) -> float:
-    return float(np.subtract(*np.quantile(values, [0.75, 0.25])))
+def _range(values: Array) -> Array:
+    """The interquartile range over samples, ``(..., n)`` to ``(...)``."""
+    return np.asarray(np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1)), dtype=np.float64)
 
 
 def _cumulated(norms: Array, times: Array) -> Array:
-    """The integral of the range from the first time down to each of them, shape ``(T,)``."""
-    ranges = np.asarray([_range(column) for column in norms.T], dtype=np.float64)
-    return np.asarray(cumulative_trapezoid(ranges, -times, initial=0), dtype=np.float64)
+    """The integral of the range over samples from the first time down to each, ``(..., n, T)`` to ``(..., T)``."""
+    return np.asarray(
+        cumulative_trapezoid(_range(norms.swapaxes(-1, -2)), -times, initial=0, axis=-1), dtype=np.float64
+    )
+
+
+def _gaps(norms: dict[str, Array], times: Array) -> Table:
+    """How far Top-2's cumulative range is from that of each other routing, half-way and at the end."""
+    half = len(times) // 2
+
+    def gap(a: Array, b: Array, i: int) -> Array:
+        return np.abs(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i])
+
+    rows: list[dict[str, Value]] = [
+        {
+            "Top-2 against": r,
+            f"gap at t = {times[half]:.2g}": float(gap(norms[_SPLIT], n, half)),
+            f"gap at t = {times[-1]:.2g}": float(gap(norms[_SPLIT], n, -1)),
+            "widening": bootstrap_batched(lambda a, b: gap(a, b, -1) - gap(a, b, half), norms[_SPLIT], n),
+        }
+        for r, n in norms.items()
+        if r != _SPLIT
+    ]
+    title = "Size of the gap between the cumulative range of Top-2 and of the other routings"
+    notes = ("Intervals resample trajectories from the same noise together; the size of a gap is never negative.",)
+    return Table("sensitivity-profile-gap", title, tuple(rows[0]), tuple(rows), notes)
 
 
 def _split(recording: Recording, times: Array) -> list[dict[str, Value]]:

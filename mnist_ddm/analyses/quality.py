@@ -141,7 +141,7 @@ def stored_frechet_distances(
 
 def long_runs(pool: ExpertPool, settings: Settings, routings: Sequence[str]) -> dict[str, Sampling]:
     """The runs whose FIDs the analyses of interventions join, if they are stored: 1000 samples, 25 steps."""
-    return Quality(dict.fromkeys(routings, LONG)).runs(pool, Settings(seed=settings.seed))
+    return Quality(dict.fromkeys(routings, LONG)).runs(pool, Settings(n=settings.quality_n, seed=settings.seed))
 
 
 def frechet_note(n: int) -> str:

@@ -53,7 +53,8 @@ def analyze(
     from mnist_ddm.analyses.registry import ANALYSES, APPENDIX_B, analyses_in, analysis_named
     from mnist_ddm.cli.recordings import record_with_progress
     from mnist_ddm.core.errors import InputError
-    from mnist_ddm.report.run import RunFolder, default_folder, identity
+    from mnist_ddm.report.facts import facts_of
+    from mnist_ddm.report.run import RunFolder, default_folder, identity, used_recordings
     from mnist_ddm.report.study import answer, answerable, make_plan
     from mnist_ddm.report.tables import to_rich
     from mnist_ddm.systems.registry import load_system
@@ -81,18 +82,16 @@ def analyze(
         console.print(f"not run: {analysis.id} ({why})")
     plan = make_plan(pool, analyses, options.cache_folder() / "recordings")
     what = identity(pool, chosen, [a.id for a in analyses])
-    folder = RunFolder(out or default_folder(what), what, options.command_line())
+    facts = facts_of(pool, chosen, of_system)
+    folder = RunFolder(out or default_folder(what), what, options.command_line(), facts)
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, of_system["device"]))
     pictures = []
-    for findings in answer(pool, analyses, recordings):
+    for analysis, settings, findings in answer(pool, analyses, recordings):
         for table in findings.tables:
             if len(table.rows) <= _LONGEST_SHOWN:
                 console.print(*to_rich(table, console.width), sep="\n")
-        pictures += folder.write(findings)
-    folder.finish(
-        {r.key: {"run": vars(run), "expert evaluations": int(r.evaluations.sum())} for run, r in recordings.items()},
-        time.monotonic() - begin,
-    )
+        pictures += folder.write(analysis, settings, findings)
+    folder.finish(used_recordings(pool, plan, recordings, options.cache_folder() / "recordings"))
     console.print("pictures:", *(str(p) for p in pictures), sep="\n  ")
     console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
 

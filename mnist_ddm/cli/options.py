@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,17 +31,20 @@ checkpoint = click.option(
 _system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
 
 
-_of_system = (
-    _system,
+_places = (
     checkpoint,
     data_dir,
-    device,
     click.option(
         "--paris-dir", type=click.Path(path_type=Path), help="paris: the folder of a model.  [default: the small one]"
     ),
+    click.option("--captions", type=click.Path(path_type=Path), help="paris: captions, one in a line, or COCO's JSON."),
+)
+_of_system = (
+    _system,
+    *_places,
+    device,
     click.option("--paris-repo", help="paris: a repository on the Hugging Face hub instead, OWNER/NAME."),
     click.option("--revision", help="paris: a commit of the repository."),
-    click.option("--captions", type=click.Path(path_type=Path), help="paris: captions, one in a line, or COCO's JSON."),
     click.option("--guidance", type=float, help="paris: scale of classifier-free guidance.  [default: 4]"),
     click.option("--dtype", help="paris: float32 or bfloat16.  [default: float32]"),
     click.option("--detail", multiple=True, help="paris: an undocumented detail, as time=1000t; may be repeated."),
@@ -53,7 +56,16 @@ def system_options(command: Function) -> Function:
 
     The command gets those but `system` as keyword arguments of their own names.
     """
-    for option in reversed(_of_system):
+    return _with(_of_system, command)
+
+
+def place_options(command: Function) -> Function:
+    """Those of `system_options` that say where files are: what another machine may have elsewhere."""
+    return _with(_places, command)
+
+
+def _with(chosen: Sequence[Callable[[Function], Function]], command: Function) -> Function:
+    for option in reversed(chosen):
         command = option(command)
     return command
 

@@ -16,7 +16,7 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
     missing = plan.missing(pool, folder)
     if missing:
         evaluations = plan.expert_evaluations(pool, missing)
-        seconds = evaluations * seconds_per_evaluation(pool) / workers
+        seconds = estimated_seconds(pool, plan, missing, workers)
         console.print(
             f"recording {len(missing)} of {len(plan.observables)} runs: about {evaluations:,} expert evaluations, "
             f"expected time {shown_duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}"
@@ -27,6 +27,13 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
     costs = [plan.expert_evaluations(pool, [run]) if run in missing else 0 for run in plan.observables]
     with progress_bars([run.label for run in plan.observables], console, costs) as update:
         return record_all(pool, plan.observables, folder, workers, lambda run, fraction: update(numbers[run], fraction))
+
+
+def estimated_seconds(pool: ExpertPool, plan: Plan, missing: list[Run], workers: int) -> float:
+    """About how long it takes to record some runs of a plan, timed here and now."""
+    if not missing:
+        return 0.0
+    return plan.expert_evaluations(pool, missing) * seconds_per_evaluation(pool) / workers
 
 
 def shown_duration(seconds: float) -> str:

@@ -169,6 +169,11 @@ class ExpertPool(ABC):
         """
 
     @property
+    def sources(self) -> Mapping[str, str]:
+        """SHA-256 of each thing that the pool was read from, by name: data, weights; for manifests."""
+        return {}
+
+    @property
     @abstractmethod
     def n_experts(self) -> int:
         """K, the number of experts."""

@@ -139,13 +139,43 @@ def evaluations_each(pool: ExpertPool, run: Run, kept: Sequence[Kept]) -> float:
     routed = field.routing.most_experts(pool.n_experts) if isinstance(field, RoutedField) else 1
     everywhere = len({i for k in kept if k.observable.needs_experts for i in k.visits(run.times, TENTHS)})
     extra = sum(k.observable.cost * len(k.visits(run.times, TENTHS)) for k in kept)
-    return everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed
+    choosing = field.routing.cost(pool.n_experts) if isinstance(field, RoutedField) else 0
+    return everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed + run.evaluations * choosing
+
+
+def observable_sizes(pool: ExpertPool, wanted: Mapping[Run, Sequence[Kept]]) -> dict[str, int]:
+    """How many numbers each wanted observable keeps of one visit of one sample, found by looking at one."""
+    sizes: dict[str, int] = {}
+    # Each observable is looked at once, in the cheapest run that has it.
+    for run, kept in sorted(wanted.items(), key=lambda item: evaluations_each(pool, item[0], ())):
+        if new := [k.observable for k in kept if k.observable.name not in sizes]:
+            everything = range(1) if any(o.needs_experts for o in new) else ()
+            with one_thread(), torch.no_grad():
+                visit = next(iter(run.visits(run.field(pool), range(1), everything)))
+                sizes |= {o.name: o.start()(visit).numel() for o in new}
+    return sizes
 
 
 def is_recorded(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> bool:
     """Whether `record` would only have to read."""
     wanted, place = observables_named(observables), folder / recording_key(pool, run)
     return not any(_missing(place, block, wanted) for block in _blocks(run.n))
+
+
+def recording_files(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> list[Path]:
+    """The files that a recording is read from.
+
+    Raises:
+        InputError: if one is missing.
+    """
+    place, found = folder / recording_key(pool, run), []
+    for block in _blocks(run.n):
+        for name in (_FINAL, *(kept.file for kept in observables_named(observables))):
+            file = _stored(place, block, name)
+            if file is None:
+                raise InputError(f"{_file(place, block, name)} does not exist")
+            found.append(file)
+    return found
 
 
 @dataclass(frozen=True)

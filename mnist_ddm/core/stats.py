@@ -80,6 +80,14 @@ def mean_estimate(values: Array) -> Estimate:
     return _interval(value, _resampled_means(values))
 
 
+def share_estimate(events: NDArray[np.bool_]) -> Estimate:
+    """The share of samples with an event, with Wilson's interval, which has a width even for none or all of them."""
+    if len(events) < 2:
+        return Estimate(float(np.mean(events)), float("nan"), float("nan"))
+    interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(LEVEL, method="wilson")
+    return Estimate(float(np.mean(events)), float(interval.low), float(interval.high))
+
+
 def _resamples(n: int) -> Iterator[NDArray[np.int64]]:
     """Row numbers of resampled samples, many resamples at once; the same as those of `bootstrap`."""
     rng = generator(_SEED, n)
@@ -116,6 +124,20 @@ def bootstrap_of_sums(statistic: Callable[[Array], Array], values: Array) -> Est
     if n < 2:
         return Estimate(value, float("nan"), float("nan"))
     return _interval(value, statistic(_resampled_means(values)))
+
+
+def bootstrap_batched(statistic: Callable[..., Array], *columns: Array) -> Estimate:
+    """A statistic of samples with its interval; equals `bootstrap`, only faster.
+
+    Args:
+        statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(R,)``.
+        columns: arrays whose first axis is the sample, of equal length.
+    """
+    n, value = len(columns[0]), float(statistic(*(column[None] for column in columns))[0])
+    if n < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    draws = [statistic(*(column[rows] for column in columns)) for rows in _resamples(n)]
+    return _interval(value, np.concatenate(draws))
 
 
 def spearman(a: Array, b: Array) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mnist_ddm.core.solvers import Solver
 from mnist_ddm.exercises.answers import Answer, Case, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
-from mnist_ddm.report.plots import COLOURS
+from mnist_ddm.report.web.palette import COLOURS
 
 Velocity = Callable[[Tensor, float], Tensor]
 STEPS = (8, 16, 32, 64)

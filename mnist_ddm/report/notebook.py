@@ -44,7 +44,7 @@ def ask(pool: ExpertPool, *experiments: str, n: int, steps: int, seed: int = 0, 
     analyses = {a: a.settings(chosen) for a in map(analysis_named, experiments)}
     plan = make_plan(pool, analyses)
     recordings = {run: sample(pool, run, names) for run, names in plan.observables.items()}
-    return list(answer(pool, analyses, recordings))
+    return [findings for _, _, findings in answer(pool, analyses, recordings)]
 
 
 def show(findings: Sequence[Findings], *names: str, columns: Sequence[str] = ()) -> None:
@@ -82,8 +82,8 @@ def table_named(findings: Sequence[Findings], name: str) -> Table:
 def _picture() -> Iterator[Path | None]:
     """A file that is displayed after it was written; nothing outside a notebook."""
     try:
-        from IPython import get_ipython  # type: ignore[import-not-found,unused-ignore]  # optional
-        from IPython.display import Image, display  # type: ignore[import-not-found,unused-ignore]
+        from IPython import get_ipython
+        from IPython.display import Image, display
     except ImportError:
         yield None
         return

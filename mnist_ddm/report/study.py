@@ -1,5 +1,6 @@
 """Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded
-from mnist_ddm.core.runs import Run, start
+from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded, observable_sizes
+from mnist_ddm.core.runs import TENTHS, Run, start
 
 _TIMED_BATCH = 16
 """About what an expert gets of a block."""
@@ -37,6 +38,13 @@ class Plan:
     def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
         return sum(int(run.n * evaluations_each(pool, run, observables_named(self.observables[run]))) for run in runs)
+
+    def bytes(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
+        """About how much disk the recordings of some runs take."""
+        wanted = {run: observables_named(self.observables[run]) for run in runs}
+        sizes, state = observable_sizes(pool, wanted), math.prod(pool.state_shape)
+        each = {r: sum(sizes[k.observable.name] * len(k.visits(r.times, TENTHS)) for k in w) for r, w in wanted.items()}
+        return sum(4 * run.n * (state + each[run]) for run in runs)
 
 
 def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:
@@ -86,12 +94,17 @@ def answerable(
 
 def answer(
     pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Run, Recording]
-) -> Iterator[Findings]:
-    """What each analysis finds, one after the other; every table says what the system is where its name does not."""
-    for analysis, settings in analyses.items():
-        found = analysis.analyse(pool, recordings, settings)
-        if pool.description:
-            said = f"system: {pool.name}, {pool.description}."
-            tables = tuple(replace(table, notes=(*table.notes, said)) for table in found.tables)
-            found = replace(found, tables=tables)
-        yield found
+) -> Iterator[tuple[Analysis, Settings, Findings]]:
+    """What each analysis finds, one after the other."""
+    return ((a, settings, findings_of(a, pool, recordings, settings)) for a, settings in analyses.items())
+
+
+def findings_of(
+    analysis: Analysis, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings
+) -> Findings:
+    """What an analysis finds; every table says what the system is where its name alone could mislead."""
+    found = analysis.analyse(pool, recordings, settings)
+    if not pool.description:
+        return found
+    said = f"system: {pool.name}, {pool.description}."
+    return replace(found, tables=tuple(replace(table, notes=(*table.notes, said)) for table in found.tables))

@@ -94,6 +94,8 @@ class MnistPool(ExpertPool):
         self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
         if has_monolith:
             self._fingerprints["monolith"] = self._hash(["monolith"])
+        parts = [*routed, "classifier", *(["monolith"] if has_monolith else [])]
+        self._sources = {"data": images.digest} | {p: read_part_card(checkpoint, p).sha256 for p in parts}
 
     @property
     def name(self) -> str:
@@ -102,6 +104,10 @@ class MnistPool(ExpertPool):
     @property
     def fingerprints(self) -> Mapping[str, str]:
         return self._fingerprints
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        return self._sources
 
     def _hash(self, parts: list[str]) -> str:
         return digest([self._images.digest, *(read_part_card(self.checkpoint, part).sha256 for part in parts)])

@@ -78,6 +78,10 @@ class Routing(ABC):
     def most_experts(self, n_experts: int) -> int:
         """The most experts that one state can need, for estimates of cost."""
 
+    def cost(self, n_experts: int) -> float:
+        """About how many evaluations of experts it takes to choose the weights of one state, for estimates of time."""
+        return 0.0
+
     @abstractmethod
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         """Weights of the experts.

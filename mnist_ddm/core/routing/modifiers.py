@@ -11,6 +11,8 @@ from mnist_ddm.core.spectral import linearize, spectral_norm
 
 CLIP_TOLERANCE = 0.02
 """Of the spectral norms that are compared with their median."""
+_NORM_COST = 24.0
+"""About how many evaluations one such norm costs."""
 
 
 class Modifier(Routing):
@@ -31,6 +33,12 @@ class Modifier(Routing):
 
     def most_experts(self, n_experts: int) -> int:
         return self.base.most_experts(n_experts)
+
+    def cost(self, n_experts: int) -> float:
+        return self.base.cost(n_experts) + self._own_cost(n_experts)
+
+    def _own_cost(self, n_experts: int) -> float:
+        return 0.0
 
 
 @final
@@ -86,6 +94,9 @@ class WeightClip(Modifier):
     @property
     def name(self) -> str:
         return f"{self.base.name}+clip"
+
+    def _own_cost(self, n_experts: int) -> float:
+        return _NORM_COST * n_experts
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         before = self.base.weights(logits, context)

@@ -134,6 +134,9 @@ _EXPERTS: Final = _TEN
 _OTHERS: Final = (_TEN[3], _TEN[4], _TEN[1], _TEN[5], _TEN[6], _TEN[2])
 """For what is neither a strategy nor an expert: never a main strategy's colour."""
 
+COLOURS: Final = tuple(colour.light for colour in (*_MAIN[:3], *_OTHERS))
+"""For pictures of single things on a light background, in order."""
+
 
 def routing_family(name: str) -> str | None:
     """The part of a routing's spelling that decides its colour, or ``None`` for what is spelled like no routing.

@@ -13,7 +13,7 @@ from mnist_ddm.core.runs import Sampling
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
-from mnist_ddm.report.plots import COLOURS
+from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 

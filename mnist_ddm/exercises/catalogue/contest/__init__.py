@@ -18,7 +18,7 @@ from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.exercises.answers import Answer, WrongAnswer, call
 from mnist_ddm.exercises.base import Exercise, Score, Verdict
 from mnist_ddm.metrics.frechet import frechet_distance
-from mnist_ddm.report.plots import COLOURS
+from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, spots
 
 ROUNDS, SAMPLES, STEPS = (101, 102, 103, 104), 300, 10

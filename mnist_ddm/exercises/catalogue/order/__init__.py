@@ -12,7 +12,7 @@ from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import STEPS, errors, integrate
 from mnist_ddm.exercises.material import SOFT
-from mnist_ddm.report.plots import COLOURS
+from mnist_ddm.report.web.palette import COLOURS
 
 
 @final

@@ -14,7 +14,7 @@ from mnist_ddm.core.runs import start, trajectory
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
-from mnist_ddm.report.plots import COLOURS
+from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 _STEPS = 6

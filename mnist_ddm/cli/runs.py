@@ -1,0 +1,118 @@
+"""The commands that read finished runs: `report`, `compare`, `verify`."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mnist_ddm.cli import options
+
+_folder = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.command("report")
+@_folder
+@click.option(
+    "--readme", type=click.Path(path_type=Path), default=None, help="Put the verdicts into this Markdown file."
+)
+def report(run: Path, readme: Path | None) -> None:
+    """Write RUN/report.html and the verdicts again, from the results alone.
+
+    With --readme, the verdict table also replaces what stands between the marks `<!-- verdicts -->` and
+    `<!-- /verdicts -->` of a Markdown file.
+    """
+    from mnist_ddm.report.html import write_report
+    from mnist_ddm.report.readme import put_verdicts
+
+    page = write_report(run)
+    click.echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
+    if readme is not None:
+        put_verdicts(readme, run)
+        click.echo(f"{readme}: the verdicts of {run}")
+
+
+@click.command("compare")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--table", "tables", multiple=True, help="Only this table; may be repeated.  [default: the first of each]"
+)
+@click.option("--routings", nargs=2, default=None, help="Rows of one routing in A against those of another in B.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Also write an HTML page.")
+def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str] | None, out: Path | None) -> None:
+    """Put the runs A and B side by side: two systems, two routings, or two versions of the code.
+
+    Claims about two systems get their verdict here, from a run of each.
+    """
+    from mnist_ddm.core.errors import unknown
+    from mnist_ddm.report.compare import differing_facts, notes_of, side_by_side, verdicts_side_by_side
+    from mnist_ddm.report.html import write_comparison
+    from mnist_ddm.report.results import read_manifest, read_results
+    from mnist_ddm.report.tables import to_rich
+
+    console = Console()
+    manifests = [read_manifest(folder) for folder in (a, b)]
+    results = [read_results(folder) for folder in (a, b)]
+    found = side_by_side(results[0], results[1], routings)
+    names = [table.name for table in found]
+    for name in tables:
+        if name not in names:
+            raise unknown("table of both runs", name, names)
+    first = {entry["tables"][0] for entry in manifests[0]["analyses"].values() if entry["tables"]}
+    chosen = [t for t in found if (t.name in tables if tables else t.name in first or len(found) == 1)] or found
+    facts, verdicts = differing_facts(*manifests), verdicts_side_by_side(*results)
+    for name, folder, result in zip("AB", (a, b), results, strict=True):
+        console.print(
+            f"{name}: {folder} ({result.system}{', ' + result.scale if result.scale else ''}, seed {result.seed})"
+        )
+    shown = [facts, *chosen] if routings else [facts, *chosen, verdicts]
+    for table in shown:
+        if table.rows:
+            console.print(*to_rich(table, console.width), sep="\n")
+    console.print(notes_of(chosen))
+    if left := [name for name in names if name not in {t.name for t in chosen}]:
+        console.print(f"more with --table: {', '.join(left)}")
+    if out is not None:
+        write_comparison(out, (a, b), results, facts, found, verdicts)
+        console.print(f"page: {out}")
+
+
+@click.command("verify")
+@_folder
+@click.option("--all", "everything", is_flag=True, help="Recompute every table, not only those of one experiment.")
+@click.option("--files", "only_files", is_flag=True, help="Only hash the files.")
+@options.place_options
+def verify(run: Path, everything: bool, only_files: bool, **places: Path | None) -> None:
+    """Hash every file of RUN and its recordings again, and recompute tables from those recordings.
+
+    The first experiment whose recordings are in the cache is recomputed; a table that differs is an error.
+    """
+    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.report.facts import load_again
+    from mnist_ddm.report.results import read_manifest
+    from mnist_ddm.report.verify import check_files, check_recordings, recomputable, recompute
+
+    manifest = read_manifest(run)
+    count, foreign = check_files(run, manifest)
+    click.echo(f"{count} files have the hashes of the manifest")
+    if foreign:
+        click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
+    if only_files:
+        return
+    cache = options.cache_folder() / "recordings"
+    whole, gone = check_recordings(manifest, cache)
+    click.echo(f"{whole} recordings in {cache} have theirs" + (f"; {gone} are not there" if gone else ""))
+    pool = load_again(manifest, places)
+    done = []
+    for analysis, settings, plan in recomputable(run, manifest, pool, cache):
+        click.echo(f"recomputed from {len(plan.observables)} recordings: {analysis.id}")
+        for line in recompute(run, pool, analysis, settings, plan, cache):
+            click.echo(f"  {line}")
+        done.append(analysis.id)
+        if not everything:
+            return
+    if left := [name for name in manifest["analyses"] if name not in done]:
+        raise InputError(
+            f"the recordings of {', '.join(left)} are not in {cache}; `{manifest['command']}` makes them again, "
+            "and --files leaves them out"
+        )

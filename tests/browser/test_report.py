@@ -1,0 +1,79 @@
+"""The report and the page of two runs in a real browser: wide and narrow, light and dark, on paper."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLAIMS = ("table-9-entropy", "router-learns-clusters", "table-1-rank", "tradeoff-necessary")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> Path:
+    """A folder with a run, its report, and a comparison."""
+    place = tmp_path_factory.mktemp("pages")
+    program = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
+    environment = {**os.environ, "MNIST_DDM_CACHE": str(place / "cache")}
+    only = [word for claim in CLAIMS for word in ("--only", claim)]
+    for arguments in (
+        ["reproduce", "--system", "gaussian", *only, "--workers", "1", "--out", "run"],
+        ["compare", "run", "run", "--out", "both.html"],
+    ):
+        subprocess.run([*program, *arguments], cwd=place, env=environment, check=True, capture_output=True)
+    return place
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["run/report.html", "both.html"])
+def test_a_page_is_quiet_and_fits(open_page, pages, name, width, dark):
+    open_page(pages / name, width=width, dark=dark, touch=width < 500).check()
+
+
+def test_the_first_screen_gives_the_answer(open_page, pages):
+    page = open_page(pages / "run/report.html", width=1280, height=800)
+    tops = page.run(
+        "return ['.answer', 'svg.plot', '.counts'].map(s => document.querySelector(s).getBoundingClientRect().top)"
+    )
+    assert max(tops) < 800
+    assert "No claim about the paper" in page.run("return document.body.innerText")
+
+
+def test_plots_are_named_and_described(open_page, pages):
+    page = open_page(pages / "run/report.html")
+    pictures = [name for role, name in page.nodes() if role in ("image", "img", "graphics-document")]
+    assert len(pictures) >= 5
+    assert all(pictures)
+    described = page.run("return [...document.querySelectorAll('svg.plot > desc')].map(d => d.textContent)")
+    assert all(len(text) > 20 for text in described)
+
+
+def test_text_in_plots_is_large_enough_on_a_telephone(open_page, pages):
+    page = open_page(pages / "run/report.html", width=390, touch=True)
+    heights = page.run(
+        "return [...document.querySelectorAll('svg.plot text.tick')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(heights) > 8
+
+
+def test_links_lead_to_claims(open_page, pages):
+    page = open_page(pages / "run/report.html")
+    page.run("document.querySelector('.claims a').click()")
+    assert page.run("return document.querySelector('.claim:target') !== null")
+
+
+def test_wide_tables_scroll_inside_themselves_by_keyboard(open_page, pages):
+    page = open_page(pages / "run/report.html", width=390, touch=True)
+    assert page.run(
+        "return [...document.querySelectorAll('.scroll')].every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))"
+    )
+    assert page.run("return [...document.querySelectorAll('.scroll')].some(e => e.scrollWidth > e.clientWidth)")
+
+
+def test_print_is_light_and_keeps_everything(open_page, pages):
+    page = open_page(pages / "run/report.html", dark=True)
+    page.command("Emulation.setEmulatedMedia", media="print")
+    assert page.run("return getComputedStyle(document.documentElement).getPropertyValue('--text').trim()") == "#1a1e22"
+    assert len(page.command("Page.printToPDF", printBackground=True)["data"]) > 50_000

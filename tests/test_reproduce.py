@@ -1,0 +1,400 @@
+"""One command for the whole paper: planned first, resumable, checked, compared, and shown on one page."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mnist_ddm import cli
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.files import read_json, write_json
+from mnist_ddm.report.claims import ledger
+from mnist_ddm.report.html import write_report
+from mnist_ddm.report.readme import BEGIN, END, put_verdicts, verdict_block
+from mnist_ddm.report.results import read_results
+from mnist_ddm.report.scales import scale_named, scale_of, scales
+
+ONLY = ("--only", "table-9-entropy", "--only", "router-learns-clusters")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder and a cache for the module, so that the recordings are made once."""
+    return tmp_path_factory.mktemp("reproduce")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, place):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(place / "cache"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def finished(run, place):
+    """A finished run of two claims, made once."""
+    if not (place / "done" / "report.html").exists():
+        code, out, err = run("reproduce", "--system", "gaussian", *ONLY, "--workers", 1, "--out", "done")
+        assert code == 0, err
+        (place / "printed.txt").write_text(out)
+    return place / "done"
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished run that a test may spoil."""
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_the_plan_comes_first_with_time_and_disk(run, place):
+    code, out, _ = run("reproduce", "--system", "gaussian", "--plan", "--out", "nothing")
+    assert code == 0
+    assert all(name in out for name in ANALYSES)
+    assert re.search(r"\d+ recordings, \d+ of them to be made: about .* about \d+ MB", out, re.S)
+    assert not (place / "nothing").exists()
+
+
+def test_a_small_run_gives_a_report_and_no_verdicts(finished, place):
+    printed = (place / "printed.txt").read_text()
+    assert printed.index("recordings") < printed.index("verdict")
+    assert "no verdict: the scale 'small' has too few samples for any claim about the paper" in printed
+    assert "2 claims: 2 no verdict" in printed
+    manifest = read_json(finished / "manifest.json")
+    assert manifest["state"] == "finished"
+    assert set(manifest["analyses"]) == {"rescue", "router-calibration"}
+    assert manifest["run"]["study"]["scale"] == "small"
+    assert manifest["sources"] == {}
+    for key in ("command", "git", "versions", "code", "hardware", "seconds", "schema", "recordings", "names"):
+        assert manifest[key] is not None, key
+    assert {f.name for f in finished.glob("samples/*.png")} >= {"full.png"}
+
+
+def test_a_manifest_has_the_hashes_of_data_and_checkpoint():
+    from mnist_ddm.systems.registry import load_system
+
+    sources = load_system("mnist").sources
+    assert {"data", "expert-0", "router", "classifier", "monolith"} <= sources.keys()
+    assert all(re.fullmatch(r"[0-9a-f]{64}", value) for value in sources.values())
+
+
+def test_the_same_command_takes_over_what_is_whole_and_makes_again_what_is_not(run, copy, monkeypatch):
+    done = copy / "results" / "rescue.csv"
+    before = done.read_text()
+    state = read_json(copy / "manifest.json")
+    state["state"] = "running"
+    for name in [name for name in state["analyses"]["router-calibration"]["files"] if name.endswith(".csv")]:
+        (copy / name).unlink()
+    write_json(copy / "manifest.json", state)
+    touched = done.stat().st_mtime_ns
+    code, out, err = run("reproduce", "--system", "gaussian", *ONLY, "--workers", 1, "--out", copy)
+    assert code == 0, err
+    assert "already answered: rescue" in out
+    assert (copy / "results" / "router-calibration.csv").exists()
+    assert done.read_text() == before
+    assert done.stat().st_mtime_ns == touched
+    assert read_json(copy / "manifest.json")["seconds"] >= state["seconds"]
+
+
+def test_results_of_other_code_are_not_taken_over(run, copy):
+    state = read_json(copy / "manifest.json")
+    write_json(copy / "manifest.json", {**state, "code": "0" * 64})
+    code, out, _ = run("reproduce", "--system", "gaussian", *ONLY, "--workers", 1, "--out", copy)
+    assert code == 0
+    assert "already answered" not in out
+
+
+def test_verify_hashes_the_files_and_recomputes_tables(run, finished):
+    code, out, err = run("verify", finished)
+    assert code == 0, err
+    assert "files have the hashes of the manifest" in out
+    assert "recomputed from" in out
+    assert "the same to the last bit" in out
+    code, out, err = run("verify", finished, "--all")
+    assert code == 0, err
+    assert out.count("recomputed from") == 2
+
+
+def one_line(code, err, *words):
+    assert code == 2
+    assert err.startswith("error:")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err, err
+
+
+@pytest.mark.parametrize(
+    "name", ["results/rescue.json", "plots/rescue-temperature.png", "report.html", "samples/full.png"]
+)
+def test_a_spoiled_file_is_named(run, copy, name):
+    (copy / name).write_bytes((copy / name).read_bytes()[:-3])
+    one_line(*run("verify", copy)[::2], str(copy / name), "changed")
+    (copy / name).unlink()
+    one_line(*run("verify", copy)[::2], str(copy / name), "missing")
+
+
+def test_a_foreign_file_is_named(run, copy):
+    (copy / "results" / "thesis.txt").write_text("x")
+    code, out, _ = run("verify", copy, "--files")
+    assert code == 0
+    assert "not part of the run, and not checked: results/thesis.txt" in out
+
+
+def test_a_table_that_its_recordings_do_not_give_is_an_error(run, copy):
+    from mnist_ddm.core.files import sha256
+
+    file = copy / "results" / "router-calibration.json"
+    table = json.loads(file.read_text())
+    table["rows"][0]["accuracy"]["value"] += 0.01
+    write_json(file, table)
+    manifest = read_json(copy / "manifest.json")
+    manifest["results"]["results/router-calibration.json"] = sha256(file)
+    write_json(copy / "manifest.json", manifest)
+    one_line(*run("verify", copy, "--all")[::2], "router-calibration.json", "not what its recordings give", "accuracy")
+
+
+def test_a_spoiled_recording_is_named(run, copy, tmp_path, place, monkeypatch):
+    shutil.copytree(place / "cache", tmp_path / "cache")
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path / "cache"))
+    manifest = read_json(copy / "manifest.json")
+    key, entry = next(item for item in manifest["recordings"].items() if item[1]["run"]["routing"] == "full")
+    file = tmp_path / "cache" / "recordings" / key / next(iter(entry["files"]))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    one_line(*run("verify", copy)[::2], str(file), "not the recording")
+
+
+def test_recordings_that_are_gone_are_said(run, copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path / "empty"))
+    one_line(*run("verify", copy)[::2], "not in", "mnist-ddm reproduce")
+    assert run("verify", copy, "--files")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "report", "compare"])
+@pytest.mark.parametrize("spoil", ["nothing", "no json", "unfinished", "other schema", "no keys"])
+def test_what_is_no_run_gets_one_line(run, tmp_path, command, spoil):
+    folder = tmp_path / "spoiled"
+    folder.mkdir()
+    texts = {
+        "no json": "{",
+        "unfinished": '{"schema": 2, "state": "running", "command": "mnist-ddm x"}',
+        "other schema": '{"schema": 99}',
+        "no keys": '{"schema": 2, "state": "finished", "command": "x"}',
+    }
+    if spoil in texts:
+        (folder / "manifest.json").write_text(texts[spoil])
+    code, _, err = run(command, folder, *([folder] if command == "compare" else []))
+    one_line(code, err, str(folder))
+
+
+@pytest.mark.parametrize("name", ["results/rescue.json", "plots/rescue-temperature.json"])
+def test_a_report_of_a_spoiled_run_names_the_file(run, copy, name):
+    (copy / name).write_text('{"rows": 3}')
+    one_line(*run("report", copy)[::2], str(copy / name))
+
+
+class _Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append((tag, found))
+        if "id" in found:
+            self.ids.append(found["id"])
+
+
+def test_the_report_is_one_file_with_named_pictures(finished):
+    text = (finished / "report.html").read_text()
+    page = _Page(text)
+    assert len(text.encode()) < 8e6
+    assert len(page.ids) == len(set(page.ids))
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a" and a.get("href", "").startswith("#")]
+    assert set(links) <= set(page.ids)
+    pictures = [a for tag, a in page.tags if tag == "svg" and a.get("class") == "plot"]
+    assert len(pictures) >= 3
+    assert all(a["role"] == "img" and set(a["aria-labelledby"].split()) <= set(page.ids) for a in pictures)
+    assert all(a.get("alt") for tag, a in page.tags if tag == "img")
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
+    assert "No claim about the paper" in text
+
+
+def test_the_report_can_be_written_again_from_the_results_alone(run, copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path / "empty"))
+    before = (copy / "report.html").read_bytes()
+    (copy / "report.html").unlink()
+    code, out, _ = run("report", copy)
+    assert code == 0
+    assert "MB" in out
+    assert (copy / "report.html").read_bytes() == before
+    assert run("verify", copy, "--files")[0] == 0
+
+
+def test_two_runs_stand_side_by_side(run, finished, place):
+    code, _, err = run("reproduce", "--system", "gaussian", *ONLY, "--workers", 1, "--seed", 1, "--out", "other")
+    assert code == 0, err
+    code, out, err = run("compare", "done", "other", "--out", "both.html")
+    assert code == 0, err
+    assert "What differs" in out
+    assert "settings seed" in out
+    assert "table-9-entropy" in out
+    text = (place / "both.html").read_text()
+    assert "accuracy" in text
+    assert len(_Page(text).tags) > 50
+    code, out, err = run("compare", "done", "done", "--table", "rescue-temperature")
+    assert code == 0, err
+    assert "yes" not in {row.split("|")[-1].strip() for row in out.splitlines()}
+    one_line(*run("compare", "done", "other", "--table", "nowhere")[::2], "rescue-temperature")
+
+
+def test_two_routings_stand_side_by_side(run, place):
+    arguments = ("--system", "gaussian", "--experiment", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
+    assert run("analyze", *arguments, "--out", "ranks")[0] == 0
+    code, out, err = run("compare", "ranks", "ranks", "--routings", "top1", "full")
+    assert code == 0, err
+    assert "mean rank" in out
+    assert "yes" in out
+    one_line(*run("compare", "ranks", "ranks", "--routings", "top1", "nowhere")[::2], "in common")
+
+
+def test_the_verdicts_go_between_the_marks_of_a_readme(run, copy, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end \\1.\n")
+    assert run("report", copy, "--readme", readme)[0] == 0
+    text = readme.read_text()
+    assert text.startswith("# Title")
+    assert text.endswith("The end \\1.\n")
+    assert "old" not in text
+    assert "no verdict" in text
+    put_verdicts(readme, copy)
+    assert readme.read_text() == text
+    readme.write_text("no marks")
+    with pytest.raises(InputError, match="once each"):
+        put_verdicts(readme, copy)
+
+
+def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.chdir(root)
+    text, shipped = (root / "README.md").read_text(), Path("docs/results/reproduce-mnist")
+    assert text.index(BEGIN) < text.index(END)
+    if (shipped / "manifest.json").exists():
+        assert verdict_block(shipped) in text
+
+
+@pytest.mark.parametrize("name", ["alignment", "sensitivity", "quality", "appendix-b"])
+def test_shipped_runs_are_whole_and_can_be_read(run, name):
+    folder = Path(__file__).parents[1] / "docs" / "results" / name
+    assert run("verify", folder, "--files")[0] == 0
+    assert read_results(folder).tables
+
+
+def test_an_older_run_can_still_be_read(finished, copy):
+    manifest = read_json(copy / "manifest.json")
+    old = {key: value for key, value in manifest.items() if key not in ("analyses", "derived", "names", "absent")}
+    write_json(copy / "manifest.json", {**old, "schema": 1})
+    assert read_results(copy).tables.keys() == read_results(finished).tables.keys()
+
+
+def test_scales_grow_and_can_be_read_from_a_manifest():
+    assert list(scales()) == ["small", "medium", "full"]
+    sizes = [scale.analyses(list(ANALYSES.values()), 0) for scale in scales().values()]
+    for small, large in itertools.pairwise(sizes):
+        for (a, x), (b, y) in zip(small.items(), large.items(), strict=True):
+            assert a.id == b.id
+            assert y.n is None or (x.n is not None and x.n <= y.n), a.id
+    for scale in scales().values():
+        assert scale_of(json.loads(json.dumps(scale.study))) == scale
+    assert not scale_named("small").makes_claims
+    with pytest.raises(InputError, match="small, medium, full"):
+        scale_named("huge")
+    own = {a.id: a.settings(s).n for a, s in scale_named("full").analyses(list(ANALYSES.values()), 0).items()}
+    assert own["routing-comparison"] == 1000
+    assert own["rescue"] == 50
+
+
+def test_a_system_that_cannot_answer_a_question_gets_the_others_answered(run, place, monkeypatch):
+    import torch
+
+    from mnist_ddm.systems import gaussian, registry
+
+    pool = gaussian.GaussianPool(gaussian.spots(2), torch.tensor([0.1, 0.2]), torch.tensor([1.0, 2.0]))
+    monkeypatch.setattr(registry, "load_system", lambda *a, **k: pool)
+    only = ("--only", "selected-closer-to-blend", "--only", "router-learns-clusters")
+    code, out, err = run("reproduce", *only, "--workers", 1, "--out", "two-experts")
+    assert code == 0, err
+    assert "needs at least 3 experts" in out
+    assert "router-learns-clusters" in (place / "two-experts" / "report.html").read_text()
+
+
+def test_bad_input_is_refused_before_anything_is_written(run, tmp_path):
+    one_line(*run("reproduce", "--system", "gaussian", "--scale", "huge")[::2], "small, medium, full")
+    one_line(*run("reproduce", "--system", "gaussian", "--only", "everything")[::2], "unknown claim")
+    one_line(*run("reproduce", "--system", "nowhere")[::2], "unknown system")
+
+
+@pytest.mark.slow
+def test_every_claim_gets_a_verdict_on_the_exact_system(run, place):
+    code, _, err = run("reproduce", "--system", "gaussian", "--workers", 2, "--out", "whole")
+    assert code == 0, err
+    judged = read_json(place / "whole" / "verdicts.json")["rows"]
+    assert {row["claim"] for row in judged} == set(ledger().claims)
+    not_run = {row["claim"]: row["why"] for row in judged if row["verdict"] == "not run"}
+    assert all(not_run.values())
+    assert set(not_run) <= {
+        "mnist-correlates-more",
+        "mnist-larger-gap",
+        "table-3-values",
+        "sensitivity-moderate",
+        "weak-diagnostic",
+        "table-12-gap-best",
+        "table-12-combination",
+    }, not_run
+    code, _, err = run("verify", "whole", "--all")
+    assert code == 0, err
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_point_changes_nothing(tmp_path):
+    import os
+    import time
+
+    program = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
+    command = [*program, "reproduce", "--system", "gaussian", *ONLY, "--workers", "1", "--out", "run"]
+    environment = {**os.environ, "MNIST_DDM_CACHE": str(tmp_path / "cache")}
+    for seconds in (3, 4, 5, 6):
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    whole = {**environment, "MNIST_DDM_CACHE": str(tmp_path / "other")}
+    subprocess.run([*command[:-1], "whole"], cwd=tmp_path, env=whole, check=True, capture_output=True)
+    tables = sorted(Path(tmp_path / "whole" / "results").glob("*.csv"))
+    assert tables
+    for file in tables:
+        assert (tmp_path / "run" / "results" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_write_report_is_the_same_every_time(copy):
+    first = write_report(copy).read_bytes()
+    assert write_report(copy).read_bytes() == first

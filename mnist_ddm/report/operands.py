@@ -43,8 +43,17 @@ class Operand:
     key: str
 
 
-def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mapping[str, Results]) -> list[Operand]:
+def operands(
+    claim: Claim, comparison: Comparison, results: Results, runs: Mapping[str, Results], *, name_columns: bool = False
+) -> list[Operand]:
     """The cells of a comparison, in its order.
+
+    Args:
+        claim: whose comparison it is.
+        comparison: which.
+        results: of the run.
+        runs: by system, for comparisons of several.
+        name_columns: whether labels must say which column a cell is of.
 
     Raises:
         MissingCell: if one is not there.
@@ -61,6 +70,8 @@ def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mappi
                         continue
                     keys = key_columns(source.tables[comparison.table])
                     label = _label(comparison, selector, row, rows, keys, name, system)
+                    if name_columns and not label.startswith(name):
+                        label = f"{name}, {label}"
                     found.append(_operand(comparison, row, name, label, key_of(selector), source))
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mnist_ddm.analyses.base import Value, stated_value
 from mnist_ddm.core.stats import Estimate
-from mnist_ddm.report.claims import Claim, Comparison
+from mnist_ddm.report.claims import Claim, Comparison, Reading
 from mnist_ddm.report.contrasts import difference
 from mnist_ddm.report.operands import Operand, key_of
 
@@ -18,17 +18,20 @@ def proper_name(system: str) -> str:
     return _NAMES.get(system, system)
 
 
-def stated_beside(claim: Claim, comparison: Comparison, system: str) -> list[str]:
-    """The paper's values that the comparison names, as text with the system that they are of."""
-    found = []
-    for path in (*comparison.stated, *([comparison.size] if comparison.size else [])):
-        for selector in comparison.rows if _ROW in path else ({},):
-            named = path.replace(_ROW, key_of(selector))
-            value, of = stated_value(claim.analyses[0], system, named)
-            if value is not None:
-                shown = value if isinstance(value, str) else f"{value:g}"
-                found.append(f"{named.replace(':', ' ')} {shown} ({proper_name(of)})")
-    return found
+def stated_beside(claim: Claim, reading: Reading, system: str) -> list[str]:
+    """The paper's values that a reading names, a text for each system that they are of."""
+    found: dict[str, list[str]] = {}
+    for comparison in reading.comparisons:
+        for path in (*comparison.stated, *([comparison.size] if comparison.size else [])):
+            for selector in comparison.rows if _ROW in path else ({},):
+                named = path.replace(_ROW, key_of(selector))
+                value, of = stated_value(claim.analyses[0], system, named)
+                if value is None:
+                    continue
+                shown = f"{named.replace(':', ' ')} {value if isinstance(value, str) else f'{value:g}'}"
+                if shown not in found.setdefault(of, []):
+                    found[of].append(shown)
+    return [f"{proper_name(of)}: {'; '.join(texts)}" for of, texts in found.items()]
 
 
 def differing_sizes(claim: Claim, comparison: Comparison, operands: Sequence[Operand], system: str) -> list[str]:

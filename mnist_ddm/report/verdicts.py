@@ -49,7 +49,7 @@ class ReadingVerdict:
         verdict: of it.
         reason: why, in a sentence; may be empty.
         cells: what was measured.
-        stated: what the paper states beside, and for which system.
+        stated: what the paper states beside, for each system of which it does.
         contrasts: the comparisons.
     """
 
@@ -150,12 +150,11 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     cells: list[Cell] = []
     decided: list[Contrast] = []
     sizes: list[str] = []
-    stated: list[str] = []
-    for comparison in reading.comparisons:
-        stated += [text for text in stated_beside(claim, comparison, results.system) if text not in stated]
+    stated = stated_beside(claim, reading, results.system)
+    name_columns = len({comparison.columns for comparison in reading.comparisons}) > 1
     for comparison in reading.comparisons:
         try:
-            found = operands(claim, comparison, results, runs)
+            found = operands(claim, comparison, results, runs, name_columns=name_columns)
             decided += contrasts(comparison, found, limit_of(claim, comparison, results))
         except MissingCell as missing:
             if comparison.optional and decided:

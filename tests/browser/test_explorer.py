@@ -3,16 +3,25 @@
 import re
 
 import pytest
+import torch
 
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.runs import Sampling
 from mnist_ddm.report.explorer import choose_frames, explorer_page
 from mnist_ddm.report.trajectories import needed, trajectories
-from mnist_ddm.systems.gaussian import load
+from mnist_ddm.systems.gaussian import GaussianPool, load
+from mnist_ddm.systems.gaussian import spots as gaussian_spots
 from mnist_ddm.systems.registry import load_system
 
 STEPS = 40
 ROUTINGS = ("top1", "top2", "full", "monolith")
+
+
+TOO_NARROW = """
+return [...document.querySelectorAll(".experts .row-weight, .experts .row-angle, .choice label > span, .player > *")]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className + e.textContent)
+"""
+"""Elements whose content lies over their neighbours'."""
 
 
 def write(pool, path, routings, n, steps):
@@ -25,6 +34,14 @@ def write(pool, path, routings, n, steps):
 @pytest.fixture(scope="session")
 def spots(tmp_path_factory):
     return write(load(), tmp_path_factory.mktemp("pages") / "spots.html", ROUTINGS, n=2, steps=STEPS)
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory):
+    """Sixteen experts and six strategies."""
+    pool = GaussianPool(gaussian_spots(16), torch.full((16,), 0.1), torch.ones(16))
+    path = tmp_path_factory.mktemp("pages") / "many.html"
+    return write(pool, path, ("top1", "top2", "top4", "full", "uniform", "each"), n=1, steps=3)
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +96,16 @@ def tap(page, selector, across=0.5):
     page.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_many_experts_and_strategies_have_room(open_page, many, width):
+    page = open_page(many, width=width)
+    wait(page)
+    page.check()
+    assert page.run(TOO_NARROW) == []
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
+@pytest.mark.parametrize("width", [390, 768, 1160, 1280, 1920])
 @pytest.mark.parametrize("which", ["spots", "digits"])
 def test_nothing_is_wrong_with_the_page_at_any_time(open_page, request, which, width, dark):
     from selenium.webdriver.common.keys import Keys
@@ -91,6 +116,7 @@ def test_nothing_is_wrong_with_the_page_at_any_time(open_page, request, which, w
     page.press(Keys.END)
     wait(page, frame=STEPS if which == "spots" else 4)
     page.check()
+    assert page.run(TOO_NARROW) == []
     background = page.run("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background))) < 200) == dark
 

@@ -23,9 +23,6 @@ POLL_SECONDS = 0.02
 START_SECONDS = 120.0
 """Until the process says that it is ready: importing torch on a busy machine."""
 
-PATIENCE = 6
-"""On the clock a file gets so many times its seconds: the machine may be busy, but a file may also sleep for ever."""
-
 OUTPUT_KEPT = 2000
 """Characters of what a student prints; the rest is counted and dropped."""
 
@@ -39,10 +36,17 @@ class Limits:
     Attributes:
         seconds: of the processor's time for import and check, and as much again for the picture.
         megabytes: of memory beyond what the exercise itself takes.
+        clock: seconds on the clock, by default many more: the machine may be busy, but a file may also sleep for ever.
     """
 
     seconds: float = 10.0
     megabytes: int = 1024
+    clock: float | None = None
+
+    @property
+    def patience(self) -> float:
+        """Seconds on the clock."""
+        return max(60.0, 6 * self.seconds) if self.clock is None else self.clock
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,7 @@ def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None
         told = (result["result"], result["message"], result["seconds"])
         return Outcome(*told, fingerprint, printed, drawn, result.get("score"))
     if late:
-        waited = limits.seconds * PATIENCE
-        message = f"no answer after {waited:g} s, so it was stopped: does it wait for something (sleep, input, a file)?"
+        message = f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (sleep, input, a file)?"
         return Outcome("time", message, limits.seconds, fingerprint, printed)
     if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         message = (
@@ -139,7 +142,7 @@ def _wait(process: "subprocess.Popen[bytes]", events: Path, limits: Limits) -> b
         now, count = time.monotonic(), len(_read(events))
         if count > known:
             since, known = now, count
-        if now - since > (limits.seconds * PATIENCE if known else START_SECONDS):
+        if now - since > (limits.patience if known else START_SECONDS):
             return True
         time.sleep(POLL_SECONDS)
     return False

@@ -1,7 +1,7 @@
 """The process in which a student's file runs: `python -P -m mnist_ddm.exercises.worker NAME FILE EVENTS ...`.
 
 It loads the exercise, says that it is ready (from then on the clock runs), limits its own time and memory, imports the
-file, checks the function and draws the picture. What it finds goes into the file of events, one JSON object a line, as
+file, checks the function and draws the picture. What it finds goes into the file of events, one JSON object a line;
 standard output belongs to the student.
 """
 

@@ -66,7 +66,10 @@ def open_folder(path: Path, data: Path | None = None) -> ParisFolder:
         InputError: if the folder or one of its parts is missing, or its configuration is of another architecture.
     """
     if not path.is_dir():
-        raise InputError(f"there is no folder {path}; give the folder of a Paris model with --paris-dir")
+        raise InputError(
+            f"there is no folder {path}; give that of a Paris model with --paris-dir (`mnist-ddm paris train-mini` "
+            "makes a small one)"
+        )
     if data is not None and not data.is_dir():
         raise InputError(f"there is no folder {data}; --data-dir is a folder made by `mnist-ddm paris cluster`")
     if not (path / CONFIG).exists():

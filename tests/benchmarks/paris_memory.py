@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -44,9 +43,9 @@ def make(folder: Path) -> None:
     from diffusers import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from mnist_ddm.systems.mnist import checkpoints_folder
+    from paris_ddm.mini.data import caption_table
+    from paris_ddm.mini.tokenizer import write_tokenizer
 
-    mini = checkpoints_folder() / "paris-mini"
     write_json(folder / "config.json", {"num_experts": 8, "image_size": 32, "num_channels": 4})
     with torch.device("meta"):
         expert, router = ExpertDiT(EXPERT, 32), RouterDiT(ROUTER, 32)
@@ -69,7 +68,7 @@ def make(folder: Path) -> None:
     if not (folder / "text_encoder").exists():
         text = CLIPTextConfig(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
         CLIPTextModel(text).save_pretrained(folder / "text_encoder")
-    shutil.copytree(mini / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
+    write_tokenizer(folder / "tokenizer", caption_table(), 77)
 
 
 def draw(folder: Path) -> None:

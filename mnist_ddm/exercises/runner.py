@@ -118,8 +118,9 @@ def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None
         told = (result["result"], result["message"], result["seconds"])
         return Outcome(*told, fingerprint, printed, drawn, result.get("score"))
     if late:
-        waited = f"no answer after {limits.patience:g} s, so it was stopped"
-        message = f"{waited}: does it wait for something (sleep, input, a file)?"
+        message = (
+            f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
+        )
         return Outcome("time", message, limits.seconds, fingerprint, printed)
     if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         message = (

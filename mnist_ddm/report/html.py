@@ -11,7 +11,7 @@ from mnist_ddm.core.files import read_json, sha256, write_json, write_text
 from mnist_ddm.report.claims import claim_named, ledger
 from mnist_ddm.report.dissociation import answer, here, in_the_paper
 from mnist_ddm.report.reproduction import SHOWN_ROUTINGS
-from mnist_ddm.report.results import Results, read_manifest, read_results
+from mnist_ddm.report.results import Results, plot_from, read_manifest, read_results
 from mnist_ddm.report.run import MANIFEST, PLOTS, SAMPLES
 from mnist_ddm.report.stated import proper_name
 from mnist_ddm.report.tables import to_csv, to_json
@@ -20,7 +20,7 @@ from mnist_ddm.report.verdicts import MEANINGS, Judgement, Verdict, judge_all
 from mnist_ddm.report.web.cells import badge, cell, is_number, told_columns
 from mnist_ddm.report.web.page import data_uri, render_page
 from mnist_ddm.report.web.palette import routing_style
-from mnist_ddm.report.web.svg import plot_from, plot_legend, plot_svg
+from mnist_ddm.report.web.svg import plot_legend, plot_svg
 
 REPORT, VERDICTS = "report.html", "verdicts"
 _GROUPS: Mapping[str, str] = {

@@ -1,11 +1,11 @@
 """Reading what a run left: its manifest and its tables. Verdicts, comparisons and the report see nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_ddm.analyses.base import Table, Value
+from mnist_ddm.analyses.base import Plot, Series, Table, Value
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_json
 from mnist_ddm.core.stats import Estimate
@@ -105,6 +105,16 @@ def read_table(path: Path) -> Table:
         return Table(str(found["name"]), str(found["title"]), columns, rows, tuple(map(str, found["notes"])))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a table of this program ({error!r}); restore or delete it") from error
+
+
+def plot_from(value: Mapping[str, object]) -> Plot:
+    """A plot as the run folder keeps it.
+
+    Raises:
+        KeyError, TypeError: if it is none.
+    """
+    series: Sequence[Mapping[str, object]] = value["series"]  # type: ignore[assignment]  # checked by what follows
+    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]
 
 
 def key_columns(table: Table) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Final
 from markupsafe import Markup
 
 from mnist_ddm.analyses.base import Plot, Series
+from mnist_ddm.report.web.describe import described
 from mnist_ddm.report.web.palette import Style, routing_family, routing_style, series_styles
 from mnist_ddm.report.web.scale import Axis, axis_for, tick_text
 
@@ -37,38 +38,10 @@ def plot_svg(plot: Plot, ident: str) -> Markup:
 
 def plot_legend(plot: Plot) -> list[tuple[str, Style]]:
     """The names and styles of a plot's series; empty if there is nothing to tell apart or the names stand inside."""
-    named = plot.kind in ("points", "named points") and all(len(s.x) == 1 for s in plot.series)
+    named = plot.kind == "named points" or (plot.kind == "points" and all(len(s.x) == 1 for s in plot.series))
     if plot.kind == "map" or named or len(plot.series) < 2:
         return []
     return [(s.label, style) for s, style in zip(plot.series, _styles(plot), strict=True)]
-
-
-def described(plot: Plot) -> str:
-    """The plot in words: what is drawn over what, and each series by its ends or values."""
-    parts = [f"{plot.y_label} over {plot.x_label}."]
-    for series in plot.series:
-        name = series.label or "values"
-        pairs = [(x, y) for x, y in zip(series.x, series.y, strict=True) if not math.isnan(y)]
-        if not pairs:
-            parts.append(f"{name}: no values.")
-        elif plot.kind == "lines":
-            (x0, y0), (x1, y1) = pairs[0], pairs[-1]
-            parts.append(f"{name}: {y0:.3g} at {_short(x0)}, {y1:.3g} at {_short(x1)}.")
-        elif plot.kind == "points" and len(pairs) > _FEW:
-            ys = sorted(y for _, y in pairs)
-            parts.append(f"{name}: {len(pairs)} points, median {ys[len(ys) // 2]:.3g}, largest {ys[-1]:.3g}.")
-        else:
-            names = series.names or [_short(x) for x, _ in pairs]
-            values = ", ".join(f"{n} {y:.3g}" for n, (_, y) in zip(names, pairs, strict=False))
-            parts.append(f"{name}: {values}.")
-    return " ".join(parts)
-
-
-_FEW = 12
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
 
 
 def _styles(plot: Plot) -> list[Style]:
@@ -150,8 +123,11 @@ def _lines(plot: Plot) -> tuple[str, float]:
 
 def _vertical(plot: Plot) -> str:
     middle = (_TOP + HEIGHT - _BOTTOM) / 2
+    # A label that is longer than the picture is high gets smaller letters.
+    fitting = min(1.0, (HEIGHT - 8) / (_LETTER * len(plot.y_label) or 1))
+    size = f' style="font-size:{12 * fitting:.1f}px"' if fitting < 1 else ""
     return (
-        f'<text class="label" transform="translate(12 {middle:g}) rotate(-90)" text-anchor="middle">'
+        f'<text class="label" transform="translate(12 {middle:g}) rotate(-90)" text-anchor="middle"{size}>'
         f"{escape(plot.y_label)}</text>"
     )
 
@@ -220,10 +196,18 @@ def _named_points(plot: Plot) -> tuple[str, float]:
             parts.append(_mark(own, *place, 9, f"{name}: {series.x[i]:.3g}, {series.y[i]:.3g}"))
             marks.append((name, *place, series.label))
     names = _Names([(a, b) for _, a, b, _ in marks])
+    parts.append(_joined([(a, b) for _, a, b, label in marks if label == plot.series[-1].label], plot.series[-1].label))
     # The last series is what the plot is about: its names go first.
     marks.sort(key=lambda mark: mark[3] != plot.series[-1].label)
     parts += [names.place(name, a, b, 7, needed=label == plot.series[-1].label) for name, a, b, label in marks]
     return "".join(parts) + _vertical(plot), HEIGHT
+
+
+def _joined(places: Sequence[tuple[float, float]], label: str) -> str:
+    """The points of the last series joined by a line, which says what it is."""
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in sorted(places))
+    told = _text(WIDTH - _RIGHT, _TOP + 8, f"line: {label}", "end")
+    return f'<polyline class="joined" points="{points}"/>{told}' if len(places) > 1 else ""
 
 
 def _bars(plot: Plot) -> tuple[str, float]:
@@ -293,13 +277,3 @@ _DRAW: Final[Mapping[str, Callable[[Plot], tuple[str, float]]]] = {
     "named points": _named_points,
     "map": _map,
 }
-
-
-def plot_from(value: Mapping[str, object]) -> Plot:
-    """A plot as the run folder keeps it.
-
-    Raises:
-        KeyError, TypeError: if it is none.
-    """
-    series: Sequence[Mapping[str, object]] = value["series"]  # type: ignore[assignment]  # checked by what follows
-    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]

@@ -3,13 +3,16 @@
 The translation from LaTeX is docutils' own; a formula that it cannot read is an error of the build.
 """
 
+import html
 import re
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import ExtensionError
 
+_NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 _PLAIN = (
     (r"\lVert", r"\|"),
     (r"\rVert", r"\|"),
@@ -18,8 +21,25 @@ _PLAIN = (
 )
 """Commands that docutils does not know, and what stands for them."""
 
-_ACCENT = re.compile(r"\\(hat|tilde|bar) ?([a-zA-Z]|\\[a-zA-Z]+)")
-"""An accent over one letter; docutils would put an index of the letter below the accent."""
+_ACCENTS = "\u02c6^~\u02dc\u00af"
+
+
+_ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;|#)\w+;")
+
+
+def _mended(mathml: str) -> str:
+    """The same with the index of an accented letter beside it, where docutils puts it below the letter."""
+    ElementTree.register_namespace("", _NAMESPACE)
+    mathml = _ENTITY.sub(lambda found: html.unescape(found[0]), mathml)  # XML knows five names only
+    tree = ElementTree.fromstring(mathml)
+    for node in tree.iter(f"{{{_NAMESPACE}}}munderover"):
+        base, index, accent = node
+        if (accent.text or "").strip() in tuple(_ACCENTS):
+            over = ElementTree.Element(f"{{{_NAMESPACE}}}mover", accent="true")
+            over.extend([base, accent])
+            node.tag = f"{{{_NAMESPACE}}}msub"
+            node[:] = [over, index]
+    return ElementTree.tostring(tree, encoding="unicode")
 
 
 def to_mathml(latex: str, *, block: bool) -> str:
@@ -30,9 +50,8 @@ def to_mathml(latex: str, *, block: bool) -> str:
     """
     for command, plain in _PLAIN:
         latex = re.sub(re.escape(command) + r"(?![a-zA-Z])", lambda _, plain=plain: plain + " ", latex)
-    latex = _ACCENT.sub(r"{\\\1{\2}}", latex)
     try:
-        return tex2mathml(latex, as_block=block)
+        return _mended(tex2mathml(latex, as_block=block))
     except MathError as error:
         raise ExtensionError(f"this formula cannot be shown as MathML ({error}): {latex}") from error
 

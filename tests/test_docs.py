@@ -39,8 +39,16 @@ SAMPLING = (
     "train-router",
     "train-monolith",
     "train-classifier",
+    "explore",
+    "reproduce",
+    "report",
+    "verify",
+    "compare",
 )
-"""Commands that take long on digits."""
+"""Commands that take long on digits, or need a run that took long."""
+
+RUNS = ("runs/mnist-1234abcd", "runs/other")
+"""What the documents call a finished run."""
 
 
 def _fences(path, language):
@@ -60,7 +68,7 @@ def _commands(path):
 
 def _is_long(command, marked):
     words = shlex.split(command)
-    quick = "--system gaussian" in command and (words[1] != "analyze" or "--n" in words)
+    quick = "--system gaussian" in command and (words[1] not in ("analyze", "reproduce") or "--n" in words)
     return marked or (words[1] in SAMPLING and not quick)
 
 
@@ -122,13 +130,19 @@ def _smaller(command):
         return f"{command} --preset tiny --steps 3"
     if words[1] == "measure":
         return f"{command} --n 12 --steps 2 --fidelity-n 12 --fidelity-steps 2"
-    return f"{command} --n 6 --steps 4" if words[1] in ("sample", "analyze") else command
+    if words[1] == "reproduce":
+        return f"{command} --plan"
+    return f"{command} --n 6 --steps 4" if words[1] in ("sample", "analyze", "explore") else command
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_LONG, ids=_name)
 def test_long_commands_run_with_few_samples(run, path):
-    for command in _of(path, long=True):
+    commands = _of(path, long=True)
+    for folder in RUNS:
+        if any(folder in command for command in commands):
+            run(f"mnist-ddm analyze --system gaussian --experiment expert-deviation --n 6 --steps 4 --out {folder}")
+    for command in commands:
         run(_smaller(command))
 
 

@@ -309,6 +309,7 @@ def test_failure_modes_count_samples_over_the_thresholds():
     assert relative["top2"]["Delta_refine (%)"].value == 10
 
 
+@pytest.mark.slow
 def test_findings_do_not_depend_on_the_workers(tmp_path, gaussian):
     pool = gaussian
     analyses = {a: a.settings(Settings(n=252, steps=2)) for a in analyses_in("sensitivity")}

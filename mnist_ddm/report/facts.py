@@ -53,9 +53,9 @@ def ledger_names(pool: ExpertPool, settings: Settings) -> dict[str, str]:
         distances = pool.distances
         names["distance"] = distances[settings.distance or next(iter(distances))].name
     with contextlib.suppress(InputError):
-        names["features"] = next(iter(pool.frechet_features.values())).name
+        names |= {"features": features.name for features in list(pool.frechet_features.values())[:1]}
     with contextlib.suppress(InputError):
-        names["embedding"] = next(iter(pool.embeddings.values())).features.name
+        names |= {"embedding": embedding.features.name for embedding in list(pool.embeddings.values())[:1]}
     with contextlib.suppress(InputError):
         if pool.reference is not None:
             names["reference"] = pool.reference.name

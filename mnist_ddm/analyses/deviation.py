@@ -82,7 +82,8 @@ class ExpertDeviation(Analysis):
             _by_rank(angles, logits),
             _by_rank_and_reference(comparisons),
         )
-        return Findings(tables, (_plot(times, inside, outside), _target_plot(comparisons)))
+        targets = [_target_plot(c) for c in comparisons if c.reference == _TARGET]
+        return Findings(tables, (_plot(times, inside, outside), *targets))
 
 
 @dataclass(frozen=True)
@@ -260,8 +261,7 @@ def _by_rank_and_reference(comparisons: list[_Comparison]) -> Table:
     return Table("expert-deviation-references-by-rank", title, tuple(rows[0]), tuple(rows))
 
 
-def _target_plot(comparisons: list[_Comparison]) -> Plot:
-    (c,) = (c for c in comparisons if c.reference == _TARGET)
+def _target_plot(c: _Comparison) -> Plot:
     excess = _mean_over_experts(c.values, ~c.selected) - _mean_over_experts(c.values, c.selected)
     estimates = [_column_estimate(excess[:, i]) or Estimate(*[float("nan")] * 3) for i in range(len(c.times))]
     ends = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)

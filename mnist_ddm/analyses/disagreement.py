@@ -1,6 +1,6 @@
 """Does the full ensemble drift from Top-2 where experts disagree? Figure 1 and Appendix B of the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 import numpy as np
@@ -29,6 +29,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import Run
 from mnist_ddm.core.stats import (
     Array,
+    Estimate,
     integrate_over_time,
     mean_estimate,
     quartile,
@@ -145,9 +146,11 @@ def _quartiles(
     pool: ExpertPool, integral: Array, group: NDArray[np.int64], outcomes: dict[str, Array], images: Tensor
 ) -> Table:
     stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
-    features = next(iter(pool.frechet_features.values()))
-    kernel = KernelDistance(extract(features, pool.decode(pool.real_states(HELD_OUT)[0])))
-    vectors = extract(features, images)
+    kernels: dict[str, Callable[[Tensor], Estimate]] = {}
+    if has_real_states(pool):
+        features = next(iter(pool.frechet_features.values()))
+        distance, vectors = KernelDistance(extract(features, _real_images(pool))), extract(features, images)
+        kernels[f"KID ({features.name})"] = lambda inside: distance(vectors[inside])
     rows: list[dict[str, Value]] = []
     for q in range(4):
         inside = group == q
@@ -156,11 +159,15 @@ def _quartiles(
         row: dict[str, Value] = {"quartile of D_int": f"Q{q + 1}", "n": int(inside.sum())}
         row["D_int"] = mean_estimate(integral[inside])
         row |= {name: mean_estimate(values[inside]) for name, values in outcomes.items()}
-        row[f"KID ({features.name})"] = kernel(vectors[torch.from_numpy(inside)])
+        row |= {name: kernel(torch.from_numpy(inside)) for name, kernel in kernels.items()}
         rows.append({**row, "paper": stated})
     return Table(
         "disagreement-quartiles", "By quartile of integrated disagreement (Q1 = lowest)", tuple(rows[0]), tuple(rows)
     )
+
+
+def _real_images(pool: ExpertPool) -> Tensor:
+    return pool.decode(pool.real_states(HELD_OUT)[0])
 
 
 def _profile_plot(times: Array, profile: Array) -> Plot:

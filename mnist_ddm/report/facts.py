@@ -53,9 +53,11 @@ def ledger_names(pool: ExpertPool, settings: Settings) -> dict[str, str]:
         distances = pool.distances
         names["distance"] = distances[settings.distance or next(iter(distances))].name
     with contextlib.suppress(InputError):
-        names |= {"features": features.name for features in list(pool.frechet_features.values())[:1]}
+        if features := list(pool.frechet_features.values()):
+            names["features"] = features[0].name
     with contextlib.suppress(InputError):
-        names |= {"embedding": embedding.features.name for embedding in list(pool.embeddings.values())[:1]}
+        if embeddings := list(pool.embeddings.values()):
+            names["embedding"] = embeddings[0].features.name
     with contextlib.suppress(InputError):
         if pool.reference is not None:
             names["reference"] = pool.reference.name

@@ -21,6 +21,8 @@ ROUTINGS = (
 _NEAR, _CHEAP = 1.05, 1.3
 """The aim: a FID within 5% of the best one at no more than 1.3 times Top-1's evaluations."""
 _CHEAPEST = "top1"
+_JUDGED = ("clear (> 0.9)", "class imbalance", "all")
+"""What is taken over of the tables of classes and of adherence, where the system has them."""
 
 
 @final
@@ -54,7 +56,10 @@ class CostAndQuality(Analysis):
 
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         found = self._quality.analyse(pool, recordings, settings)
-        classes = {row["routing"]: row for table in found.tables[1:] for row in table.rows}
+        judged: dict[str, dict[str, Value]] = {}
+        for table in found.tables[1:]:
+            for row in table.rows:
+                judged.setdefault(str(row["routing"]), {}).update(row)
         points = {
             str(row["routing"]): (cost, fid)
             for row in found.tables[0].rows
@@ -71,8 +76,7 @@ class CostAndQuality(Analysis):
             line["cost / top1"] = cost / cheapest if cost is not None and cheapest else None
             line |= {"FID": fid, "FID / best": fid / best if fid is not None and best else None}
             line |= {key: row[key] for key in ("KID x 1000", "precision", "coverage")}
-            if name in classes:
-                line |= {key: classes[name][key] for key in ("clear (> 0.9)", "class imbalance")}
+            line |= {key: value for key, value in judged.get(name, {}).items() if key in _JUDGED}
             rows.append(line | {"on the front": "yes" if name in front else "no"})
         notes = (
             f"The aim is a FID within 5% of the best at no more than {_CHEAP} times Top-1's evaluations. "

@@ -96,7 +96,7 @@ def check(
 def _trials(settings: ParisSettings) -> Iterator[tuple[str, object, Details]]:
     for detail, values in ALTERNATIVES.items():
         for value in values:
-            yield detail, value, replace(settings.details, **{detail: value})  # type: ignore[arg-type]
+            yield detail, value, replace(settings.details, **{detail: value})  # type: ignore[arg-type]  # Details checks it
 
 
 def _judged(detail: str, values: Sequence[object], losses: Sequence[Tensor]) -> list[Variant]:

@@ -114,7 +114,7 @@ def plot_from(value: Mapping[str, object]) -> Plot:
         KeyError, TypeError: if it is none.
     """
     series: Sequence[Mapping[str, object]] = value["series"]  # type: ignore[assignment]  # checked by what follows
-    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]
+    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]  # likewise
 
 
 def key_columns(table: Table) -> list[str]:

@@ -246,7 +246,7 @@ def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
 @pytest.mark.parametrize("name", ["cluster-distance", "expert-deviation", "disagreement", "router-calibration"])
 def test_findings_do_not_depend_on_workers(tmp_path, name):
     pool, analysis = load(), analysis_named(name)
-    settings = analysis.settings(Settings(n=260, steps=4))
+    settings = analysis.settings(Settings(n=260, steps=2))
     plan = make_plan(pool, {analysis: settings})
 
     def tables(workers):

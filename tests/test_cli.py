@@ -29,6 +29,7 @@ def run(monkeypatch, capsys, tmp_path):
     return call
 
 
+ANALYZE = ("analyze", "--system", "gaussian", "--workers", 1)  # no time for starting processes
 PROGRAM = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
 
 
@@ -87,12 +88,12 @@ def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
 
 
 def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tmp_path):
-    code, out, _ = run("analyze", "--system", "gaussian", "--group", "quality", "--n", 20, "--steps", 2, "--out", "q")
+    code, out, _ = run(*ANALYZE, "--group", "quality", "--n", 20, "--steps", 2, "--out", "q")
     assert code == 0
     assert "misaligned2" in out
     manifest = json.loads((tmp_path / "q" / "manifest.json").read_text())
     assert "results/reference-raw.safetensors" in manifest["results"]
-    code, out, _ = run("analyze", "--system", "gaussian", "--group", "alignment", "--n", 6, "--steps", 3, "--out", "a")
+    code, out, _ = run(*ANALYZE, "--group", "alignment", "--n", 6, "--steps", 3, "--out", "a")
     assert code == 0
     written = {f.stem for f in (tmp_path / "a" / "results").glob("*.csv")}
     assert written >= {
@@ -104,7 +105,7 @@ def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tm
 
 
 def test_the_cache_can_be_listed_and_cleared(run):
-    run("analyze", "--system", "gaussian", "--experiment", "cluster-distance", "--n", 4, "--steps", 3, "--out", "a")
+    run(*ANALYZE, "--experiment", "cluster-distance", "--n", 4, "--steps", 3, "--out", "a")
     code, out, _ = run("cache", "ls")
     assert code == 0
     assert "top2" in out
@@ -192,7 +193,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(run, tmp_path, what):
 
 
 def test_an_output_folder_with_another_run_is_left_alone(run, tmp_path):
-    base = ("analyze", "--system", "gaussian", "--steps", 2, "--out", "r", "--n")
+    base = (*ANALYZE, "--steps", 2, "--out", "r", "--n")
     assert run(*base, 4)[0] == 0
     before = {f: f.read_bytes() for f in (tmp_path / "r").rglob("*") if f.is_file()}
     code, _, err = run(*base, 5)
@@ -215,7 +216,7 @@ def test_a_place_that_cannot_be_written_is_named(run, tmp_path):
     code, _, err = run("sample", "--system", "gaussian", "--n", 1, "--steps", 1, "--out", "folder.png")
     assert code == 2
     assert "it is a folder" in err
-    code, _, err = run("analyze", "--system", "gaussian", "--n", 2, "--steps", 1, "--out", "file/run")
+    code, _, err = run(*ANALYZE, "--n", 2, "--steps", 1, "--out", "file/run")
     assert code == 2
     assert "cannot write" in err
 

@@ -134,7 +134,7 @@ def recordings_of(recordings, routing):
 
 def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one():
     pool, analysis = load(), RegimeMap((1.0, math.inf))
-    settings = analysis.settings(Settings(n=400, steps=20))
+    settings = analysis.settings(Settings(n=300, steps=15))
     recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
     (table,) = analysis.analyse(pool, recordings, settings).tables
     rows = {(row["experts"], row["T"]): row for row in table.rows}

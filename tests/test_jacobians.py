@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnist_ddm.core.convolutions import FrozenConvolutions
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.jacobians import expert_jacobian, jacobian_terms
@@ -70,6 +71,43 @@ def test_the_norm_is_the_largest_singular_value(net, dtype, relative):
     torch.testing.assert_close(found.norm, largest(dense(net, x)), rtol=relative, atol=0)
     stretched = torch.stack([(dense(net, x)[i] @ found.direction[i].flatten()).norm() for i in range(len(x))])
     torch.testing.assert_close(stretched.double(), found.norm, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"bias": False, "padding": 1},
+        {"stride": 2, "padding": 1},
+        {"stride": (3, 2), "padding": (0, 2), "dilation": (1, 2)},
+        {"groups": 2, "padding": "same"},
+        {"groups": 2, "stride": 3},
+        {"padding": 1, "padding_mode": "replicate"},
+    ],
+    ids=str,
+)
+def test_frozen_convolutions_are_torchs_own(settings):
+    layer = torch.nn.Conv2d(4, 6, 3, **settings).double().requires_grad_(False)
+    x, v = normal(2, 4, 9, 8), normal(2, 4, 9, 8, key=1)
+    u = normal(*layer(x).shape, key=2)
+    value, pushed = torch.autograd.functional.jvp(layer, x, v)
+    _, pulled = torch.autograd.functional.vjp(layer, x, u)
+    point = x.clone().requires_grad_()
+    with FrozenConvolutions():
+        found = layer(point)
+    probe = torch.zeros_like(found, requires_grad=True)
+    (back,) = torch.autograd.grad(found, point, probe, create_graph=True)
+    assert torch.equal(found, value)
+    torch.testing.assert_close(torch.autograd.grad(back, probe, v, retain_graph=True)[0], pushed)
+    torch.testing.assert_close(torch.autograd.grad(found, point, u)[0], pulled)
+
+
+def test_weights_that_learn_keep_their_gradients():
+    layer, x = torch.nn.Conv2d(2, 3, 3).double(), normal(1, 2, 5, 5)
+    (expected,) = torch.autograd.grad(layer(x).square().sum(), layer.weight)
+    with FrozenConvolutions():
+        value = layer(x).square().sum()
+    assert torch.equal(torch.autograd.grad(value, layer.weight)[0], expected)
 
 
 def test_the_norm_of_an_attention_unet(images):

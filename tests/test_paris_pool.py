@@ -248,7 +248,7 @@ def test_a_model_with_nothing_but_the_release_has_captions_and_no_measures(spoil
     for ask in (lambda: pool.real_states(1), lambda: pool.embed(torch.zeros(1, 3, 32, 32))):
         with pytest.raises(InputError, match=r"there is no (real.safetensors|image_encoder) in"):
             ask()
-    assert sample(pool, Sampling("full", n=1, steps=1)).final.shape == (1, 4, 16, 16)
+    assert sample(pool, Sampling("full", n=1, steps=1)).final.shape == (1, 4, 8, 8)
 
 
 def _truncate(path):

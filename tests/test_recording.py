@@ -87,9 +87,10 @@ def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_tim
     assert list_recordings(tmp_path) == []
 
 
-def test_a_smaller_run_reads_what_a_larger_one_stored(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n", [20, module.BLOCK + 5])
+def test_a_smaller_run_reads_what_a_larger_one_stored(n, tmp_path, monkeypatch):
     pool = load()
-    many = record(pool, Sampling("top2", n=module.BLOCK + 5, steps=3), ("weights",), tmp_path)
+    many = record(pool, Sampling("top2", n=n, steps=3), ("weights",), tmp_path)
     monkeypatch.setattr(module, "_run_block", None)
     few = record(pool, Sampling("top2", n=7, steps=3), ("weights",), tmp_path)
     assert few.key == many.key

@@ -225,12 +225,12 @@ def refinement(pool, routing, n, steps):
 
 
 def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance():
-    pool, settings = load(), Settings(n=40, steps=10)
+    pool, settings = load(), Settings(n=24, steps=10)
     runs = Quality().runs(pool, Settings(n=40))
     found = tables(pool, "routing-comparison", settings, [runs["top2"], runs["full"]])
     rows = {row["routing"]: row for row in found["routing-comparison"]}
-    norms = sample(pool, Sampling("full", n=40, steps=10), (NORMS,)).observed[NORMS][..., 0].double().numpy()
-    error = refinement(pool, "full", 40, 10)
+    norms = sample(pool, Sampling("full", n=24, steps=10), (NORMS,)).observed[NORMS][..., 0].double().numpy()
+    error = refinement(pool, "full", 24, 10)
     assert rows["full"]["L_eff expert term"].value == pytest.approx(norms[:, :, 0].max(axis=1).mean(), rel=1e-12)
     assert rows["full"]["L_eff whole"].value == pytest.approx(norms[:, :, 2].max(axis=1).mean(), rel=1e-12)
     assert rows["full"]["Delta_refine"].value == pytest.approx(error.mean(), rel=1e-5)
@@ -243,7 +243,7 @@ def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_dist
     assert any("run `mnist-ddm analyze --group quality` first" in note for note in without.notes)
     chain = {(row["averages more"], row["than"]): row for row in found["averaging-chain"]}
     assert list(chain) == [("full", "top1"), ("full", "top2"), ("top2", "top1")]
-    expected = error.mean() / refinement(pool, "top1", 40, 10).mean()
+    expected = error.mean() / refinement(pool, "top1", 24, 10).mean()
     assert chain["full", "top1"]["Delta_refine, ratio"].value == pytest.approx(expected, rel=1e-4)
     every = {row["routing"]: row for row in found["routing-comparison-every-step"]}
     assert every["full"]["n"] == 20

@@ -17,7 +17,7 @@ from mnist_ddm.core.parallel import run_jobs
 from mnist_ddm.models.checkpoint import read_part_card
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.training.batches import rows_of_step
-from mnist_ddm.training.loop import SAVE_EVERY
+from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
 from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
@@ -86,7 +86,7 @@ def test_the_seed_decides(images, tmp_path):
 
 
 def test_the_loss_falls(images, tmp_path):
-    trained(plan(images, tmp_path / "x", steps=3 * SAVE_EVERY), "router")
+    trained(plan(images, tmp_path / "x", steps=3 * LOG_EVERY), "router")
     figures = read_part_card(tmp_path / "x", "router").figures
     assert figures["last_loss"] < 0.8 * figures["first_loss"]
     header, *rows = (tmp_path / "x" / "losses" / "router.csv").read_text().splitlines()
@@ -159,7 +159,7 @@ def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path
     """Bit for bit, with a real SIGKILL between two saved states."""
 
     def arguments(out):
-        settings = ["--preset", "tiny", "--only", "3", "--steps", "200", "--workers", "1"]
+        settings = ["--preset", "tiny", "--only", "3", "--steps", "120", "--workers", "1"]
         return ["train-experts", *settings, "--out", str(out)]
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -175,7 +175,7 @@ def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path
     assert state.exists()
     assert not (out / "expert-3.json").exists()
     done = read_tensors(state)[1]["done"]
-    assert 0 < done < 200
+    assert 0 < done < 120
     for folder in (out, tmp_path / "whole"):
         cli.main(arguments(folder), standalone_mode=False)
     assert (out / "expert-3.safetensors").read_bytes() == (tmp_path / "whole" / "expert-3.safetensors").read_bytes()

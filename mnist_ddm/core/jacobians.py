@@ -37,7 +37,14 @@ class JacobianTerms:
 
 
 def jacobian_terms(
-    field: VelocityField, x: Tensor, t: Tensor, samples: Samples, interval: int, weights: Tensor | None
+    field: VelocityField,
+    x: Tensor,
+    t: Tensor,
+    samples: Samples,
+    interval: int,
+    weights: Tensor | None,
+    *,
+    neglected: float = 0.0,
 ) -> JacobianTerms:
     """The terms of the field's Jacobian.
 
@@ -48,21 +55,30 @@ def jacobian_terms(
         samples: whose states they are.
         interval: the interval of the step grid.
         weights: of the experts there, shape ``(B, K)``; ``None`` for a field without experts.
+        neglected: experts of at most this weight are left out of the experts' part, for speed.
     """
     router = None
     if isinstance(field, RoutedField) and field.routing.needs_router:
         every = torch.arange(len(x), device=x.device)
         router = _router_term(field, x, t, samples.select(every), interval, weights)
-    return JacobianTerms(expert_term(field, x, t, samples, interval, weights), router)
+    return JacobianTerms(expert_term(field, x, t, samples, interval, weights, neglected=neglected), router)
 
 
 def expert_term(
-    field: VelocityField, x: Tensor, t: Tensor, samples: Samples, interval: int, weights: Tensor | None
+    field: VelocityField,
+    x: Tensor,
+    t: Tensor,
+    samples: Samples,
+    interval: int,
+    weights: Tensor | None,
+    *,
+    neglected: float = 0.0,
 ) -> LinearMap:
     """The experts' part alone; arguments as in `jacobian_terms`."""
+    kept = None if weights is None else torch.where(weights > neglected, weights, 0)
 
     def function(rows: Tensor) -> BatchFunction:
-        chosen, fixed = samples.select(rows), None if weights is None else weights[rows]
+        chosen, fixed = samples.select(rows), None if kept is None else kept[rows]
         return lambda z: field.evaluate(z, t[rows], chosen, interval, weights=fixed).velocity
 
     return linearize(function(torch.arange(len(x), device=x.device)), x, function)

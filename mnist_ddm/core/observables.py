@@ -208,9 +208,9 @@ OBSERVABLES: Mapping[str, Observable] = {
         _plain("reference-posterior", _reference_posterior),
         _plain("target-errors", _target_errors, needs_experts=True),
         _plain("disagreement", _disagreement, needs_experts=True),
-        Observable("jacobian-terms", JacobianTermNorms, cost=100),
-        Observable("expert-term", ExpertTermNorm, cost=24),
-        Observable("expert-jacobians", ExpertNorms, cost=120),
+        Observable("jacobian-terms", JacobianTermNorms, cost=40, version=2),
+        Observable("expert-term", ExpertTermNorm, cost=10, version=2),
+        Observable("expert-jacobians", ExpertNorms, cost=60, version=2),
         Observable("switching", lambda: switching, cost=2),
         Observable("local-errors", lambda: local_errors, cost=12),
     )

@@ -243,9 +243,12 @@ def _file(place: Path, block: range, name: str) -> Path:
 
 
 def _stored(place: Path, block: range, name: str) -> Path | None:
-    """The file that holds the block: its own, or that of the whole block that a larger run stored."""
-    candidates = (_file(place, b, name) for b in (block, range(block.start, block.start + BLOCK)))
-    return next((file for file in candidates if file.exists()), None)
+    """The file that holds the block: its own, or the smallest that a larger run stored."""
+    for folder in sorted(place.glob(f"{block.start:06d}-*")):
+        file = folder / f"{name}.safetensors"
+        if int(folder.name.split("-")[1]) >= block.stop and file.exists():
+            return file
+    return None
 
 
 def _missing(place: Path, block: range, wanted: tuple[Kept, ...]) -> list[str]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mnist_ddm.core.convolutions import FrozenConvolutions
 from mnist_ddm.core.errors import InputError
 
 BatchFunction = Callable[[Tensor], Tensor]
@@ -98,7 +99,8 @@ def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFun
     with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         # Fused attention kernels have no second derivative; and a state recorded in inference mode has no graph.
         point = x.clone().detach().requires_grad_()
-        value = f(point)
+        with FrozenConvolutions():
+            value = f(point)
         pulled = None
         if value.requires_grad:
             probe = torch.zeros_like(value, requires_grad=True)

@@ -24,8 +24,10 @@ from mnist_ddm.training.module import TrainingModule, learning_rate
 from mnist_ddm.training.objectives import Data, Objective
 from mnist_ddm.training.state import load_state, save_state
 
-SAVE_EVERY = 50
-"""Steps between two rows of the loss log, and between two saved states."""
+LOG_EVERY = 50
+"""Steps between two rows of the loss log; the resume state is saved with a row."""
+SAVE_SECONDS = 5.0
+"""The least time between two saved states: a small network's steps are shorter than the writing of its state."""
 TIME_BINS = 10
 DIVERGED = 10.0
 """A mean loss this many times the first one ends the training."""
@@ -118,6 +120,7 @@ class _Watch(Callback, Generic[Data]):
         self.rows: list[dict[str, float]] = []
         self.spent = 0.0
         self._since = time.monotonic()
+        self._saved = -math.inf
         self._losses: list[Tensor] = []
         self._times: list[Tensor] = []
 
@@ -136,11 +139,12 @@ class _Watch(Callback, Generic[Data]):
         self._losses.append(outputs["losses"].cpu())
         self._times.append(outputs["t"].cpu())
         self.fit.after_step(pl_module)
-        if done % SAVE_EVERY == 0 or done == steps:
+        if done % LOG_EVERY == 0 or done == steps:
             self._add_row(done)
             now = time.monotonic()
-            self.spent, self._since = self.spent + now - self._since, now
-            save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent)
+            if now - self._saved >= SAVE_SECONDS or done == steps:
+                self.spent, self._since, self._saved = self.spent + now - self._since, now, now
+                save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent)
         self.report(done / steps)
 
     def _add_row(self, done: int) -> None:

@@ -26,7 +26,7 @@ from paris_ddm.folder import CONFIG
 from paris_ddm.mini.data import SIDE, attributes
 from paris_ddm.mini.tokenizer import END, START
 
-LATENT_CHANNELS, LATENT_SIDE = 4, 16
+LATENT_CHANNELS, LATENT_SIDE = 4, 8
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of the image encoder's pixels."""
 
@@ -55,7 +55,7 @@ def recipe(preset: str, part: str) -> Recipe:
 
 
 def autoencoder(preset: str) -> Any:
-    """A fresh AutoencoderKL of four latent channels and half of the side."""
+    """A fresh AutoencoderKL of four latent channels and a quarter of the side."""
     from diffusers import AutoencoderKL
 
     channels = preset_named(preset)["autoencoder"]["channels"]

@@ -34,7 +34,7 @@ demo: $(READY)
 	@echo "Pictures: demo/*.png and demo/analysis/plots/*.png; losses: demo/trained/losses/*.csv"
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser tests/browser

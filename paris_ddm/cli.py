@@ -34,8 +34,9 @@ def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, 
     from mnist_ddm.cli.progress import progress_bars
     from mnist_ddm.core.parallel import run_jobs
     from mnist_ddm.data import load_images
-    from paris_ddm.mini.build import Job, MiniPlan, build
+    from paris_ddm.mini.build import Job, build
     from paris_ddm.mini.parts import preset_named
+    from paris_ddm.mini.plan import MiniPlan
 
     console = Console()
     begin = time.monotonic()

@@ -17,11 +17,21 @@ from mnist_ddm.data import load_images
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
 from mnist_ddm.training.run import TrainingPlan, training_jobs
-from paris_ddm.mini.build import MiniPlan, build
+from paris_ddm.mini.build import build
+from paris_ddm.mini.plan import MiniPlan
 
 # The same examples every time, and no time limit for one: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share a trained system run in one process, so that it is trained once."""
+    for item in items:
+        for system in ("tiny_paris", "tiny_checkpoint"):
+            if system in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group(system))
 
 
 @pytest.fixture(scope="session", autouse=True)

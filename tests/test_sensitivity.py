@@ -161,7 +161,7 @@ def test_jumps_are_appearances_with_weight_and_no_fading():
 
 
 def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it():
-    found = tables(load(), "local-error", Settings(n=40, steps=20))
+    found = tables(load(), "local-error", Settings(n=24, steps=20))
     by_routing = {row["routing"]: row for row in found["local-error"]}
     for routing in ("monolith", "full"):
         assert by_routing[routing]["fitted order"].value == pytest.approx(2, abs=0.1)
@@ -177,7 +177,7 @@ def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it():
 
 
 def test_the_global_order_of_a_smooth_field_is_heuns():
-    found = tables(load(), "convergence", Settings(n=8))
+    found = tables(load(), "convergence", Settings(n=4))
     rows = [r for r in found["convergence"] if r["switch"] == "no" and r["steps"] == 80]
     assert {r["routing"] for r in rows} >= {"monolith", "full"}
     for row in rows:

@@ -1,0 +1,123 @@
+"""What is trained for the small Paris, where, and how one part of it is fitted."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mnist_ddm.core.files import digest, write_json, write_text
+from mnist_ddm.core.parallel import Report
+from mnist_ddm.data import Images
+from mnist_ddm.models.presets import Recipe
+from mnist_ddm.training.batches import torch_generator
+from mnist_ddm.training.loop import Fit, Fitted, loss_log
+from mnist_ddm.training.objectives import Data, Objective
+from paris_ddm.config import RootConfig
+from paris_ddm.folder import (
+    MONOLITH,
+    ParisFolder,
+)
+from paris_ddm.mini import parts
+from paris_ddm.mini.data import (
+    ColouredDigits,
+    held_out_set,
+    training_set,
+)
+
+EXPERTS = 8
+PLAN = "plan.json"
+_KEYS = ("autoencoder", "towers", "classifier", "expert", "router", "monolith")
+
+
+@dataclass(frozen=True)
+class MiniPlan:
+    """What to train, and where.
+
+    Attributes:
+        images: MNIST, or a set like it with digits as labels.
+        out: the folder of the model.
+        preset: `mini` or `tiny`.
+        seed: of everything random.
+        command: for the card.
+    """
+
+    images: Images
+    out: Path
+    preset: str = "mini"
+    seed: int = 0
+    command: str = ""
+
+    @property
+    def work(self) -> Path:
+        """What is needed until the model is finished."""
+        return self.out / "work"
+
+    @property
+    def folder(self) -> ParisFolder:
+        """The folder, whose parts come one by one."""
+        return ParisFolder(self.out, RootConfig(EXPERTS, parts.LATENT_SIDE, parts.LATENT_CHANNELS))
+
+    @cached_property
+    def training(self) -> ColouredDigits:
+        """The training images."""
+        return training_set(self.images, self.seed)
+
+    @cached_property
+    def held_out(self) -> ColouredDigits:
+        """The held-out images."""
+        return held_out_set(self.images, self.seed)
+
+    def recipe(self, part: str) -> Recipe:
+        """How a part is trained; the monolith as long as all experts together."""
+        if part == MONOLITH:
+            one = parts.recipe(self.preset, "expert")
+            return replace(one, steps=one.steps * EXPERTS)
+        return parts.recipe(self.preset, part)
+
+    def describe(self) -> dict[str, Any]:
+        """What makes two plans the same."""
+        return {
+            "preset": self.preset,
+            "sizes": parts.preset_named(self.preset),
+            "seed": self.seed,
+            "data": self.images.digest,
+        }
+
+
+def fit_part(
+    plan: MiniPlan,
+    name: str,
+    kind: str,
+    number: int,
+    make: Callable[[], nn.Module],
+    objective: Objective[Data],
+    data: Data,
+    report: Report,
+) -> Fitted:
+    """Train one part; its resume state stays until the caller has written the result."""
+    key = (plan.seed, 60 + _KEYS.index(kind), number)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_generator(*key, 2).initial_seed())
+        model = make()
+    fitted = Fit(
+        name=name,
+        key=key,
+        identity=digest([name, plan.describe(), asdict(plan.recipe(kind)), len(data)]),
+        objective=objective,
+        recipe=plan.recipe(kind),
+        data=data,
+        state_file=plan.work / f"{name}.safetensors",
+    )(model, report)
+    write_text(plan.out / "losses" / f"{name}.csv", loss_log(fitted.rows))
+    write_json(plan.work / f"{name}.json", {"seconds": round(fitted.seconds, 1), "rows": len(data)})
+    fitted.model.eval().requires_grad_(False)
+    return fitted
+
+
+def forget_state(plan: MiniPlan, name: str) -> None:
+    """Delete the resume state of a part whose result is written."""
+    (plan.work / f"{name}.safetensors").unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from paris_ddm.checkpoint import load_mapped
 from paris_ddm.config import Details, ExpertConfig, RouterConfig, read_config
 from paris_ddm.dit import ExpertDiT, KeysValues, RouterDiT, sincos_positions
 from paris_ddm.folder import CONFIG, EXPERT_WEIGHTS, MONOLITH, ROUTER, ROUTER_WEIGHTS, ParisFolder
+from paris_ddm.precision import evaluate, read
 from paris_ddm.text import TextEncoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -47,7 +48,7 @@ class GuidedExpert:
         """
         if caption not in self._known:
             embedding = self._texts.null() if caption is None else self._texts.embedding(caption)
-            known = self.network.text(embedding[None].to(self.network.text_proj.weight))
+            known = read(self.network, embedding[None].to(self.network.text_proj.weight.device))
             self._known[caption] = torch.stack([torch.stack([kv.keys[0], kv.values[0]]) for kv in known])
         self._known.move_to_end(caption)
         return self._known[caption]
@@ -76,13 +77,11 @@ class GuidedExpert:
             table: of the method `table`, with the null text last unless the guidance is 1.
             guidance: the scale s; 1 is the conditional velocity alone.
         """
-        dtype = self.network.text_proj.weight.dtype
         if guidance == 1:
-            alone: Tensor = self.network(x.to(dtype), t, _layers(table[rows]))
-            return alone.to(x.dtype)
+            return evaluate(self.network, x, t, _layers(table[rows]))
         both = torch.cat([rows, torch.full_like(rows, len(table) - 1)])
-        out = self.network(torch.cat([x, x]).to(dtype), torch.cat([t, t]), _layers(table[both])).to(x.dtype)
-        conditional, unconditional = out.chunk(2)
+        found = evaluate(self.network, torch.cat([x, x]), torch.cat([t, t]), _layers(table[both]))
+        conditional, unconditional = found.chunk(2)
         guided: Tensor = unconditional + guidance * (conditional - unconditional)
         return guided
 

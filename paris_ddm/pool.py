@@ -40,6 +40,7 @@ from paris_ddm.folder import (
 )
 from paris_ddm.images import ImageCodec, ImageEncoder
 from paris_ddm.networks import DTYPES, GuidedExpert, Networks
+from paris_ddm.precision import evaluate
 from paris_ddm.real import RealStates, read_real
 from paris_ddm.text import TextEncoder
 
@@ -64,7 +65,7 @@ class ParisSettings:
         data: a folder with what only measurements need; see `ParisFolder`.
         captions: a file of captions, one for each sample in turn; ``None`` for `captions.txt` of the folder.
         guidance: scale of classifier-free guidance, at least 1.
-        dtype: in which the networks compute, `float32` or `bfloat16`.
+        dtype: of the experts and the router, `float32` or `bfloat16`.
         device: `cpu`, `cuda`, `mps`.
         details: what public sources do not settle.
         shipped: whether this is the small model that ships.
@@ -216,8 +217,8 @@ class ParisPool(ExpertPool):
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
         router = self._networks.router
-        dtype, multiple = router.cls_token.dtype, self._multiple(router.config.patch_size)
-        return evaluate_in_batches(lambda x, t: router(x.to(dtype), t).to(x.dtype), x, t, multiple=multiple)
+        multiple = self._multiple(router.config.patch_size)
+        return evaluate_in_batches(lambda x, t: evaluate(router, x, t), x, t, multiple=multiple)
 
     @property
     def has_monolith(self) -> bool:

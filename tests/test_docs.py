@@ -44,6 +44,7 @@ SAMPLING = (
     "report",
     "verify",
     "compare",
+    "paris",
 )
 """Commands that take long on digits, or need a run that took long."""
 

@@ -170,7 +170,9 @@ def test_bfloat16_stays_near_float32(pool):
     assert half._networks.expert(0).network.text_proj.weight.dtype == torch.bfloat16
     velocity = half.velocity(0, x, t, condition)
     assert velocity.dtype == torch.float32
-    torch.testing.assert_close(velocity, pool.velocity(0, x, t, condition), rtol=0.1, atol=0.02)
+    # The stored weights are bfloat16, and layers are widened: what differs is the rounding of embedded times alone.
+    torch.testing.assert_close(velocity, pool.velocity(0, x, t, condition), rtol=0.01, atol=0.005)
+    torch.testing.assert_close(half.router_logits(x, t), pool.router_logits(x, t), rtol=0.01, atol=0.005)
     assert half.fingerprints["experts"] != pool.fingerprints["experts"]
 
 

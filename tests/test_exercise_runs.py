@@ -107,7 +107,7 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
             "no answer after 1 s of computing",
         ),
         ("    import subprocess; subprocess.run(['sleep', '600'])\n", "time", "does it wait for something"),
-        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order is not right"),
+        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order came out wrong"),
         ("    input(); return 2.0\n", "error", "EOFError"),
     ],
 )

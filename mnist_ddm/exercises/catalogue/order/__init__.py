@@ -37,6 +37,10 @@ class MeasuredOrder(ClosedExercise):
             "that is the slope of log h against log error; turn it over", lambda h, e: _slope(np.log(e), np.log(h))
         ),
         Mistake(
+            "that is the intercept, log C; the order is the slope, which numpy.polyfit returns first",
+            lambda h, e: float(np.polyfit(np.log(h), np.log(e), 1)[1]),
+        ),
+        Mistake(
             "that uses the first and the last point alone; fit a line through all of them",
             lambda h, e: float(np.log(e[-1] / e[0]) / np.log(h[-1] / h[0])),
         ),

@@ -27,6 +27,7 @@ class PowerIteration(ClosedExercise):
         scales = torch.tensor([1.0, 0.1, 20.0, 4.0], dtype=torch.float64)
         yield _matrix_case("four 5 x 5 matrices of known singular values", scales[:, None] * values, 30)
         yield _jacobian_case()
+        yield _matrix_case("a norm of 3000 and 100 iterations", 1000 * values[None], 100)
 
     mistakes = (
         Mistake(
@@ -36,6 +37,10 @@ class PowerIteration(ClosedExercise):
         Mistake(
             "that used J alone and found how much an eigenvector is stretched; alternate J and J^T",
             lambda jvp, vjp, start, n: _iterated(jvp, lambda u: u, start, n),
+        ),
+        Mistake(
+            "the numbers overflow on the way: make v a unit vector in each iteration, not only at the end",
+            lambda jvp, vjp, start, n: _unit_at_the_end(jvp, vjp, start, n),
         ),
         Mistake(
             "the vectors were never made unit vectors again: the result grows with the number of iterations",
@@ -108,4 +113,13 @@ def _iterated(jvp: Product, vjp: Product, start: Tensor, iterations: int, unit: 
     for _ in range(iterations):
         v = unit(vjp(jvp(v)))
     norms: Tensor = jvp(v).norm(dim=1)
+    return norms
+
+
+def _unit_at_the_end(jvp: Product, vjp: Product, start: Tensor, iterations: int) -> Tensor:
+    """Right, as long as no number overflows."""
+    v = start
+    for _ in range(iterations):
+        v = vjp(jvp(v))
+    norms: Tensor = jvp(v / v.norm(dim=1, keepdim=True)).norm(dim=1)
     return norms

@@ -57,6 +57,14 @@ class StepRefinement(ClosedExercise):
             lambda run, x, n, distance: distance(run(x, n, 1), run(x, n, 2)).mean(),
         ),
         Mistake(
+            "use the distance that is given; yours is another one (L2, the root of the sum of squares)",
+            lambda run, x, n, distance: _l2(run(x, n, 1), run(x, n, 2)),
+        ),
+        Mistake(
+            "give `integrate` the whole batch: two runs are enough for all samples, not two for each of them",
+            lambda run, x, n, distance: torch.cat([distance(run(row, n, 1), run(row, n, 2)) for row in x.split(1)]),
+        ),
+        Mistake(
             "N was compared with 4N steps (2N intervals, each cut in two): change only one of the two",
             lambda run, x, n, distance: distance(run(x, n, 1), run(x, 2 * n, 2)),
         ),
@@ -84,6 +92,11 @@ def _l2(a: Tensor, b: Tensor) -> Tensor:
     return distance
 
 
+def _largest_change(a: Tensor, b: Tensor) -> Tensor:
+    """The distance of the questions: one that nobody takes without being told."""
+    return (a - b).abs().flatten(1).amax(dim=1)
+
+
 def _integrator(routing: str) -> Answer:
     """A sampler of the Gaussian system from a noise that the caller gives."""
     pool = load()
@@ -108,8 +121,8 @@ def _case(asked: str, routing: str, n: int) -> Case:
             found: Tensor = integrate(noise, steps, refine)
             return found
 
-        return call(function, counted, _noise(n), _STEPS, _l2), len(runs)
+        return call(function, counted, _noise(n), _STEPS, _largest_change), len(runs)
 
-    expected = (_l2(integrate(_noise(n), _STEPS, 1), integrate(_noise(n), _STEPS, 2)), 2)
+    expected = (_largest_change(integrate(_noise(n), _STEPS, 1), integrate(_noise(n), _STEPS, 2)), 2)
     look = "the runs start from `noise`, one with (noise, steps, 1), the other with (noise, steps, 2)"
     return Case(asked, ask, expected, _PARTS, look=look)

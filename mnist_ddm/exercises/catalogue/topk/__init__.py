@@ -21,6 +21,9 @@ def weights(logits: Tensor, k: int) -> Tensor:
     return TopK(k).weights(logits, context)
 
 
+_UNPLACED = "these are k numbers, the largest first: put each back into the column of its expert, with scatter"
+
+
 @final
 class TopKWeights(ClosedExercise):
     """Random logits for several k."""
@@ -37,7 +40,7 @@ class TopKWeights(ClosedExercise):
     mistakes = (
         Mistake(
             "the weights of a row do not sum to 1: renormalise over the chosen experts",
-            lambda logits, k: logits.softmax(dim=1) * _chosen(logits, k),
+            lambda logits, k: _kept(logits.softmax(dim=1), k),
         ),
         Mistake(
             "you chose the experts with the smallest logits; torch.argsort and sort are ascending by default",
@@ -62,6 +65,18 @@ class TopKWeights(ClosedExercise):
         Mistake(
             "renormalise by the sum of the chosen probabilities, not by their length (the root of the sum of squares)",
             lambda logits, k: torch.nn.functional.normalize(logits.softmax(dim=1) * _chosen(logits, k), dim=1),
+        ),
+        Mistake(
+            "one sum was used for the whole batch: each row needs its own, sum(dim=1, keepdim=True)",
+            lambda logits, k: _kept(logits.softmax(dim=1), k) / _kept(logits.softmax(dim=1), k).sum(),
+        ),
+        Mistake(
+            _UNPLACED,
+            lambda logits, k: logits.topk(k, dim=1).values.softmax(dim=1),
+        ),
+        Mistake(
+            _UNPLACED,
+            lambda logits, k: logits.softmax(dim=1).topk(k, dim=1).values,
         ),
         Mistake(
             "exp overflowed: torch.softmax subtracts the largest logit first, exp(z) / exp(z).sum() does not",
@@ -93,5 +108,9 @@ def _chosen(logits: Tensor, k: int) -> Tensor:
 
 
 def _renormalised(shares: Tensor, k: int) -> Tensor:
-    kept = shares * _chosen(shares, k)
+    kept = _kept(shares, k)
     return kept / kept.sum(dim=1, keepdim=True)
+
+
+def _kept(shares: Tensor, k: int) -> Tensor:
+    return shares * _chosen(shares, k)

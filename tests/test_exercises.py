@@ -16,9 +16,10 @@ from mnist_ddm.exercises import check
 from mnist_ddm.exercises.answers import Case, WrongAnswer, call, judge
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.catalogue import contest
+from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.pictures import save_picture
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
-from mnist_ddm.exercises.worker import explain, load_function
+from mnist_ddm.exercises.worker import load_function
 
 TEACHER = Path(__file__).parents[1] / "teacher"
 NAMES = exercise_names()
@@ -68,10 +69,12 @@ def test_the_stub_says_what_to_do(name, tmp_path):
     file.write_text(sheet_of(name).stub)
     function = load_function(file, name)
     with pytest.raises(NotImplementedError) as error:
-        check(name, function)
+        exercise_named(name).examine(function)
     result, message = explain(error.value, file)
     assert result == "not done"
     assert "raise NotImplementedError" in message
+    with pytest.raises(WrongAnswer, match="there is no answer yet"):
+        check(name, function)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -226,3 +229,22 @@ def test_a_contests_message_shows_the_row_that_breaks_the_rule():
     with pytest.raises(WrongAnswer, match=r"row 7 at t = 1\.00: .*-0") as error:
         check("contest", one_bad_row)
     assert "sum" not in error.value.problem
+
+
+def test_what_the_function_raises_is_an_assertion_with_its_cause():
+    def order(step_sizes, errors):
+        return 1 / 0
+
+    with pytest.raises(AssertionError, match="the code raised ZeroDivisionError") as error:
+        check("order", order)
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+    assert "return 1 / 0" in str(error.value)
+
+
+def test_shapes_that_do_not_fit_are_explained():
+    def ensemble(experts, router, x, t):
+        weights = router(x, t).softmax(dim=1)
+        return sum(weights[:, k] * expert(x, t) for k, expert in enumerate(experts))
+
+    with pytest.raises(WrongAnswer, match=r"\(B,\) does not fit"):
+        check("ensemble", ensemble)

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.stats import rankdata, spearmanr
 
 from mnist_ddm import InputError
@@ -88,6 +91,37 @@ def test_the_solution_is_right_and_quickly_so(name, global_state):
 def test_there_is_a_picture_at_the_end(name, tmp_path, global_state):
     save_picture(exercise_named(name), _solution(name), tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def _drawn(name):
+    figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    exercise_named(name).draw(_solution(name), figure)
+    figure.canvas.draw()
+    return figure, {text.get_text() for text in figure.findobj(Text)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("flow", {"x_t", "x_t - t v"}),
+        ("euler", {"0.005", "0.01", "0.02"}),
+        ("refinement", {"0.1", "0.2", "0.5", "the gaussian system, 200 samples"}),
+        ("bayes", {"left mean", "right mean"}),
+        ("topk", {"expert 0", "expert 7"}),
+        ("ensemble", {"-v at t = 0.35, the way sampling goes", "samples, t = 0", "means of the clusters"}),
+    ],
+)
+def test_a_picture_says_what_it_shows(name, words):
+    assert words <= _drawn(name)[1]
+
+
+def test_the_picture_of_power_iteration_has_no_unlucky_start():
+    figure, _ = _drawn("power")
+    for line in figure.axes[0].lines:
+        errors = line.get_ydata()
+        assert errors[-1] < 0.05 * errors[0]
 
 
 @pytest.mark.parametrize(("name", "number"), WRONG, ids=[f"{n}-{_wrong_answers(n)[i][0].__name__}" for n, i in WRONG])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
-from mnist_ddm.exercises.material import normal
+from mnist_ddm.exercises.material import SOFT, normal
 from mnist_ddm.systems.gaussian import GaussianPool
 
 _SCALES = torch.tensor([0.4, 0.9], dtype=torch.float64)
@@ -98,7 +98,10 @@ class BayesRouter(ClosedExercise):
         for i, t in enumerate((0.95, 0.8, 0.6, 0.4, 0.1)):
             p = function(line[:, None], torch.full_like(line, t), means, _SCALES, _PRIOR)
             axes.plot(line, p[:, 0], color=(0.0, 0.2 + 0.12 * i, 0.85 - 0.15 * i), label=f"t = {t}")
-        axes.axhline(float(_PRIOR[0]), color="#999999", linestyle=":", label="prior")
+        for mean, label in zip(means[:, 0].tolist(), ("left mean", "right mean"), strict=True):
+            axes.axvline(mean, color=SOFT, linewidth=0.8)
+            axes.text(mean, 1.03, label, color=SOFT, fontsize=8, ha="center", transform=axes.get_xaxis_transform())
+        axes.axhline(float(_PRIOR[0]), color=SOFT, linestyle=":", label="prior")
         axes.set_xlabel("x_t on the line through both means")
         axes.set_ylabel("p(left cluster | x_t)")
         axes.spines[["top", "right"]].set_visible(False)

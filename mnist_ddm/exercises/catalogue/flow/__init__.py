@@ -79,6 +79,9 @@ class Flow(ClosedExercise):
             for column, image in enumerate(to_image(images)[:, 0]):
                 axes[row, column].imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
                 axes[row, column].set_axis_off()
+                if column == 0:
+                    label = ("x_t", "x_t - t v")[row]
+                    axes[row, 0].text(-0.1, 0.5, label, ha="right", va="center", transform=axes[row, 0].transAxes)
                 if row == 0:
                     axes[row, column].set_title(f"t = {t[column]:.2f}", fontsize=9)
 

@@ -58,16 +58,18 @@ class PowerIteration(ClosedExercise):
 
     def draw(self, function: Answer, figure: Figure) -> None:
         axes = figure.add_subplot()
-        counts = range(1, 26)
+        counts, start = range(1, 26), torch.ones(1, 5, dtype=torch.float64)  # a fair share in each direction
         for second, colour in zip((0.5, 0.8, 0.95), COLOURS, strict=False):
             matrices = _matrices(torch.tensor([[1.0, second, 0.3, 0.2, 0.1]], dtype=torch.float64))
-            found = [float(function(*_products(matrices), normal(16, 1, 5), n)) for n in counts]
-            axes.semilogy(counts, [max(abs(1 - f), 1e-16) for f in found], "o-", color=colour, markersize=3,
-                          label=f"second singular value {second} of the largest")  # fmt: skip
+            found = [float(function(*_products(matrices), start, n)) for n in counts]
+            axes.semilogy(
+                counts, [max(abs(1 - f), 1e-16) for f in found], "o-", color=colour, markersize=3, label=second
+            )
         axes.set_xlabel("iterations")
         axes.set_ylabel("relative error")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        title = "second singular value, as a share of the largest"
+        figure.legend(title=title, loc="outside lower center", ncols=3, frameon=False)
 
 
 def _matrices(values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from mnist_ddm.core.runs import start, trajectory
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
+from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
@@ -76,6 +77,8 @@ class StepRefinement(ClosedExercise):
             found = function(_integrator(routing), _noise(200), 10, _l2).sort().values
             label = f"{routing}: mean {float(found.mean()):.3f}, median {float(found.median()):.3f}"
             axes.semilogy(torch.linspace(0, 100, len(found)), found, color=colour, label=label)
+        label_more(axes.yaxis)
+        axes.set_title("the gaussian system, 200 samples", fontsize=10)
         axes.set_xlabel("share of samples, %")
         axes.set_ylabel("Delta_refine, L2, 10 against 20 steps")
         axes.spines[["top", "right"]].set_visible(False)

@@ -87,15 +87,19 @@ class TopKWeights(ClosedExercise):
     def draw(self, function: Answer, figure: Figure) -> None:
         times, logits = router_along_a_trajectory()
         axes = figure.subplots(1, 3, sharey=True)
+        labels = [f"expert {i}" for i in range(logits.shape[1])]
         for axis, k in zip(axes, (1, 2, logits.shape[1]), strict=True):
             found = function(logits, k)
             shades = [COLOURS[i % len(COLOURS)] for i in range(logits.shape[1])]
-            axis.stackplot(times, found.T.numpy(), colors=shades, step="post" if k < logits.shape[1] else None)
+            axis.stackplot(
+                times, found.T.numpy(), colors=shades, labels=labels, step="post" if k < logits.shape[1] else None
+            )
             axis.invert_xaxis()
             axis.set_title(f"k = {k}", fontsize=10)
             axis.set_xlabel("t")
         axes[0].set_ylabel("weights of the experts")
         axes[0].set_ylim(0, 1)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 
 
 def _case(asked: str, logits: Tensor, k: int) -> Case:

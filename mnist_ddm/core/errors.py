@@ -12,6 +12,7 @@ class InputError(ValueError):
 
 
 def unknown(kind: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:
-    """An `InputError` for a name that does not exist, listing those that do; the one most like it comes first."""
-    meant = "".join(f"did you mean {like!r}? " for like in get_close_matches(name, known, n=1))
+    """An `InputError` for a name that does not exist, listing those that do; before them what a misspelt word meant."""
+    like = get_close_matches(name, known, n=1) if name.isalpha() else []  # numbers are other numbers, not misspelt
+    meant = f"did you mean {like[0]!r}? " if like else ""
     return InputError(f"unknown {kind} {name!r}; {meant}there are: {', '.join(known)}")

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 
 from mnist_ddm import InputError, cli
 from mnist_ddm.exercises import grading, runner, workspace
+from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
-from mnist_ddm.exercises.registry import exercise_names, sheet_of
+from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import Limits, Outcome, run_check
-from mnist_ddm.exercises.worker import explain, load_function
+from mnist_ddm.exercises.worker import load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace
 
 SOLUTIONS = Path(__file__).parents[1] / "teacher" / "solutions"
@@ -47,13 +49,11 @@ def quick(monkeypatch):
 
     def check_here(name, file, limits, picture=None):
         try:
-            verdict = workspace_exercise(name).examine(load_function(file, name))
+            verdict = exercise_named(name).examine(load_function(file, name))
         except Exception as error:
             return Outcome(*explain(error, file), 0.1, runner.sha256(file))
         score = vars(verdict.score) if verdict.score else None
         return Outcome("passed", verdict.message, 0.1, runner.sha256(file), score=score)
-
-    from mnist_ddm.exercises.registry import exercise_named as workspace_exercise
 
     monkeypatch.setattr(workspace, "run_check", check_here)
     monkeypatch.setattr(grading, "run_check", check_here)
@@ -107,7 +107,7 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
             "no answer after 1 s of computing",
         ),
         ("    import subprocess; subprocess.run(['sleep', '600'])\n", "time", "does it wait for something"),
-        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order is not right"),
+        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order came out wrong"),
         ("    input(); return 2.0\n", "error", "EOFError"),
     ],
 )
@@ -139,7 +139,7 @@ def test_every_solution_passes_as_a_student_would_run_it(tmp_path, name):
         ("import no_such_module\n", "error", "ModuleNotFoundError"),
         ("import sys\nsys.exit()\n", "error", "order.py, line 2: sys.exit()"),
         ("", "wrong", "has no function order"),
-        ("def ordre(h, e):\n    return 1.0\n", "wrong", "functions ordre"),
+        ("def ordre(h, e):\n    return 1.0\n", "wrong", "expected: def order(...)\n  came:     def ordre\n  look"),
         ("order = 3\n", "wrong", "has no function order"),
         (HEAD + "    return 1 / 0\n", "error", "order.py, line 2: return 1 / 0"),
         (HEAD + "    raise KeyError('k')\n", "error", "KeyError"),
@@ -151,9 +151,7 @@ def test_every_solution_passes_as_a_student_would_run_it(tmp_path, name):
 def test_errors_are_told_with_their_place(quick, tmp_path, text, result, says):
     file = _file(tmp_path, text)
     try:
-        from mnist_ddm.exercises import check
-
-        check("order", load_function(file, "order"))
+        exercise_named("order").examine(load_function(file, "order"))
     except BaseException as error:
         found = explain(error, file)
     assert found[0] == result, found
@@ -183,6 +181,38 @@ def test_hints_come_one_at_a_time_and_are_remembered(tmp_path):
         _, shown, _ = Workspace(tmp_path).hint("flow")
         assert shown == expected
     assert Workspace(tmp_path).progress("flow").hints == 3
+
+
+def test_hints_do_not_change_the_exercise_that_one_is_at_and_are_free_once_it_is_passed(run, quick, tmp_path):
+    Workspace(tmp_path).start("order")
+    code, _ = run("hint", "flow")
+    assert code == 0
+    assert Workspace(tmp_path).current == "order"
+    shutil.copy(SOLUTIONS / "order.py", tmp_path / "order.py")
+    run("check")
+    code, out = run("hint")
+    assert "hint 3 of 3" in out
+    assert "do not count" in out
+    assert Workspace(tmp_path).progress("order").hints == 0
+    code, out = run("reset", "order")
+    assert "order was passed on" in out
+    assert "not passed" in out
+    code, out = run("hint", "order")
+    assert "hint 2 of 3" not in out
+
+
+def test_a_typing_error_in_a_name_is_answered_with_the_name_that_is_like_it(run):
+    code, out = run("check", "floww")
+    assert code == 2
+    assert "did you mean 'flow'?" in out
+    assert "checking" not in out
+
+
+def test_the_stub_of_the_contest_is_imported_without_image_metrics():
+    heavy = "{'torchmetrics', 'torchvision'} & set(sys.modules)"
+    program = f"import sys; import mnist_ddm.exercises.catalogue.contest; print({heavy})"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ def check(
     name = _chosen(name) or workspace.current
     if not name:
         raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
+    sheet = sheet_of(name)
     click.echo(f"checking {workspace.file(name)} ...")
     outcome, picture = workspace.check(name, Limits(time_limit, memory_limit))
     if outcome.printed:
@@ -135,14 +136,14 @@ def check(
     if not outcome.passed:
         click.secho(f"{name}: not yet", fg="red", bold=True)
         click.echo(outcome.message)
-        used, of = workspace.progress(name).hints, len(sheet_of(name).hints)
+        used, of = workspace.progress(name).hints, len(sheet.hints)
         if used < of:
             click.echo(f"Stuck? mnist-ddm exercises hint {name}    ({of - used} of {of} hints left)")
         context.exit(EXIT_NOT_YET)
     click.secho(f"{name}: passed", fg="green", bold=True)
     click.echo(outcome.message)
     if outcome.picture:
-        click.echo(f"Picture: {picture}\n  {sheet_of(name).picture}")
+        click.echo(f"Picture: {picture}\n  {sheet.picture}")
     if outcome.score is not None:
         _enter(
             leaderboard or folder / "leaderboard.csv", player or folder.resolve().name, outcome.sha256, outcome.score
@@ -180,7 +181,9 @@ def hint(name: str | None, folder: Path) -> None:
     sheet, shown, added = workspace.hint(name)
     for number, text in enumerate(sheet.hints[:shown], start=1):
         click.echo(f"hint {number} of {len(sheet.hints)}: {text}")
-    if not added:
+    if workspace.progress(name).passed:
+        click.echo(f"{name} is passed, so hints do not count any more.")
+    elif not added:
         click.echo("That was the last one.")
 
 
@@ -192,9 +195,14 @@ def reset(name: str, folder: Path) -> None:
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace, name = Workspace(folder), name.removesuffix(".py")
+    passed = workspace.progress(name).passed
     moved = workspace.reset(name)
     if moved is not None:
         click.echo(f"Your file is kept as {moved}.")
+    if passed:
+        click.echo(
+            f"{name} was passed on {passed[:10]}; from now on it counts as not passed, until a check passes again."
+        )
     click.echo(f"{workspace.file(name)} is the stub again; hints and checks count from 0.")
 
 

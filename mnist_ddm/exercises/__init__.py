@@ -8,6 +8,7 @@ An exercise is a folder of `catalogue/`, or of any installed package that announ
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mnist_ddm.exercises.registry import exercise_named
@@ -26,7 +27,19 @@ def check(name: str, function: Callable[..., Any]) -> str:
         A sentence that says what held.
 
     Raises:
-        WrongAnswer: an `AssertionError` that says what was expected, what came and where to look.
+        WrongAnswer: an `AssertionError` that says what was expected, what came and where to look. If the function
+            raised something, that is its cause.
         InputError: if there is no such exercise.
     """
-    return exercise_named(name).examine(function).message
+    from mnist_ddm.exercises.answers import WrongAnswer
+    from mnist_ddm.exercises.crashes import explain
+
+    exercise = exercise_named(name)
+    try:
+        return exercise.examine(function).message
+    except WrongAnswer:
+        raise
+    except Exception as error:
+        code = getattr(function, "__code__", None)
+        _, message = explain(error, Path(code.co_filename if code else name))
+        raise WrongAnswer(message) from error

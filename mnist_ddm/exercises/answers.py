@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,7 +85,7 @@ def call(function: Answer, *arguments: Any) -> Any:
     except TypeError:
         name = getattr(function, "__name__", "the function")
         raise WrongAnswer(
-            f"{name} cannot be called with {len(arguments)} arguments",
+            f"{name} cannot be called with {_count(len(arguments), 'argument', 'arguments')}",
             came=f"def {name}{inspect.signature(function)}" if callable(function) else repr(function),
             look="keep the first line of the function as the stub has it",
         ) from None
@@ -110,21 +111,38 @@ def judge(case: Case, function: Answer, mistakes: Iterable[Mistake]) -> None:
     difference = _difference(found, case.expected, case.parts, case.tolerance)
     if difference is None:
         return
+    mistake = _recognised(mistakes, case, found)
+    look = mistake.look if mistake else difference.look or case.look
+    raise WrongAnswer(difference.problem, case.asked, difference.expected, difference.came, look)
+
+
+def _recognised(mistakes: Iterable[Mistake], case: Case, found: Any) -> Mistake | None:
+    """The mistake that leads to a wrong answer.
+
+    If none leads to all of it: the first one that leads to its first wrong part, and spoils no part that is right.
+    """
+    right = _agreement(found, case.expected, case)
+    partly = None
     for mistake in mistakes:
-        if _makes(mistake, case, found):
-            raise WrongAnswer(difference.problem, case.asked, difference.expected, difference.came, mistake.look)
-    raise WrongAnswer(
-        difference.problem, case.asked, difference.expected, difference.came, difference.look or case.look
-    )
+        try:
+            made = case.ask(mistake.answer)
+        except Exception:  # a mistake need not be possible in every case
+            continue
+        same, unspoilt = _agreement(found, made, case), _agreement(made, case.expected, case)
+        if all(same):
+            return mistake
+        if partly is None and len(same) == len(right) == len(unspoilt) and same[right.index(False)]:
+            partly = mistake if all(u for r, u in zip(right, unspoilt, strict=True) if r) else None
+    return partly
 
 
-def _makes(mistake: Mistake, case: Case, found: Any) -> bool:
-    """Whether the answer is the one that the mistake leads to."""
-    try:
-        wrong = case.ask(mistake.answer)
-    except Exception:  # a mistake need not be possible in every case
-        return False
-    return _difference(found, wrong, case.parts, case.tolerance, nan_equal=True) is None
+def _agreement(found: Any, other: Any, case: Case) -> tuple[bool, ...]:
+    """For each part of an answer whether two answers have the same; one value if one of them has not these parts."""
+    parts = len(case.expected) if isinstance(case.expected, tuple) else 0
+    if parts and all(isinstance(answer, tuple | list) and len(answer) == parts for answer in (found, other)):
+        pairs = zip(found, other, strict=True)
+        return tuple(_one(f, o, "", case.tolerance, nan_equal=True) is None for f, o in pairs)
+    return (_difference(found, other, case.parts, case.tolerance, nan_equal=True) is None,)
 
 
 @dataclass(frozen=True)
@@ -153,19 +171,24 @@ def _difference(
 def _one(found: Any, expected: Any, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
     if isinstance(expected, Tensor):
         return _tensor(found, expected, name, tolerance, nan_equal=nan_equal)
+    found, expected = _plain(found), _plain(expected)
     if isinstance(expected, float):
         return _number(found, expected, name, tolerance, nan_equal=nan_equal)
     if type(found) is type(expected) and found == expected:
         return None
-    return _Difference(f"{name} is not right", repr(expected), _kind(found), _NOTHING if found is None else "")
+    return _Difference(f"{name} came out wrong", repr(expected), _kind(found), _NOTHING if found is None else "")
+
+
+def _plain(value: Any) -> Any:
+    """The Python value of what is one number, truth value or text of numpy or torch; anything else as it is."""
+    one = isinstance(value, np.generic | np.ndarray | Tensor) and math.prod(value.shape) == 1
+    return value.item() if one else value
 
 
 _NOTHING = "the function returned nothing; is a `return` missing?"
 
 
 def _number(found: Any, expected: float, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
-    if isinstance(found, Tensor) and found.numel() == 1:
-        found = found.item()
     if isinstance(found, bool) or not isinstance(found, int | float):
         look = _NOTHING if found is None else "return a number"
         return _Difference(f"{name} should be a number", f"{expected:.6g}", _kind(found), look)
@@ -173,7 +196,7 @@ def _number(found: Any, expected: float, name: str, tolerance: float, *, nan_equ
         return None
     if abs(found - expected) <= tolerance * max(1.0, abs(expected)):
         return None
-    return _Difference(f"{name} is not right", f"{expected:.6g}", f"{found:.6g}")
+    return _Difference(f"{name} came out wrong", f"{expected:.6g}", f"{found:.6g}")
 
 
 def _tensor(found: Any, expected: Tensor, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
@@ -183,7 +206,7 @@ def _tensor(found: Any, expected: Tensor, name: str, tolerance: float, *, nan_eq
         return _Difference(f"{name} should be a tensor", f"a tensor of shape {shape}", _kind(found), look)
     if tuple(found.shape) != shape:
         look = f"compare the shapes; {_like(expected)}"
-        return _Difference(f"{name} has another shape", f"shape {shape}", f"shape {tuple(found.shape)}", look)
+        return _Difference(f"{name} came out in another shape", f"shape {shape}", f"shape {tuple(found.shape)}", look)
     # Without a graph: whoever forgot no_grad is not told about it here.
     value, exact = found.detach().double(), expected.double()
     error = (value - exact).abs()
@@ -193,12 +216,16 @@ def _tensor(found: Any, expected: Tensor, name: str, tolerance: float, *, nan_eq
     if bool((error <= tolerance * max(scale, 1e-12)).all()):
         return None
     worst = int(torch.where(error.isnan(), torch.inf, error).argmax())
-    problem = f"{name} is not right" if bool(value.isfinite().all()) else f"{name} has numbers that are not finite"
-    return _Difference(problem, _shown(exact, worst), _shown(value, worst))
+    how = "wrong" if bool(value.isfinite().all()) else "with numbers that are not finite"
+    return _Difference(f"{name} came out {how}", _shown(exact, worst), _shown(value, worst))
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _like(expected: Tensor) -> str:
-    return f"the result has {expected.ndim} axes" if expected.ndim else "the result is one number"
+    return f"the result has {_count(expected.ndim, 'axis', 'axes')}" if expected.ndim else "the result is one number"
 
 
 def _shown(values: Tensor, worst: int) -> str:

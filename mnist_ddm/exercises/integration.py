@@ -11,6 +11,7 @@ from torch import Tensor
 from mnist_ddm.core.solvers import Solver
 from mnist_ddm.exercises.answers import Answer, Case, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
+from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.report.web.palette import COLOURS
 
 Velocity = Callable[[Tensor, float], Tensor]
@@ -93,6 +94,7 @@ def draw_order(figure: Figure, answers: dict[str, Answer]) -> None:
         axes.loglog(h, found, "o-", color=colour, label=f"{label}: order {fitted_order(found):.2f}")
     axes.set_xticks(h, [f"0.8/{n}" for n in STEPS])
     axes.minorticks_off()
+    label_more(axes.yaxis)
     axes.set_xlabel("step size h")
     axes.set_ylabel("mean error at t = 0.2")
     axes.spines[["top", "right"]].set_visible(False)

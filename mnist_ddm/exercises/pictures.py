@@ -1,9 +1,11 @@
-"""The picture at the end of an exercise."""
+"""The picture at the end of an exercise, and what several of them need."""
 
 from pathlib import Path
 
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mnist_ddm.core.files import replacing
 from mnist_ddm.exercises.answers import Answer
@@ -18,3 +20,10 @@ def save_picture(exercise: Exercise, function: Answer, path: Path) -> None:
     description = {"Software": None, "Description": f"mnist-ddm exercises check {exercise.name}"}
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata=description)
+
+
+def label_more(axis: Axis) -> None:
+    """Label 1, 2 and 5 times each power of ten on a logarithmic axis, which may be shorter than a decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())

@@ -9,11 +9,9 @@ import contextlib
 import importlib.util
 import inspect
 import json
-import linecache
 import math
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ def main(arguments: list[str]) -> None:
     import torch
 
     from mnist_ddm.core.parallel import end_with_parent
+    from mnist_ddm.exercises.crashes import explain
     from mnist_ddm.exercises.registry import exercise_named
 
     end_with_parent()
@@ -105,42 +104,14 @@ def load_function(file: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         others = sorted(n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == spec.name)
-        came = f"functions {', '.join(others)}" if others else "no function at all"
-        raise WrongAnswer(f"{file.name} has no function {name}", f"def {name}(...)", came, "keep the stub's first line")
-    return function  # type: ignore[no-any-return]  # callable() says no more
-
-
-def explain(error: BaseException, file: Path) -> tuple[str, str]:
-    """One word and a message for what a student's code raised."""
-    from mnist_ddm.exercises.answers import WrongAnswer
-
-    if isinstance(error, WrongAnswer):
-        return "wrong", str(error)
-    if isinstance(error, NotImplementedError):
-        return "not done", "there is no answer yet: write the function and delete the line `raise NotImplementedError`"
-    if isinstance(error, SyntaxError):
-        place = f"{Path(error.filename or file).name}, line {error.lineno}: {(error.text or '').strip()}"
-        return "error", f"Python cannot read the file: {error.msg}" + (f"\n  {place}" if error.lineno else "")
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return "memory", f"the function asked for more memory than it may have{_place(error, file)}"
-    if isinstance(error, SystemExit):
-        return (
-            "error",
-            f"the code ended the program (sys.exit, exit or quit); let the function return{_place(error, file)}",
+        came = f"def {', '.join(others)}" if others else "no function at all"
+        raise WrongAnswer(
+            f"{file.name} has no function {name}",
+            expected=f"def {name}(...)",
+            came=came,
+            look="keep the first line of the function as the stub has it",
         )
-    if isinstance(error, RecursionError):
-        return "error", f"the function calls itself without end (RecursionError){_place(error, file)}"
-    told = " ".join(str(error).split())
-    return "error", f"the code raised {type(error).__name__}: {told[:300]}{_place(error, file)}"
-
-
-def _place(error: BaseException, file: Path) -> str:
-    """The last line of the student's file that was running."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == file.resolve()]
-    if not frames or frames[-1].lineno is None:
-        return ""
-    line = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
-    return f"\n  {file.name}, line {frames[-1].lineno}: {line}"
+    return function  # type: ignore[no-any-return]  # callable() says no more
 
 
 def draw(exercise: Any, function: Callable[..., Any], picture: Path, tell: Callable[..., None]) -> None:

@@ -65,7 +65,7 @@ class Workspace:
 
     @property
     def current(self) -> str:
-        """The exercise that was started, checked or asked about last; empty if there is none."""
+        """The exercise that was started, checked or reset last; empty if there is none."""
         return self._state.current
 
     def next_exercise(self) -> str | None:
@@ -110,14 +110,18 @@ class Workspace:
         return outcome, picture
 
     def hint(self, name: str) -> tuple[Sheet, int, bool]:
-        """Show one hint more.
+        """Show one hint more; which exercise one is at stays as it is.
+
+        Once an exercise is passed, its hints are free: all are shown, and none of them counts.
 
         Returns:
             The sheet, how many of its hints are shown now, and whether one was added.
         """
         sheet, before = sheet_of(name), self.progress(name)
+        if before.passed:
+            return sheet, len(sheet.hints), False
         shown = min(before.hints + 1, len(sheet.hints))
-        self._remember(name, replace(before, hints=shown))
+        self._remember(name, replace(before, hints=shown), current=self.current)
         return sheet, shown, shown > before.hints
 
     def reset(self, name: str) -> Path | None:
@@ -132,10 +136,11 @@ class Workspace:
         self._remember(name, Progress(started=_now()))
         return moved
 
-    def _remember(self, name: str, progress: Progress) -> None:
-        self._state = _State(name, {**self._state.exercises, name: progress})
+    def _remember(self, name: str, progress: Progress, current: str | None = None) -> None:
+        current = name if current is None else current
+        self._state = _State(current, {**self._state.exercises, name: progress})
         kept = {key: asdict(p) for key, p in self._state.exercises.items()}
-        write_json(self._place, {"schema": _SCHEMA, "current": name, "exercises": kept})
+        write_json(self._place, {"schema": _SCHEMA, "current": current, "exercises": kept})
 
 
 def read_progress(folder: Path, name: str) -> Progress | None:

@@ -54,6 +54,25 @@ def clean_variance(x, t, means, scales, prior):
     return (torch.log(prior) - x.shape[1] / 2 * torch.log(variance) - square / (2 * variance)).softmax(dim=1)
 
 
+def standard_deviations_mixed(x, t, means, scales, prior):
+    """No squares in V."""
+    _, square = _parts(x, t, means, scales)
+    variance = (1 - t)[:, None] * scales + t[:, None]
+    return (torch.log(prior) - x.shape[1] / 2 * torch.log(variance) - square / (2 * variance)).softmax(dim=1)
+
+
+def variance_squared(x, t, means, scales, prior):
+    """V as if it were a standard deviation."""
+    variance, square = _parts(x, t, means, scales)
+    return (torch.log(prior) - x.shape[1] / 2 * torch.log(variance) - square / (2 * variance**2)).softmax(dim=1)
+
+
+def half_missing(x, t, means, scales, prior):
+    """The exponent is twice as large."""
+    variance, square = _parts(x, t, means, scales)
+    return (torch.log(prior) - x.shape[1] / 2 * torch.log(variance) - square / variance).softmax(dim=1)
+
+
 def scales_as_variances(x, t, means, scales, prior):
     """The square is missing."""
     return _logits(x, t, means, torch.sqrt(scales), prior).softmax(dim=1)
@@ -74,6 +93,13 @@ def over_the_states(x, t, means, scales, prior):
     return _logits(x, t, means, scales, prior).softmax(dim=0)
 
 
+def underflow_without_the_constant(x, t, means, scales, prior):
+    """Small variances to a high power are infinite."""
+    variance, square = _parts(x, t, means, scales)
+    density = prior * variance ** (-x.shape[1] / 2) * torch.exp(-square / (2 * variance))
+    return density / density.sum(dim=1, keepdim=True)
+
+
 def underflow(x, t, means, scales, prior):
     """Densities first, logarithms never."""
     variance, square = _parts(x, t, means, scales)
@@ -88,9 +114,13 @@ WRONG_ANSWERS = (
     (normaliser_of_one_dimension, "counts d times"),
     (means_do_not_shrink, "the means shrink"),
     (clean_variance, "the noise widens the clusters"),
+    (standard_deviations_mixed, "V_k is made of squares"),
+    (variance_squared, "not by 2 V_k^2"),
+    (half_missing, "the 1/2 in the exponent"),
     (scales_as_variances, "standard deviations"),
     (logarithms, "these are logarithms"),
     (not_normalised, "do not sum to 1"),
     (over_the_states, "over the clusters, dim=1"),
+    (underflow_without_the_constant, "use logarithms"),
     (underflow, "too small for a computer"),
 )

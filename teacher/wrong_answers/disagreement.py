@@ -60,6 +60,24 @@ def piece_missing(velocities, times):
     return d, torch.trapezoid(d.flip(1), times.flip(0), dim=1)
 
 
+def sign_of_the_piece(velocities, times):
+    """The piece below the last time is subtracted."""
+    d = _mean(velocities)
+    return d, torch.trapezoid(d.flip(1), times.flip(0), dim=1) - d[:, -1] * times[-1]
+
+
+def rectangles_from_above(velocities, times):
+    """D where an interval begins."""
+    d = _mean(velocities)
+    return d, (d[:, :-1] * (times[:-1] - times[1:])).sum(dim=1) + d[:, -1] * times[-1]
+
+
+def rectangles_from_below(velocities, times):
+    """D where an interval ends."""
+    d = _mean(velocities)
+    return d, -(d[:, 1:] * times.diff()).sum(dim=1) + d[:, -1] * times[-1]
+
+
 def mean_over_times(velocities, times):
     """As if the times were equally spaced."""
     d = _mean(velocities)
@@ -80,6 +98,9 @@ WRONG_ANSWERS = (
     (distance_to_the_mean, "not between pairs"),
     (negative_integral, "the sign of the integral"),
     (piece_missing, "down to 0 is missing"),
+    (sign_of_the_piece, "the sign of the last piece"),
+    (rectangles_from_above, "the rectangle rule"),
+    (rectangles_from_below, "the rectangle rule"),
     (mean_over_times, "mean over the recorded times"),
     (sum_over_times, "without widths"),
 )

@@ -21,6 +21,15 @@ def everything_to_everyone(experts, weights, x, t):
     return found
 
 
+def everything_to_those_needed(experts, weights, x, t):
+    """Some experts are spared, no state is."""
+    found = torch.zeros_like(x)
+    for k, expert in enumerate(experts):
+        if (weights[:, k] > 0).any():
+            found = found + weights[:, k, None, None, None] * expert(x, t)
+    return found
+
+
 def _dispatch(experts, weights, x, t, add):
     found = torch.zeros_like(x)
     for k, expert in enumerate(experts):
@@ -80,6 +89,7 @@ def first_times(experts, weights, x, t):
 WRONG_ANSWERS = (
     (one_state_after_the_other, "may be called only once"),
     (everything_to_everyone, "rows without weight"),
+    (everything_to_those_needed, "got the rows of others"),
     (no_weights, "the weights are missing"),
     (overwrites, "overwrote"),
     (empty_batches, "empty batch"),

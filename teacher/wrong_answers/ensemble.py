@@ -45,6 +45,12 @@ def keeps_the_experts(experts, router, x, t):
     return router(x, t).softmax(dim=1)[:, :, None, None, None] * _velocities(experts, x, t)
 
 
+def number_times_image(experts, router, x, t):
+    """Shapes do not fit."""
+    weights = router(x, t).softmax(dim=1)
+    return sum(weights[:, k] * expert(x, t) for k, expert in enumerate(experts))
+
+
 WRONG_ANSWERS = (
     (uniform, "every expert got the same weight"),
     (logits_as_weights, "the logits are no weights yet"),
@@ -53,4 +59,5 @@ WRONG_ANSWERS = (
     (top1, "that is Top-1"),
     (mean_instead_of_sum, "divided by the number of experts"),
     (keeps_the_experts, "another shape"),
+    (number_times_image, "(B,) does not fit (B, C, H, W)"),
 )

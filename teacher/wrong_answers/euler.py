@@ -32,6 +32,13 @@ def last_step_missing(velocity, x, times):
     return x
 
 
+def return_in_the_loop(velocity, x, times):
+    """One step."""
+    for t, t_next in pairwise(times):
+        x = x + (t_next - t) * velocity(x, t)
+        return x
+
+
 def slopes_of_the_start(velocity, x, times):
     """X never moves while slopes are collected."""
     return x + sum((t_next - t) * velocity(x, t) for t, t_next in pairwise(times))
@@ -61,6 +68,7 @@ WRONG_ANSWERS = (
     (equal_steps, "not equally long"),
     (velocity_at_the_end, "not velocity(x, t_next)"),
     (last_step_missing, "the last step is missing"),
+    (return_in_the_loop, "inside of the loop"),
     (slopes_of_the_start, "taken at the first x"),
     (in_place, "changed its argument x"),
     (looks_twice, "the number of looks at the velocity"),

@@ -30,6 +30,18 @@ def t_on_the_last_axis(clean, noise, t):
     return (1 - t) * clean + t * noise, noise - clean
 
 
+def one_axis_more(clean, noise, t):
+    """Enough for rows of numbers, not for images."""
+    t = t[:, None]
+    return (1 - t) * clean + t * noise, noise - clean
+
+
+def swapped(clean, noise, t):
+    """V comes first."""
+    t = _like(t, clean)
+    return noise - clean, (1 - t) * clean + t * noise
+
+
 def variance_preserving(clean, noise, t):
     """The path of another family of models."""
     t = _like(t, clean)
@@ -74,6 +86,8 @@ WRONG_ANSWERS = (
     (time_reversed_in_the_state, "t is reversed"),
     (sign_of_v, "the sign of v"),
     (t_on_the_last_axis, "stretched along the last axis"),
+    (one_axis_more, "t[:, None] has one axis more"),
+    (swapped, "are swapped"),
     (variance_preserving, "square roots"),
     (way_instead_of_speed, "t times too small"),
     (only_the_state, "end with: return x_t, v"),

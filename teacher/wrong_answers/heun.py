@@ -63,6 +63,14 @@ def sign_of_the_step(velocity, x, times):
     return x
 
 
+def midpoint(velocity, x, times):
+    """Also of second order."""
+    for t, t_next in pairwise(times):
+        h = t_next - t
+        x = x + h * velocity(x + h / 2 * velocity(x, t), t + h / 2)
+    return x
+
+
 def first_slope_twice(velocity, x, times):
     """Right, and half as dear again."""
     for t, t_next in pairwise(times):
@@ -81,5 +89,6 @@ WRONG_ANSWERS = (
     (only_the_second_slope, "only the second slope"),
     (from_the_guess, "not from the guess"),
     (sign_of_the_step, "the sign of the step"),
-    (first_slope_twice, "the number of looks at the velocity"),
+    (midpoint, "that is the midpoint method"),
+    (first_slope_twice, "three looks in a step"),
 )

@@ -30,6 +30,12 @@ def two_points(step_sizes, errors):
     return math.log(errors[0] / errors[-1]) / math.log(step_sizes[0] / step_sizes[-1])
 
 
+def intercept(step_sizes, errors):
+    """The other coefficient."""
+    _, found = np.polyfit(np.log(step_sizes), np.log(errors), 1)
+    return float(found)
+
+
 def both_coefficients(step_sizes, errors):
     """Slope and intercept."""
     return np.polyfit(np.log(step_sizes), np.log(errors), 1)
@@ -41,5 +47,6 @@ WRONG_ANSWERS = (
     (no_logarithm, "without logarithms"),
     (turned_over, "turn it over"),
     (two_points, "the first and the last point alone"),
+    (intercept, "that is the intercept"),
     (both_coefficients, "should be a number"),
 )

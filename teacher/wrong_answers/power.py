@@ -31,6 +31,14 @@ def never_a_unit_vector(jvp, vjp, start, iterations):
     return jvp(v).norm(dim=1)
 
 
+def unit_vector_at_the_end(jvp, vjp, start, iterations):
+    """Right, as long as the numbers are finite."""
+    v = start
+    for _ in range(iterations):
+        v = vjp(jvp(v))
+    return jvp(_unit(v)).norm(dim=1)
+
+
 def one_length_for_all(jvp, vjp, start, iterations):
     """The norm of the whole batch."""
     v = start / start.norm()
@@ -61,6 +69,7 @@ WRONG_ANSWERS = (
     (square, "the square of the norm"),
     (only_j, "alternate J and J^T"),
     (never_a_unit_vector, "never made unit vectors"),
+    (unit_vector_at_the_end, "the numbers overflow"),
     (one_length_for_all, "one length was used for the whole batch"),
     (no_iteration, "no iteration was made"),
     (one_number, "another shape"),

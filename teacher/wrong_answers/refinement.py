@@ -34,6 +34,17 @@ def mean(integrate, noise, steps, distance):
     return distance(integrate(noise, steps, 1), integrate(noise, steps, 2)).mean()
 
 
+def own_distance(integrate, noise, steps, distance):
+    """L2, whatever was given."""
+    return (integrate(noise, steps, 1) - integrate(noise, steps, 2)).flatten(1).norm(dim=1)
+
+
+def row_by_row(integrate, noise, steps, distance):
+    """Two runs for each sample."""
+    rows = [noise[i : i + 1] for i in range(len(noise))]
+    return torch.cat([distance(integrate(row, steps, 1), integrate(row, steps, 2)) for row in rows])
+
+
 def four_times(integrate, noise, steps, distance):
     """Both are doubled."""
     return distance(integrate(noise, steps, 1), integrate(noise, 2 * steps, 2))
@@ -53,6 +64,8 @@ WRONG_ANSWERS = (
     (same_run, "compared with itself"),
     (from_the_result, "not from the result of the first"),
     (mean, "not their mean"),
+    (own_distance, "use the distance that is given"),
+    (row_by_row, "two runs are enough"),
     (four_times, "4N steps"),
     (fresh_noise, "the runs start from `noise`"),
 )

@@ -56,6 +56,17 @@ def overflow(logits, k):
     return p / p.sum(dim=1, keepdim=True)
 
 
+def one_sum(logits, k):
+    """Of the whole batch."""
+    p = logits.softmax(dim=1) * _mask(logits, k)
+    return p / p.sum()
+
+
+def probabilities_only(logits, k):
+    """Neither renormalised nor in their places."""
+    return torch.topk(logits.softmax(dim=1), k, dim=1).values
+
+
 def values_only(logits, k):
     """The experts have lost their numbers."""
     return torch.topk(logits, k, dim=1).values.softmax(dim=1)
@@ -70,5 +81,7 @@ WRONG_ANSWERS = (
     (over_the_states, "over the experts, dim=1"),
     (unit_length, "root of the sum of squares"),
     (overflow, "exp overflowed"),
-    (values_only, "another shape"),
+    (one_sum, "one sum was used"),
+    (probabilities_only, "put each back"),
+    (values_only, "put each back"),
 )

@@ -16,6 +16,9 @@ from mnist_ddm.exercises.material import normal
 from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
+_TOO_NARROW = "the bounds are too narrow: the cosine of parallel vectors is 1, so clamp to [-1, 1] exactly"
+_OTHER_AXIS = "the cosine ran along another axis: flatten the images first and sum over their pixels, the last axis"
+
 
 @final
 class AngularDeviation(ClosedExercise):
@@ -46,6 +49,9 @@ class AngularDeviation(ClosedExercise):
             "the lengths are roots of sums of squares: divide by |a| |b|, not by their squares",
             lambda v, r: torch.rad2deg(torch.arccos((_dots(v, r) / _squares(v, r)).clamp(-1, 1))),
         ),
+        *(Mistake(_TOO_NARROW, lambda v, r, margin=10.0**-n: _angles_within(v, r, margin)) for n in range(2, 12)),
+        *(Mistake(_OTHER_AXIS, lambda v, r, dim=dim: _along(v, r, dim)) for dim in (1, 2)),
+        Mistake(_OTHER_AXIS, lambda v, r: _along(v.flatten(2), r.flatten(1), dim=1)),
         Mistake(
             "that is the mean of angles within rows of pixels: flatten a whole image into one vector first",
             lambda v, r: _by_rows(v, r),
@@ -96,3 +102,15 @@ def _squares(velocities: Tensor, reference: Tensor) -> Tensor:
 def _by_rows(velocities: Tensor, reference: Tensor) -> Tensor:
     cosine = torch.nn.functional.cosine_similarity(velocities, reference[:, None], dim=-1)
     return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).flatten(2).mean(dim=2)
+
+
+def _angles_within(velocities: Tensor, reference: Tensor, margin: float) -> Tensor:
+    """Angles whose cosines keep a distance from -1 and 1."""
+    cosine = _dots(velocities, reference) / _squares(velocities, reference).sqrt()
+    return torch.rad2deg(torch.arccos(cosine.clamp(-1 + margin, 1 - margin)))
+
+
+def _along(velocities: Tensor, reference: Tensor, dim: int) -> Tensor:
+    """Angles with the sums over one axis."""
+    cosine = torch.nn.functional.cosine_similarity(velocities, reference[:, None], dim=dim)
+    return torch.rad2deg(torch.arccos(cosine.clamp(-1, 1)))

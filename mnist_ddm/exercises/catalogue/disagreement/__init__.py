@@ -18,6 +18,7 @@ from mnist_ddm.report.web.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 _PARTS = ("D", "D_int")
+_RECTANGLES = "that is the rectangle rule: between two times take the mean of D at both of them"
 _TIMES = (1.0, 0.9, 0.6, 0.3, 0.1)
 
 
@@ -59,6 +60,12 @@ class IntegratedDisagreement(ClosedExercise):
             "the piece from the last time down to 0 is missing: add D[:, -1] * times[-1]",
             lambda v, t: (_mean(v), -torch.trapezoid(_mean(v), t, dim=1)),
         ),
+        Mistake(
+            "the sign of the last piece: what lies below the last time is added, not subtracted",
+            lambda v, t: (_mean(v), -torch.trapezoid(_mean(v), t, dim=1) - _mean(v)[:, -1] * t[-1]),
+        ),
+        Mistake(_RECTANGLES, lambda v, t: (_mean(v), _rectangles(_mean(v)[:, :-1], _mean(v), t))),
+        Mistake(_RECTANGLES, lambda v, t: (_mean(v), _rectangles(_mean(v)[:, 1:], _mean(v), t))),
         Mistake(
             "that is the mean over the recorded times; they are not equally spaced, so weight each with its width",
             lambda v, t: (_mean(v), _mean(v).mean(dim=1)),
@@ -110,3 +117,8 @@ def _mean_squares(velocities: Tensor) -> Tensor:
 
 def _both(curve: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     return curve, -torch.trapezoid(curve, times, dim=1) + curve[:, -1] * times[-1]
+
+
+def _rectangles(heights: Tensor, curve: Tensor, times: Tensor) -> Tensor:
+    """The integral with one height for each interval."""
+    return (heights * (times[:-1] - times[1:])).sum(dim=1) + curve[:, -1] * times[-1]

@@ -41,6 +41,12 @@ class BatchedDispatch(ClosedExercise):
             lambda experts, weights, x, t: _sum(experts, weights, x, t),
         ),
         Mistake(
+            "an expert that is needed got the rows of others as well: give it x[rows] and t[rows], not x and t",
+            lambda experts, weights, x, t: _sum(
+                [expert for k, expert in enumerate(experts) if weights[:, k].any()], weights[:, weights.any(0)], x, t
+            ),
+        ),
+        Mistake(
             "the weights are missing: multiply each velocity by its weight",
             lambda experts, weights, x, t: _dispatched(experts, weights, x, t, weighted=False),
         ),

@@ -1,10 +1,11 @@
 """Reading the dissociation of stability and quality."""
 
-from collections.abc import Iterable, Mapping
-from typing import final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import kendalltau
 
 from mnist_ddm.analyses.base import paper_values
 from mnist_ddm.core.recording import sample
@@ -28,6 +29,12 @@ class Dissociation(ClosedExercise):
 
     def cases(self) -> Iterable[Case]:
         yield _case("the paper's Table 3 (Paris): Top-1, Top-2, Full", *paper_table())
+        four = ("full", "top1", "top2", "uniform")
+        yield _case(
+            "ranks, which are not the numbers of an argsort",
+            dict(zip(four, (0.02, 0.05, 0.03, 0.01), strict=True)),
+            dict(zip(four, (30.0, 20.0, 10.0, 40.0), strict=True)),
+        )
         together = {"full": 0.001, "top4": 0.004, "top2": 0.3, "top1": 0.9}
         other_order = {"top1": 7.1, "top2": 3.0, "top4": 0.4, "full": 0.35}
         yield _case("a table where the most stable routing is also the best", together, other_order)
@@ -56,7 +63,19 @@ class Dissociation(ClosedExercise):
         ),
         Mistake(
             "that is Pearson's correlation; Spearman's is that of the ranks",
-            lambda s, q: _reading(s, q, rho=float(np.corrcoef(list(s.values()), [q[k] for k in s])[0, 1])),
+            lambda s, q: _reading(s, q, rho=_correlation(np.array, s, q)),
+        ),
+        Mistake(
+            "best has the largest FID; that is a distance, so the smallest is best",
+            lambda s, q: (*_reading(s, q)[:2], max(q, key=q.__getitem__), _reading(s, q)[3]),
+        ),
+        Mistake(
+            "argsort lists who comes first, second, ...; ranks are scipy.stats.rankdata, or argsort of argsort",
+            lambda s, q: _reading(s, q, rho=_correlation(np.argsort, s, q)),
+        ),
+        Mistake(
+            "that is Kendall's correlation, which counts pairs; Spearman's is Pearson's of the ranks",
+            lambda s, q: _reading(s, q, rho=float(kendalltau(list(s.values()), [q[k] for k in s]).statistic)),
         ),
         Mistake(
             "the two tables list the routings in another order: look values up by name",
@@ -117,6 +136,11 @@ def gaussian_table(n: int = 250, steps: int = 10) -> tuple[Table, Table]:
 
 def _rho(stability: Table, quality: Table) -> float:
     return spearman(np.array(list(stability.values())), np.array([quality[name] for name in stability]))
+
+
+def _correlation(of: Callable[[list[float]], "np.ndarray[Any, Any]"], stability: Table, quality: Table) -> float:
+    """Pearson's correlation of something made of both columns."""
+    return float(np.corrcoef(of(list(stability.values())), of([quality[name] for name in stability]))[0, 1])
 
 
 def _reading(stability: Table, quality: Table, rho: float | None = None) -> tuple[float, str, str, bool]:

@@ -60,17 +60,20 @@ class FullEnsembleVelocity(ClosedExercise):
         grid = torch.linspace(-2.6, 2.6, 19, dtype=torch.float64)
         x = torch.cartesian_prod(grid, grid)[:, None, None]
         v = function(experts, pool.router_logits, x, torch.full((len(x),), 0.35, dtype=torch.float64)).flatten(1)
-        axes.quiver(*x.flatten(1).T, *(-v.T), color="#bbbbbb", width=0.003)
+        along = "-v at t = 0.35, the way sampling goes"
+        axes.quiver(*x.flatten(1).T, *(-v.T), color="#bbbbbb", width=0.003, label=along)
         state = normal(11, 40, 1, 1, 2)
         path = [state]
         for i in range(40):
             t = torch.full((len(state),), 1 - i / 40, dtype=torch.float64)
             state = state - function(experts, pool.router_logits, state, t) / 40
             path.append(state)
-        for trajectory in torch.stack(path, dim=1).flatten(2):
-            axes.plot(*trajectory.T, color=COLOURS[0], linewidth=0.7, alpha=0.7)
-        axes.plot(*state.flatten(1).T, "o", color=COLOURS[1], markersize=3.5)
-        axes.plot(*pool.means.flatten(1).T, "x", color=INK)
+        for i, trajectory in enumerate(torch.stack(path, dim=1).flatten(2)):
+            label = "trajectories from noise" if i == 0 else None
+            axes.plot(*trajectory.T, color=COLOURS[0], linewidth=0.7, alpha=0.7, label=label)
+        axes.plot(*state.flatten(1).T, "o", color=COLOURS[1], markersize=3.5, label="samples, t = 0")
+        axes.plot(*pool.means.flatten(1).T, "x", color=INK, label="means of the clusters")
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
         axes.set_aspect("equal")
         axes.set_axis_off()
 

@@ -46,6 +46,10 @@ class EulerSteps(ClosedExercise):
             lambda velocity, x, times: integrate(_EULER, velocity, x, times[:-1]),
         ),
         Mistake(
+            "only the first step was taken: is the `return` inside of the loop?",
+            lambda velocity, x, times: integrate(_EULER, velocity, x, times[:2]),
+        ),
+        Mistake(
             "all slopes were taken at the first x: look at the velocity at the x that the last step reached",
             lambda velocity, x, times: _stepping(lambda _, t: velocity(x, t), x, times, _down),
         ),

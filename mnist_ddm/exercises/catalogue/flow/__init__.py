@@ -32,12 +32,16 @@ class Flow(ClosedExercise):
 
     mistakes = (
         Mistake(
+            "t is reversed: x_t must be the clean state at t = 0 and the noise at t = 1",
+            lambda clean, noise, t: (interpolate(clean, noise, 1 - t), velocity_target(clean, noise)),
+        ),
+        Mistake(
             "you let time run the other way: here t = 1 is noise and t = 0 is data, in x_t and in v",
             lambda clean, noise, t: (interpolate(clean, noise, 1 - t), clean - noise),
         ),
         Mistake(
-            "t is reversed: x_t must be the clean state at t = 0 and the noise at t = 1",
-            lambda clean, noise, t: (interpolate(clean, noise, 1 - t), velocity_target(clean, noise)),
+            "the two results are swapped: return x_t first, then v",
+            lambda clean, noise, t: (velocity_target(clean, noise), interpolate(clean, noise, t)),
         ),
         Mistake(
             "the sign of v: it points from data to noise, the way in which t grows",
@@ -46,6 +50,13 @@ class Flow(ClosedExercise):
         Mistake(
             "t has shape (B,) and was stretched along the last axis; each row has a time of its own",
             lambda clean, noise, t: ((1 - t) * clean + t * noise, velocity_target(clean, noise)),
+        ),
+        Mistake(
+            "t[:, None] has one axis more, which is enough for states of two axes; t needs as many as `clean` has",
+            lambda clean, noise, t: (
+                (1 - t[:, None]) * clean + t[:, None] * noise,
+                velocity_target(clean, noise),
+            ),
         ),
         Mistake(
             "that is a curved path with square roots; this flow is a straight line",
@@ -68,6 +79,9 @@ class Flow(ClosedExercise):
             for column, image in enumerate(to_image(images)[:, 0]):
                 axes[row, column].imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
                 axes[row, column].set_axis_off()
+                if column == 0:
+                    label = ("x_t", "x_t - t v")[row]
+                    axes[row, 0].text(-0.1, 0.5, label, ha="right", va="center", transform=axes[row, 0].transAxes)
                 if row == 0:
                     axes[row, column].set_title(f"t = {t[column]:.2f}", fontsize=9)
 

@@ -56,6 +56,16 @@ class HeunSteps(ClosedExercise):
             lambda velocity, x, times: _from_guess(velocity, x, times),
         ),
         Mistake(
+            "that is the midpoint method: Heun looks a second time at the end of the step, not in its middle",
+            lambda velocity, x, times: _stepping(
+                velocity, x, times, lambda v, x, guess, t, u: v((x + guess) / 2, (t + u) / 2)
+            ),
+        ),
+        Mistake(
+            "three looks in a step: keep the first slope in a variable instead of asking for it again",
+            lambda velocity, x, times: _looking_again(velocity, x, times),
+        ),
+        Mistake(
             "the sign of the step: sampling goes down in t, so h = t_next - t is negative",
             lambda velocity, x, times: _stepping(velocity, x, times, _everywhere, sign=-1),
         ),
@@ -87,6 +97,15 @@ def _stepping(velocity: Velocity, x: Tensor, times: Sequence[float], slope: Slop
             return first if state is start and time == t else velocity(state, time)
 
         x = x + h * slope(field, x, x + h * first, t, t_next)
+    return x
+
+
+def _looking_again(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
+    """Right, but the first slope is computed for the guess and once more for the mean."""
+    for t, t_next in pairwise(times):
+        h = t_next - t
+        guess = x + h * velocity(x, t)
+        x = guess if t_next <= 0 else x + h / 2 * (velocity(x, t) + velocity(guess, t_next))
     return x
 
 

@@ -12,6 +12,7 @@ from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import STEPS, errors, integrate
 from mnist_ddm.exercises.material import SOFT
+from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.report.web.palette import COLOURS
 
 
@@ -37,6 +38,10 @@ class MeasuredOrder(ClosedExercise):
             "that is the slope of log h against log error; turn it over", lambda h, e: _slope(np.log(e), np.log(h))
         ),
         Mistake(
+            "that is the intercept, log C; the order is the slope, which numpy.polyfit returns first",
+            lambda h, e: float(np.polyfit(np.log(h), np.log(e), 1)[1]),
+        ),
+        Mistake(
             "that uses the first and the last point alone; fit a line through all of them",
             lambda h, e: float(np.log(e[-1] / e[0]) / np.log(h[-1] / h[0])),
         ),
@@ -52,6 +57,7 @@ class MeasuredOrder(ClosedExercise):
             axes.loglog(h, centre * np.asarray(h) ** p, color=colour, label=f"{solver.name}: your order {p:.2f}")
         axes.set_xticks(h, [f"0.8/{n}" for n in STEPS])
         axes.minorticks_off()
+        label_more(axes.yaxis)
         axes.set_xlabel("step size h")
         axes.set_ylabel("error at t = 0.2")
         axes.spines[["top", "right"]].set_visible(False)

@@ -27,6 +27,7 @@ class PowerIteration(ClosedExercise):
         scales = torch.tensor([1.0, 0.1, 20.0, 4.0], dtype=torch.float64)
         yield _matrix_case("four 5 x 5 matrices of known singular values", scales[:, None] * values, 30)
         yield _jacobian_case()
+        yield _matrix_case("a norm of 3000 and 100 iterations", 1000 * values[None], 100)
 
     mistakes = (
         Mistake(
@@ -36,6 +37,10 @@ class PowerIteration(ClosedExercise):
         Mistake(
             "that used J alone and found how much an eigenvector is stretched; alternate J and J^T",
             lambda jvp, vjp, start, n: _iterated(jvp, lambda u: u, start, n),
+        ),
+        Mistake(
+            "the numbers overflow on the way: make v a unit vector in each iteration, not only at the end",
+            lambda jvp, vjp, start, n: _unit_at_the_end(jvp, vjp, start, n),
         ),
         Mistake(
             "the vectors were never made unit vectors again: the result grows with the number of iterations",
@@ -53,16 +58,18 @@ class PowerIteration(ClosedExercise):
 
     def draw(self, function: Answer, figure: Figure) -> None:
         axes = figure.add_subplot()
-        counts = range(1, 26)
+        counts, start = range(1, 26), torch.ones(1, 5, dtype=torch.float64)  # a fair share in each direction
         for second, colour in zip((0.5, 0.8, 0.95), COLOURS, strict=False):
             matrices = _matrices(torch.tensor([[1.0, second, 0.3, 0.2, 0.1]], dtype=torch.float64))
-            found = [float(function(*_products(matrices), normal(16, 1, 5), n)) for n in counts]
-            axes.semilogy(counts, [max(abs(1 - f), 1e-16) for f in found], "o-", color=colour, markersize=3,
-                          label=f"second singular value {second} of the largest")  # fmt: skip
+            found = [float(function(*_products(matrices), start, n)) for n in counts]
+            axes.semilogy(
+                counts, [max(abs(1 - f), 1e-16) for f in found], "o-", color=colour, markersize=3, label=second
+            )
         axes.set_xlabel("iterations")
         axes.set_ylabel("relative error")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        title = "second singular value, as a share of the largest"
+        figure.legend(title=title, loc="outside lower center", ncols=3, frameon=False)
 
 
 def _matrices(values: Tensor) -> Tensor:
@@ -108,4 +115,13 @@ def _iterated(jvp: Product, vjp: Product, start: Tensor, iterations: int, unit: 
     for _ in range(iterations):
         v = unit(vjp(jvp(v)))
     norms: Tensor = jvp(v).norm(dim=1)
+    return norms
+
+
+def _unit_at_the_end(jvp: Product, vjp: Product, start: Tensor, iterations: int) -> Tensor:
+    """Right, as long as no number overflows."""
+    v = start
+    for _ in range(iterations):
+        v = vjp(jvp(v))
+    norms: Tensor = jvp(v / v.norm(dim=1, keepdim=True)).norm(dim=1)
     return norms

@@ -21,6 +21,9 @@ def weights(logits: Tensor, k: int) -> Tensor:
     return TopK(k).weights(logits, context)
 
 
+_UNPLACED = "these are k numbers, the largest first: put each back into the column of its expert, with scatter"
+
+
 @final
 class TopKWeights(ClosedExercise):
     """Random logits for several k."""
@@ -37,7 +40,7 @@ class TopKWeights(ClosedExercise):
     mistakes = (
         Mistake(
             "the weights of a row do not sum to 1: renormalise over the chosen experts",
-            lambda logits, k: logits.softmax(dim=1) * _chosen(logits, k),
+            lambda logits, k: _kept(logits.softmax(dim=1), k),
         ),
         Mistake(
             "you chose the experts with the smallest logits; torch.argsort and sort are ascending by default",
@@ -64,6 +67,18 @@ class TopKWeights(ClosedExercise):
             lambda logits, k: torch.nn.functional.normalize(logits.softmax(dim=1) * _chosen(logits, k), dim=1),
         ),
         Mistake(
+            "one sum was used for the whole batch: each row needs its own, sum(dim=1, keepdim=True)",
+            lambda logits, k: _kept(logits.softmax(dim=1), k) / _kept(logits.softmax(dim=1), k).sum(),
+        ),
+        Mistake(
+            _UNPLACED,
+            lambda logits, k: logits.topk(k, dim=1).values.softmax(dim=1),
+        ),
+        Mistake(
+            _UNPLACED,
+            lambda logits, k: logits.softmax(dim=1).topk(k, dim=1).values,
+        ),
+        Mistake(
             "exp overflowed: torch.softmax subtracts the largest logit first, exp(z) / exp(z).sum() does not",
             lambda logits, k: _renormalised(logits.exp(), k),
         ),
@@ -72,15 +87,19 @@ class TopKWeights(ClosedExercise):
     def draw(self, function: Answer, figure: Figure) -> None:
         times, logits = router_along_a_trajectory()
         axes = figure.subplots(1, 3, sharey=True)
+        labels = [f"expert {i}" for i in range(logits.shape[1])]
         for axis, k in zip(axes, (1, 2, logits.shape[1]), strict=True):
             found = function(logits, k)
             shades = [COLOURS[i % len(COLOURS)] for i in range(logits.shape[1])]
-            axis.stackplot(times, found.T.numpy(), colors=shades, step="post" if k < logits.shape[1] else None)
+            axis.stackplot(
+                times, found.T.numpy(), colors=shades, labels=labels, step="post" if k < logits.shape[1] else None
+            )
             axis.invert_xaxis()
             axis.set_title(f"k = {k}", fontsize=10)
             axis.set_xlabel("t")
         axes[0].set_ylabel("weights of the experts")
         axes[0].set_ylim(0, 1)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 
 
 def _case(asked: str, logits: Tensor, k: int) -> Case:
@@ -93,5 +112,9 @@ def _chosen(logits: Tensor, k: int) -> Tensor:
 
 
 def _renormalised(shares: Tensor, k: int) -> Tensor:
-    kept = shares * _chosen(shares, k)
+    kept = _kept(shares, k)
     return kept / kept.sum(dim=1, keepdim=True)
+
+
+def _kept(shares: Tensor, k: int) -> Tensor:
+    return shares * _chosen(shares, k)

@@ -21,7 +21,7 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.quality import Quality, frechet_note, stored_frechet_distances
+from mnist_ddm.analyses.quality import LONG, Quality, frechet_note, stored_frechet_distances
 from mnist_ddm.analyses.trajectories import (
     TERM_NORMS,
     both_resolutions,
@@ -132,9 +132,10 @@ def _few(settings: Settings, routing: str) -> Sampling:
 
 
 def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
-    """For each routing the quality group's run with its own number of samples, or the one asked for, and with ours."""
-    own, ours = (Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in (settings.quality_n, settings.n))
-    return {r: [own[r], ours[r]] for r in strategies(pool) if r in own}
+    """For each routing its runs for quality: with the number asked for or the group's own, the interventions', ours."""
+    sizes = dict.fromkeys((settings.quality_n, LONG, settings.n))
+    choices = [Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in sizes]
+    return {r: [runs[r] for runs in choices] for r in strategies(pool) if r in choices[0]}
 
 
 def _row(

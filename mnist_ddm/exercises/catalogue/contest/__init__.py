@@ -195,12 +195,12 @@ def _same_dice() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         try:
             random.seed(0)
-            np.random.seed(0)  # noqa: NPY002
+            np.random.seed(0)  # noqa: NPY002 (a student may use it)
             torch.default_generator.manual_seed(0)
             yield
         finally:
             random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
+            np.random.set_state(kept[1])  # noqa: NPY002 (a student may use it)
 
 
 @torch.no_grad()

@@ -6,9 +6,44 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from mnist_ddm.core.parallel import Shared, run_jobs
+
+
+class Counted:
+    """Counts in the process that looks at it how often it was pickled, and how often it was looked at."""
+
+    pickled = 0
+
+    def __init__(self):
+        self.seen = 0
+
+    def __getstate__(self):
+        Counted.pickled += 1
+        return {"seen": self.seen}
+
+
+def look(shared, report):
+    shared.value.seen += 1
+    return os.getpid(), shared.value.seen
+
+
+def test_what_jobs_share_is_pickled_once_and_unpickled_once_in_each_worker():
+    shared = Shared(Counted())
+    before = Counted.pickled
+    for several in (1, 2):  # within one call and over two of them, as workers are used again
+        found = run_jobs([partial(look, shared) for _ in range(6)], workers=2)
+        for pid in {pid for pid, _ in found}:
+            seen = [count for other, count in found if other == pid]
+            assert max(seen) >= len(seen), several
+    assert Counted.pickled == before + 1
+    assert shared.value.seen == 0
+    assert max(count for _, count in found) > 1
+
 
 PROGRAM = """
 import os, sys, time

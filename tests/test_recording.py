@@ -9,7 +9,15 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field, negligible_weight
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import angle_degrees, left_out_blends, pairwise_disagreement
-from mnist_ddm.core.recording import delete_recordings, is_recorded, list_recordings, record, sample
+from mnist_ddm.core.recording import (
+    delete_recordings,
+    is_recorded,
+    list_recordings,
+    record,
+    record_all,
+    sample,
+    to_compute,
+)
 from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.systems.gaussian import load
@@ -97,6 +105,20 @@ def test_a_smaller_run_reads_what_a_larger_one_stored(n, tmp_path, monkeypatch):
     assert torch.equal(few.final, many.final[:7])
     assert torch.equal(few.observed["weights"], many.observed["weights"][:7])
     assert torch.equal(few.evaluations, many.evaluations[:7])
+
+
+def test_a_smaller_run_waits_for_a_larger_one_of_the_same_plan_and_is_not_computed_itself(tmp_path, monkeypatch):
+    pool = load()
+    few, many, other = (Sampling("top2", n=7, steps=3), Sampling("top2", n=9, steps=3), Sampling("top1", n=7, steps=3))
+    wanted = {few: ("weights",), many: ("logits", "weights"), other: ()}
+    assert list(to_compute(pool, wanted, tmp_path)) == [many, other]
+    assert list(to_compute(pool, {few: ("angles",), many: ("weights",)}, tmp_path)) == [few, many]
+    computed, run_block = [], module._run_block
+    monkeypatch.setattr(module, "_run_block", lambda *a: computed.append(a[1]) or run_block(*a))
+    found = record_all(pool, wanted, tmp_path)
+    assert sorted(computed, key=list(wanted).index) == [many, other]
+    same(found[few], sample(pool, few, ("weights",)))
+    assert list(to_compute(pool, wanted, tmp_path)) == []
 
 
 def test_one_more_observable_leaves_the_others_and_the_samples_as_they_are(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, final
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class Quality(Analysis):
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         features = chosen_features(pool, settings)
         real = pool.decode(pool.real_states(HELD_OUT)[0])
-        reference = extract(features, real)
+        reference = _reference(pool, features)
         # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
         shuffled = reference[torch.from_numpy(generator(Purpose.DATA, settings.seed, 2).permutation(len(reference)))]
         runs = self.runs(pool, settings)
@@ -133,7 +134,7 @@ def stored_frechet_distances(
     if not found:
         return {}, 0
     features = chosen_features(pool, settings)
-    reference = extract(features, pool.decode(pool.real_states(HELD_OUT)[0]))
+    reference = _reference(pool, features)
     n = min(len(final) for final in found.values())
     images = {name: pool.decode(final[:n].to(pool.device)) for name, final in found.items()}
     return {name: frechet_distance(reference, extract(features, i)) for name, i in images.items()}, n
@@ -152,6 +153,17 @@ def frechet_note(n: int) -> str:
             "`--experiment cost-and-quality`."
         )
     return f"FID: of {n} samples each from stored recordings with 25 Heun steps."
+
+
+_references: WeakKeyDictionary[ExpertPool, dict[str, Tensor]] = WeakKeyDictionary()
+
+
+def _reference(pool: ExpertPool, features: Features) -> Tensor:
+    """The features of held-out real images, which six analyses compare with; extracted once for a pool."""
+    known = _references.setdefault(pool, {})
+    if features.name not in known:
+        known[features.name] = extract(features, pool.decode(pool.real_states(HELD_OUT)[0]))
+    return known[features.name]
 
 
 def _fid(reference: Tensor, found: Tensor) -> float | None:

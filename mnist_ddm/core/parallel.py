@@ -10,12 +10,15 @@ import os
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, final
 
+import cloudpickle
 import joblib
+import numpy as np
 import torch
 
 from mnist_ddm.core.errors import InputError
@@ -56,6 +59,43 @@ def run_jobs(
         parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
         results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))
         return results
+
+
+@final
+class Shared(Generic[Result]):
+    """Something large that many jobs take: pickled once for all of them, and unpickled once in each worker.
+
+    Passed as it is, it would be pickled again for every job, and what it had computed and kept would be lost after
+    each.
+    """
+
+    def __init__(self, value: Result) -> None:
+        """Take what is shared."""
+        self._value = value
+        self._key = uuid.uuid4().hex
+        self._pickled: np.ndarray[Any, Any] | None = None
+
+    @property
+    def value(self) -> Result:
+        """What is shared."""
+        return self._value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._pickled is None:
+            # An array, because joblib maps large ones into the memory of all workers instead of sending them.
+            self._pickled = np.frombuffer(cloudpickle.dumps(self._value), dtype=np.uint8)
+        return _received, (self._key, self._pickled)
+
+
+_last: dict[str, Shared[Any]] = {}
+"""What this process received last; only one, as it is large."""
+
+
+def _received(key: str, pickled: "np.ndarray[Any, Any]") -> Shared[Any]:
+    if key not in _last:
+        _last.clear()
+        _last[key] = Shared(cloudpickle.loads(pickled.tobytes()))
+    return _last[key]
 
 
 @contextlib.contextmanager

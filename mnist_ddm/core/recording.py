@@ -20,7 +20,7 @@ from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.files import digest, folder_size, read_json, read_tensors, write_json, write_tensors
 from mnist_ddm.core.observables import Kept, observables_named
-from mnist_ddm.core.parallel import Report, one_thread, run_jobs
+from mnist_ddm.core.parallel import Report, Shared, one_thread, run_jobs
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.runs import TENTHS, Run
 
@@ -98,7 +98,8 @@ def record_all(
         on_progress: called with a run and the fraction of it that is done.
     """
     found: list[tuple[float, Run, partial[None]]] = []
-    for run, names in wanted.items():
+    shared = Shared(pool)
+    for run, names in to_compute(pool, wanted, folder).items():
         kept, place = observables_named(names), folder / recording_key(pool, run)
         if not (place / _INDEX).exists():
             what = {"schema": SCHEMA, "system": pool.name, **run.identity, "models": dict(pool.fingerprints)}
@@ -107,7 +108,7 @@ def record_all(
             if missing := _missing(place, block, kept):
                 wanting = tuple(k for k in kept if k.file in missing)
                 cost = len(block) * evaluations_each(pool, run, wanting)
-                found.append((cost, run, partial(_store_block, pool, run, wanting, block, place)))
+                found.append((cost, run, partial(_store_block, shared, run, wanting, block, place)))
     # The longest first, so that no worker is left with a long one at the end while the others wait.
     found.sort(key=lambda job: -job[0])
     jobs, owners = [job for _, _, job in found], [run for _, run, _ in found]
@@ -160,6 +161,21 @@ def is_recorded(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder
     """Whether `record` would only have to read."""
     wanted, place = observables_named(observables), folder / recording_key(pool, run)
     return not any(_missing(place, block, wanted) for block in _blocks(run.n))
+
+
+def to_compute(pool: ExpertPool, wanted: Mapping[Run, tuple[str, ...]], folder: Path) -> dict[Run, tuple[str, ...]]:
+    """Those of some runs that `record_all` computes, with what to keep of them.
+
+    The others are recorded, or will be read from a larger one of the same kind that is among them and keeps as much.
+    """
+
+    def served(run: Run) -> bool:
+        return any(
+            other.n > run.n and other.identity == run.identity and set(wanted[run]) <= set(wanted[other])
+            for other in wanted
+        )
+
+    return {r: names for r, names in wanted.items() if not served(r) and not is_recorded(pool, r, names, folder)}
 
 
 def recording_files(pool: ExpertPool, run: Run, observables: tuple[str, ...], folder: Path) -> list[Path]:
@@ -256,9 +272,9 @@ def _missing(place: Path, block: range, wanted: tuple[Kept, ...]) -> list[str]:
 
 
 def _store_block(
-    pool: ExpertPool, run: Run, wanted: tuple[Kept, ...], block: range, place: Path, report: Report
+    pool: Shared[ExpertPool], run: Run, wanted: tuple[Kept, ...], block: range, place: Path, report: Report
 ) -> None:
-    for name, tensors in _run_block(pool, run, wanted, block, report).items():
+    for name, tensors in _run_block(pool.value, run, wanted, block, report).items():
         write_tensors(_file(place, block, name), tensors)
 
 

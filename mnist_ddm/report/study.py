@@ -14,7 +14,7 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded, observable_sizes
+from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded, observable_sizes, to_compute
 from mnist_ddm.core.runs import TENTHS, Run, start
 
 _TIMED_BATCH = 16
@@ -32,8 +32,8 @@ class Plan:
     observables: Mapping[Run, tuple[str, ...]]
 
     def missing(self, pool: ExpertPool, folder: Path) -> list[Run]:
-        """The runs that are not recorded yet."""
-        return [s for s, names in self.observables.items() if not is_recorded(pool, s, names, folder)]
+        """The runs that are to be computed; the others are recorded, or read from a larger one of these."""
+        return list(to_compute(pool, self.observables, folder))
 
     def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Run]) -> int:
         """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""

@@ -258,7 +258,7 @@ def test_a_score_of_the_contest_cannot_be_rolled_again(global_state):
 def test_a_contests_message_shows_the_row_that_breaks_the_rule():
     def one_bad_row(logits, moment):
         weights = logits.softmax(dim=1)
-        # Of the prior, and so at t = 1, the smallest weight of the flat router is 1 / sum(2 ** (i / 7)) = 0.086 < 3 / 32.
+        # At t = 1 the flat router's smallest weight is that of the prior, 1 / sum(2 ** (i / 7)) = 0.086 < 3 / 32.
         return torch.where(torch.arange(len(weights))[:, None] == 7, 4 * weights - 3 / 8, weights)
 
     with pytest.raises(WrongAnswer, match=r"row 7 at t = 1\.00: .*-0") as error:

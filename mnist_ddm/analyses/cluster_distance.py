@@ -70,7 +70,7 @@ class ClusterDistance(Analysis):
         by_time: list[dict[str, Value]] = []
         lines: dict[str, list[Series]] = {}
         paper = paper_values(self.id, pool.name)
-        for embedding in pool.embeddings.values():
+        for name, embedding in pool.embeddings.items():
             for of in (NOISY, CLEAN):
                 for routing in fitting(pool, ROUTINGS):
                     recording = recordings[sampling_of(settings, routing)]
@@ -78,17 +78,17 @@ class ClusterDistance(Analysis):
                     ranks = centroid_ranks(pool, embedding, recording, of)
                     weights = recording.observed["weights@tenths"].double().numpy()
                     found = readings(ranks, weights, everything=routing == "full")
-                    what: dict[str, Value] = {"embedding": embedding.features.name, "of": of, "routing": routing}
+                    what: dict[str, Value] = {"embedding": name, "of": of, "routing": routing}
                     rows.append({**what, **_summary(found, times), **_paper_columns(paper, routing)})
                     profile = {
-                        name: [mean_estimate(values[:, i]) for i in range(len(times))] for name, values in found.items()
+                        key: [mean_estimate(values[:, i]) for i in range(len(times))] for key, values in found.items()
                     }
                     by_time += [
-                        {**what, "t": float(t), **{name: profile[name][i] for name in profile}}
+                        {**what, "t": float(t), **{key: values[i] for key, values in profile.items()}}
                         for i, t in enumerate(times)
                     ]
                     mean = profile["mean rank (all selected)"]
-                    lines.setdefault(f"{embedding.features.name}, {of}", []).append(
+                    lines.setdefault(f"{name}, {of}", []).append(
                         Series(
                             routing,
                             times.tolist(),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, final
 from weakref import WeakKeyDictionary
 
@@ -85,14 +86,14 @@ class Quality(Analysis):
     def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
         features = chosen_features(pool, settings)
         real = pool.decode(pool.real_states(HELD_OUT)[0])
-        reference = _reference(pool, features)
+        known = _reference(pool, features)
+        reference = known.vectors
         # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
         shuffled = reference[torch.from_numpy(generator(Purpose.DATA, settings.seed, 2).permutation(len(reference)))]
         runs = self.runs(pool, settings)
         common = min(run.n for run in runs.values())
         paper = paper_values(self.id, pool.name)
         shares = _real_shares(pool, real)
-        kernel = KernelDistance(reference)
         rows, classes, adherence = [], [], []
         for name, run in runs.items():
             recording = recordings[run]
@@ -101,7 +102,7 @@ class Quality(Analysis):
             row: dict[str, Value] = {"routing": name, "n": run.n, "FID": _fid(reference, found)}
             if common < max(r.n for r in runs.values()):
                 row[f"FID of the first {common}"] = _fid(reference, found[:common])
-            kid = kernel(found)
+            kid = known.kernel(found)
             row["KID x 1000"] = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
             first = (shuffled[:common], found[:common])
             row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
@@ -134,7 +135,7 @@ def stored_frechet_distances(
     if not found:
         return {}, 0
     features = chosen_features(pool, settings)
-    reference = _reference(pool, features)
+    reference = _reference(pool, features).vectors
     n = min(len(final) for final in found.values())
     images = {name: pool.decode(final[:n].to(pool.device)) for name, final in found.items()}
     return {name: frechet_distance(reference, extract(features, i)) for name, i in images.items()}, n
@@ -155,14 +156,26 @@ def frechet_note(n: int) -> str:
     return f"FID: of {n} samples each from stored recordings with 25 Heun steps."
 
 
-_references: WeakKeyDictionary[ExpertPool, dict[str, Tensor]] = WeakKeyDictionary()
+@final
+class _Reference:
+    """Features of held-out real images and the kernel distance to them."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    @cached_property
+    def kernel(self) -> KernelDistance:
+        return KernelDistance(self.vectors)
 
 
-def _reference(pool: ExpertPool, features: Features) -> Tensor:
-    """The features of held-out real images, which six analyses compare with; extracted once for a pool."""
+_references: WeakKeyDictionary[ExpertPool, dict[str, _Reference]] = WeakKeyDictionary()
+
+
+def _reference(pool: ExpertPool, features: Features) -> _Reference:
+    """What several analyses compare with; extracted once for a pool."""
     known = _references.setdefault(pool, {})
     if features.name not in known:
-        known[features.name] = extract(features, pool.decode(pool.real_states(HELD_OUT)[0]))
+        known[features.name] = _Reference(extract(features, pool.decode(pool.real_states(HELD_OUT)[0])))
     return known[features.name]
 
 

@@ -56,8 +56,8 @@ def ledger_names(pool: ExpertPool, settings: Settings) -> dict[str, str]:
         if features := list(pool.frechet_features.values()):
             names["features"] = features[0].name
     with contextlib.suppress(InputError):
-        if embeddings := list(pool.embeddings.values()):
-            names["embedding"] = embeddings[0].features.name
+        if embeddings := list(pool.embeddings):  # names alone: centroids may take a while
+            names["embedding"] = embeddings[0]
     with contextlib.suppress(InputError):
         if pool.reference is not None:
             names["reference"] = pool.reference.name

@@ -5,7 +5,7 @@ prior, centroids and real states.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import final
@@ -189,21 +189,18 @@ class MnistPool(ExpertPool):
         return Features("classifier", dim, lambda images: self._classifier.embed(images * 2 - 1))
 
     @cached_property
-    def _embeddings(self) -> dict[str, Embedding]:
+    def _embeddings(self) -> "_Embeddings":
+        pixels = Features("pixels", SIDE * SIDE, lambda images: images.flatten(1))
+        return _Embeddings((self._classifier_features(), pixels), self._centroids)
+
+    def _centroids(self, features: Features) -> Tensor:
         images = self.decode(to_state(self._images.train_images))
-        features = (
-            self._classifier_features(),
-            Features("pixels", SIDE * SIDE, lambda images: images.flatten(1)),
-        )
-        found = {}
-        for feature in features:
-            with torch.no_grad():
-                vectors = torch.cat([feature(b.to(self._device)).double().cpu() for b in images.split(1000)])
-            sums = torch.zeros(self.n_experts, vectors.shape[1], dtype=torch.float64)
-            sums.index_add_(0, self._assignment, vectors)
-            centroids = sums / self._assignment.bincount(minlength=self.n_experts)[:, None]
-            found[feature.name] = Embedding(feature, centroids.float().to(self._device))
-        return found
+        with torch.no_grad():
+            vectors = torch.cat([features(b.to(self._device)).double().cpu() for b in images.split(1000)])
+        sums = torch.zeros(self.n_experts, vectors.shape[1], dtype=torch.float64)
+        sums.index_add_(0, self._assignment, vectors)
+        centroids = sums / self._assignment.bincount(minlength=self.n_experts)[:, None]
+        return centroids.float().to(self._device)
 
     @property
     def embeddings(self) -> Mapping[str, Embedding]:
@@ -257,6 +254,28 @@ class MnistPool(ExpertPool):
         labels = tuple(str(i) for i in range(self.card.classes))
         expert_of_label = tuple(range(self.card.classes)) if self.card.partition == "digit" else None
         return Classifier("digit classifier", labels, probabilities, expert_of_label)
+
+
+@final
+class _Embeddings(Mapping[str, Embedding]):
+    """Embeddings whose centroids are computed when they are asked for: that takes all training images."""
+
+    def __init__(self, features: tuple[Features, ...], centroids: Callable[[Features], Tensor]) -> None:
+        self._features = {f.name: f for f in features}
+        self._centroids = centroids
+        self._known: dict[str, Embedding] = {}
+
+    def __getitem__(self, name: str) -> Embedding:
+        features = self._features[name]
+        if name not in self._known:
+            self._known[name] = Embedding(features, self._centroids(features))
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        return len(self._features)
 
 
 def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:

@@ -34,6 +34,7 @@ class Settings:
         distance: name of a perceptual distance; ``None`` for the system's default.
         features: name of the features of Frechet distances; ``None`` for the system's default.
         quality_n: samples of the runs whose Frechet distances other analyses join; ``None`` for the usual numbers.
+        quality_steps: solver steps of those runs; ``None`` for 25.
     """
 
     n: int | None = None
@@ -43,6 +44,7 @@ class Settings:
     distance: str | None = None
     features: str | None = None
     quality_n: int | None = None
+    quality_steps: int | None = None
 
 
 @dataclass(frozen=True)

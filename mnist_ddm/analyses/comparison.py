@@ -95,7 +95,7 @@ class RoutingComparison(Analysis):
             f"{1 / times.min():.3g} at the last of these times.",
             f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
             f"{2 * (settings.steps or 0)} steps from the same noise.",
-            frechet_note(quality_n),
+            frechet_note(quality_n, settings),
             *_orders({r: float(values.mean()) for r, values in error.items()}, quality),
             effort_note(list(found.values())),
         )
@@ -134,7 +134,7 @@ def _few(settings: Settings, routing: str) -> Sampling:
 def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
     """For each routing its runs for quality: with the number asked for or the group's own, the interventions', ours."""
     sizes = dict.fromkeys((settings.quality_n, LONG, settings.n))
-    choices = [Quality().runs(pool, Settings(n=n, seed=settings.seed)) for n in sizes]
+    choices = [Quality().runs(pool, Settings(n=n, steps=settings.quality_steps, seed=settings.seed)) for n in sizes]
     return {r: [runs[r] for runs in choices] for r in strategies(pool) if r in choices[0]}
 
 

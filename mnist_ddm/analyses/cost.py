@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from mnist_ddm.analyses.base import Analysis, Findings, Need, Plot, Series, Settings, Table, Value
-from mnist_ddm.analyses.quality import LONG, Quality
+from mnist_ddm.analyses.quality import LONG, STEPS, Quality
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.runs import Run
@@ -86,7 +86,8 @@ class CostAndQuality(Analysis):
             *found.tables[0].notes,
         )
         count = found.tables[0].rows[0]["n"]
-        title = f"Cost and quality by routing, best FID first, n = {count}, 25 Heun steps unless asked otherwise"
+        steps = f"{settings.steps or STEPS} {settings.solver} steps"
+        title = f"Cost and quality by routing, best FID first, n = {count}, {steps}"
         table = Table(self.id, title, tuple(rows[0]), tuple(rows), notes)
         return Findings((table,), (_plot(points, front),), found.artefacts)
 

@@ -79,7 +79,7 @@ class Counterfactual(Analysis):
             "weight. misaligned2: a random pair in each step, with the router's weights renormalised, or equal ones.",
             f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
             f"{2 * (settings.steps or 0)} steps; differences and ratios pair samples from the same noise.",
-            frechet_note(quality_n),
+            frechet_note(quality_n, settings),
         )
         title = f"Counterfactual routings, n = {settings.n}; paper: {paper['place']}"
         return Findings((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),))

@@ -42,6 +42,9 @@ ROUTINGS: Mapping[str, int] = dict.fromkeys(MAIN, 5000) | dict.fromkeys(
 LONG = 1000
 """Samples for the FIDs of interventions."""
 
+STEPS = 25
+"""Solver steps of the runs for Frechet distances."""
+
 
 @final
 class Quality(Analysis):
@@ -77,7 +80,7 @@ class Quality(Analysis):
 
     def runs(self, pool: ExpertPool, settings: Settings) -> dict[str, Sampling]:
         """The run of each routing."""
-        steps = 25 if settings.steps is None else settings.steps
+        steps = STEPS if settings.steps is None else settings.steps
         return {
             name: Sampling(name, settings.n or self._routings[name], settings.seed, settings.solver, steps)
             for name in fitting(pool, list(self._routings))
@@ -142,18 +145,19 @@ def stored_frechet_distances(
 
 
 def long_runs(pool: ExpertPool, settings: Settings, routings: Sequence[str]) -> dict[str, Sampling]:
-    """The runs whose FIDs the analyses of interventions join, if they are stored: 1000 samples, 25 steps."""
-    return Quality(dict.fromkeys(routings, LONG)).runs(pool, Settings(n=settings.quality_n, seed=settings.seed))
+    """The runs whose FIDs the analyses of interventions join, if they are stored; usually of 1000 samples."""
+    joined = Settings(n=settings.quality_n, steps=settings.quality_steps, seed=settings.seed)
+    return Quality(dict.fromkeys(routings, LONG)).runs(pool, joined)
 
 
-def frechet_note(n: int) -> str:
-    """What the FIDs of a table are, for ``n`` samples each; 0 if there is none."""
+def frechet_note(n: int, settings: Settings) -> str:
+    """What the joined FIDs of a table are, for ``n`` samples each; 0 if there is none."""
     if n == 0:
         return (
             "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first, or for interventions "
             "`--experiment cost-and-quality`."
         )
-    return f"FID: of {n} samples each from stored recordings with 25 Heun steps."
+    return f"FID: of {n} samples each from stored recordings with {settings.quality_steps or STEPS} Heun steps."
 
 
 @final

@@ -17,7 +17,7 @@ from mnist_ddm.analyses.base import (
     chosen_features,
     fill,
 )
-from mnist_ddm.analyses.quality import stored_frechet_distances
+from mnist_ddm.analyses.quality import STEPS, stored_frechet_distances
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -56,7 +56,7 @@ class RegimeMap(Analysis):
         return "When does averaging over all experts fail? (beyond the paper)"
 
     def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=500, steps=25)
+        return fill(chosen, n=500, steps=STEPS)
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         if pool.n_experts < 3:

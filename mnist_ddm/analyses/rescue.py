@@ -103,7 +103,7 @@ class Rescue(Analysis):
         notes = (
             "entropy: of the weights, in nats, mean over samples and steps. L_eff: maximum over t = 0.9, ..., 0.1 of "
             f"the expert term. Delta_refine: {chosen_distance(pool, settings).name} distance.",
-            frechet_note(quality_n),
+            frechet_note(quality_n, settings),
         )
         place = paper["place"]
         tables = (

@@ -7,7 +7,7 @@ from mnist_ddm.cli.progress import progress_bars
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording, record_all
 from mnist_ddm.core.runs import Run
-from mnist_ddm.report.study import Plan, seconds_per_evaluation
+from mnist_ddm.report.study import Plan, seconds_of
 
 
 def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Run, Recording]:
@@ -31,9 +31,7 @@ def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers
 
 def estimated_seconds(pool: ExpertPool, plan: Plan, missing: list[Run], workers: int) -> float:
     """About how long it takes to record some runs of a plan, timed here and now."""
-    if not missing:
-        return 0.0
-    return plan.expert_evaluations(pool, missing) * seconds_per_evaluation(pool) / workers
+    return seconds_of(pool, plan, missing) / workers
 
 
 def shown_duration(seconds: float) -> str:

@@ -144,6 +144,13 @@ def evaluations_each(pool: ExpertPool, run: Run, kept: Sequence[Kept]) -> float:
     return everywhere * pool.n_experts + (run.evaluations - everywhere + extra) * routed + run.evaluations * choosing
 
 
+def rows_of_an_expert(pool: ExpertPool, run: Run) -> float:
+    """About how many rows an expert gets at once, at least 1: few of them make an evaluation dear."""
+    field, n = run.field(pool), min(run.n, BLOCK)
+    share = field.routing.most_experts(pool.n_experts) / pool.n_experts if isinstance(field, RoutedField) else 1.0
+    return max(1.0, n * share)
+
+
 def observable_sizes(pool: ExpertPool, wanted: Mapping[Run, Sequence[Kept]]) -> dict[str, int]:
     """How many numbers each wanted observable keeps of one visit of one sample, found by looking at one."""
     sizes: dict[str, int] = {}

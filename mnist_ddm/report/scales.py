@@ -14,7 +14,7 @@ from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.core.errors import unknown
 
 _OWN_STEPS = (Quality, CostAndQuality, RegimeMap)
-"""Their runs are shared by others under their own number of steps."""
+"""Their runs are shared by others, so `quality_steps` and not `steps` limits them."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Scale:
         n: most samples of an analysis; ``None`` for the paper's number.
         steps: most solver steps; ``None`` for the paper's.
         quality_n: samples of every Frechet distance; ``None`` for the usual numbers.
+        quality_steps: solver steps of their runs; ``None`` for the usual 25.
         n_of: samples of single analyses.
         routings: those of cost-and-quality; none for all that it knows.
     """
@@ -38,6 +39,7 @@ class Scale:
     n: int | None = None
     steps: int | None = None
     quality_n: int | None = None
+    quality_steps: int | None = None
     n_of: Mapping[str, int] = field(default_factory=dict)
     routings: tuple[str, ...] = ()
 
@@ -53,12 +55,11 @@ class Scale:
         for analysis in map(self.fitted, chosen):
             own = analysis.settings(Settings(seed=seed))
             n = self.n_of.get(analysis.id) or _least(self.n, own.n)
-            steps = own.steps
             if isinstance(analysis, Quality):
                 n = self.quality_n
-            elif not isinstance(analysis, _OWN_STEPS):
-                steps = _least(self.steps, own.steps)
-            found[analysis] = replace(own, n=n, steps=steps, quality_n=self.quality_n)
+            steps = _least(self.quality_steps if isinstance(analysis, _OWN_STEPS) else self.steps, own.steps)
+            joined = replace(own, quality_n=self.quality_n, quality_steps=self.quality_steps)
+            found[analysis] = replace(joined, n=n, steps=steps)
         return found
 
     def fitted(self, analysis: Analysis) -> Analysis:

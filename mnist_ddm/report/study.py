@@ -14,11 +14,18 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import observables_named
 from mnist_ddm.core.parallel import one_thread
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, evaluations_each, is_recorded, observable_sizes, to_compute
+from mnist_ddm.core.recording import (
+    Recording,
+    evaluations_each,
+    is_recorded,
+    observable_sizes,
+    rows_of_an_expert,
+    to_compute,
+)
 from mnist_ddm.core.runs import TENTHS, Run, start
 
-_TIMED_BATCH = 16
-"""About what an expert gets of a block."""
+_TIMED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_TIMED_EXPERTS = 2
 
 
 @dataclass(frozen=True)
@@ -64,17 +71,24 @@ def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: P
     return Plan(wanted)
 
 
+def seconds_of(pool: ExpertPool, plan: Plan, runs: Sequence[Run]) -> float:
+    """About how long one process takes to compute some runs of a plan, timed here and now."""
+    batches = {run: min(_TIMED_BATCHES, key=lambda b: abs(b - rows_of_an_expert(pool, run))) for run in runs}
+    each = {batch: _seconds_per_evaluation(pool, batch) for batch in sorted(set(batches.values()))}
+    return sum(plan.expert_evaluations(pool, [run]) * each[batch] for run, batch in batches.items())
+
+
 @torch.inference_mode()
-def seconds_per_evaluation(pool: ExpertPool) -> float:
-    """Seconds that one sample takes in one expert, timed on a small batch here and now."""
-    x, samples = start(pool, sample_seeds(0, _TIMED_BATCH))
+def _seconds_per_evaluation(pool: ExpertPool, batch: int) -> float:
+    """Seconds that one sample takes in one expert that gets so many at once."""
+    x, samples = start(pool, sample_seeds(0, batch))
     t = torch.full((len(x),), 0.5, device=pool.device)
     with one_thread():
         pool.velocity(0, x, t, samples.condition)
         begin = time.perf_counter()
-        for k in range(min(pool.n_experts, 4)):
-            pool.velocity(k, x, t, samples.condition)
-        return (time.perf_counter() - begin) / (len(x) * min(pool.n_experts, 4))
+        for k in range(_TIMED_EXPERTS):
+            pool.velocity(k % pool.n_experts, x, t, samples.condition)
+        return (time.perf_counter() - begin) / (batch * _TIMED_EXPERTS)
 
 
 def answerable(

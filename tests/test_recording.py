@@ -15,6 +15,7 @@ from mnist_ddm.core.recording import (
     list_recordings,
     record,
     record_all,
+    rows_of_an_expert,
     sample,
     to_compute,
 )
@@ -119,6 +120,14 @@ def test_a_smaller_run_waits_for_a_larger_one_of_the_same_plan_and_is_not_comput
     assert sorted(computed, key=list(wanted).index) == [many, other]
     same(found[few], sample(pool, few, ("weights",)))
     assert list(to_compute(pool, wanted, tmp_path)) == []
+
+
+def test_an_expert_gets_its_share_of_the_rows_of_a_block():
+    pool = load()
+    k = pool.n_experts
+    for routing, n, rows in (("top1", 10 * k, 10), ("top2", 3 * k, 6), ("full", 30, 30), ("top1", 2, 1)):
+        assert rows_of_an_expert(pool, Sampling(routing, n=n)) == rows
+    assert rows_of_an_expert(pool, Sampling("full", n=10 * module.BLOCK)) == module.BLOCK
 
 
 def test_one_more_observable_leaves_the_others_and_the_samples_as_they_are(tmp_path):

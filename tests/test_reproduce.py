@@ -6,20 +6,31 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from mnist_ddm import cli
+from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.comparison import RoutingComparison
+from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.files import read_json, write_json
+from mnist_ddm.core.recording import record_all
+from mnist_ddm.core.runs import Sampling
 from mnist_ddm.report.claims import ledger
 from mnist_ddm.report.html import write_report
 from mnist_ddm.report.readme import BEGIN, END, put_verdicts, verdict_block
 from mnist_ddm.report.results import read_results
+from mnist_ddm.report.run import used_recordings
 from mnist_ddm.report.scales import scale_named, scale_of, scales
+from mnist_ddm.report.study import make_plan
+from mnist_ddm.report.verify import recomputable
+from mnist_ddm.systems.registry import load_system
 
 ONLY = ("--only", "table-9-entropy", "--only", "router-learns-clusters")
 
@@ -129,6 +140,26 @@ def test_verify_hashes_the_files_and_recomputes_tables(run, finished):
     code, out, err = run("verify", finished, "--all")
     assert code == 0, err
     assert out.count("recomputed from") == 2
+
+
+def test_verify_knows_both_runs_of_a_recording_that_two_numbers_of_samples_share(tmp_path):
+    # The FIDs that routing-comparison joins have 9 samples, those of the map 7, of the same trajectories.
+    pool = load_system("gaussian")
+    joined = Settings(n=5, steps=4, quality_n=9, quality_steps=6)
+    analyses = {Quality(): Settings(n=9, steps=6), RegimeMap(): Settings(n=7, steps=6), RoutingComparison(): joined}
+    plan, cache = make_plan(pool, analyses), tmp_path / "recordings"
+    recordings = record_all(pool, plan.observables, cache)
+    used = used_recordings(pool, plan, recordings, cache)
+    entry = used[recordings[Sampling("full", n=9, steps=6)].key]
+    assert entry["n"] == [7, 9]
+    assert entry["run"]["n"] == 9
+    found = {analysis.id: {"settings": asdict(settings)} for analysis, settings in analyses.items()}
+    manifest = {"run": {}, "recordings": used, "analyses": found}
+    plans = {a.id: set(p.observables) for a, _, p in recomputable(tmp_path, manifest, pool, cache)}
+    assert plans.keys() == {a.id for a in analyses}
+    for routing in ("full", "top1", "top2"):
+        assert Sampling(routing, n=9, steps=6) in plans["routing-comparison"]
+        assert Sampling(routing, n=7, steps=6) in plans["regime-map"]
 
 
 def one_line(code, err, *words):

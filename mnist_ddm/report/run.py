@@ -162,15 +162,20 @@ class RunFolder:
 def used_recordings(
     pool: ExpertPool, plan: Plan, recordings: Mapping[Run, Recording], folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """For the manifest: each recording with its run, its cost, and the hashes of its files below ``folder``."""
-    found = {}
-    for run, recording in recordings.items():
+    """For the manifest: each recording with its largest run, its cost, and the hashes of its files below ``folder``.
+
+    Runs that differ in their number of samples alone share a recording; `n` has all of them.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for run, recording in sorted(recordings.items(), key=lambda item: item[0].n):
         files = recording_files(pool, run, plan.observables[run], folder)
+        smaller = found.get(recording.key, {"n": [], "observables": [], "files": {}})
         found[recording.key] = {
             "run": {"kind": type(run).__name__.lower(), **vars(run)},
-            "observables": list(plan.observables[run]),
+            "n": [*smaller["n"], run.n],
+            "observables": sorted({*smaller["observables"], *plan.observables[run]}),
             "expert evaluations": int(recording.evaluations.sum()),
-            "files": {str(file.relative_to(folder / recording.key)): sha256(file) for file in files},
+            "files": smaller["files"] | {str(f.relative_to(folder / recording.key)): sha256(f) for f in files},
         }
     return found
 

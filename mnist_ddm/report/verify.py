@@ -64,7 +64,7 @@ def recomputable(
     Raises:
         InputError: if the manifest does not say it.
     """
-    runs = {_run(entry["run"]) for entry in manifest["recordings"].values()}
+    runs = {_run(entry["run"] | {"n": n}) for entry in manifest["recordings"].values() for n in _numbers(entry)}
     for name, found in manifest["analyses"].items():
         if found["settings"] is None:
             raise InputError(
@@ -110,6 +110,11 @@ def _analysis(name: str, manifest: Mapping[str, Any]) -> Analysis:
         if study
         else (analysis_named(name))
     )
+
+
+def _numbers(entry: Mapping[str, Any]) -> list[int]:
+    """The numbers of samples of the runs that share a recording."""
+    return entry.get("n") or [entry["run"]["n"]]
 
 
 def _run(described: Mapping[str, Any]) -> Run:

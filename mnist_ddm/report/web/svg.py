@@ -134,39 +134,38 @@ def _vertical(plot: Plot) -> str:
 
 def _points(plot: Plot) -> tuple[str, float]:
     x, y = _axes(plot, from_zero=False)
-    parts, alone = [_frame(plot, x, y)], []
+    parts, alone, intervals = [_frame(plot, x, y)], [], []
     share = max(1, sum(len(s.x) for s in plot.series) // _MOST_POINTS)
     for series, style in zip(plot.series, _styles(plot), strict=True):
         shown = _drawable(series, plot.logarithmic)
         if len(series.x) == 1:
             for i in shown:
                 place = (x(float(series.x[i])), y(series.y[i]))
-                parts += _whiskers(series, i, x, y, style)
+                if series.low is not None and series.high is not None:
+                    # `low` and `high` belong to the axis that has an interval, x.
+                    start, end, level = x(series.low[i]), x(series.high[i]), place[1]
+                    intervals.append((start, end, level))
+                    ends = f'x1="{start:.1f}" x2="{end:.1f}" y1="{level:.1f}" y2="{level:.1f}"'
+                    parts.append(f'<line class="whisker" {ends} stroke="{style.css}"/>')
                 parts.append(_mark(style, *place, 14, f"{series.label}: {series.x[i]:.3g}, {series.y[i]:.3g}"))
                 alone.append((series.label, *place))
         else:
             dots = "".join(f"M{x(float(series.x[i])):.1f},{y(series.y[i]):.1f}h0" for i in shown[::share])
             parts.append(f'<path class="dots" d="{dots}" stroke="{style.css}"/>')
-    names = _Names([(a, b) for _, a, b in alone])
+    names = _Names([(a, b) for _, a, b in alone], intervals)
     parts += [names.place(label, a, b, 10) for label, a, b in alone]
     return "".join(parts) + _vertical(plot), HEIGHT
-
-
-def _whiskers(series: Series, i: int, x: Axis, y: Axis, style: Style) -> list[str]:
-    """The interval of a single point, along x: `low` and `high` belong to the axis that has an interval."""
-    if series.low is None or series.high is None:
-        return []
-    place = y(series.y[i])
-    ends = f'x1="{x(series.low[i]):.1f}" x2="{x(series.high[i]):.1f}" y1="{place:.1f}" y2="{place:.1f}"'
-    return [f'<line class="whisker" {ends} stroke="{style.css}"/>']
 
 
 class _Names:
     """Names beside marks, each where it covers no other one."""
 
-    def __init__(self, marks: Sequence[tuple[float, float]]) -> None:
-        """Keep off these marks."""
+    def __init__(
+        self, marks: Sequence[tuple[float, float]], intervals: Sequence[tuple[float, float, float]] = ()
+    ) -> None:
+        """Keep off these marks, and off level lines from x to x at y."""
         self._taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+        self._taken += [(start, y - 2, end, y + 2) for start, end, y in intervals]
 
     def place(self, name: str, x: float, y: float, gap: float, *, needed: bool = True) -> str:
         """The name as text near a mark, or nothing if it is not needed and there is no room."""

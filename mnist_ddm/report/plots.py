@@ -6,8 +6,10 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mnist_ddm.analyses.base import Plot, Series
 from mnist_ddm.core.files import replacing
@@ -41,12 +43,23 @@ def save_plot(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     if plot.logarithmic and any(y > 0 for series in plot.series for y in series.y):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            _plain_ticks(axis)
     elif plot.kind in ("lines", "bars"):
         axes.set_ylim(bottom=0)
     if len(plot.series) > 1 and plot.kind != "map":
         figure.legend(loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None, **description})
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Plain numbers (0.5, 1, 2) on a logarithmic axis of few decades, where powers of ten would say too little."""
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _lines(axes: Axes, series: Series, style: Style, number: int, count: int) -> None:

@@ -11,6 +11,7 @@ from typing import final
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import Features
@@ -43,8 +44,6 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Raises:
         InputError: if a set has fewer than two vectors.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance  # here, as it takes as long to import as torch
-
     if min(len(a), len(b)) < 2:
         raise InputError("a Frechet distance needs at least two samples in each set")
     metric = FrechetInceptionDistance(feature=_Identity(a.shape[1]), normalize=True).set_dtype(torch.float64)

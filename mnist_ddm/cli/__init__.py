@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import final
 
@@ -61,6 +62,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the exit code is 0, 2 for bad input, or 130 after Ctrl-C."""
+    # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

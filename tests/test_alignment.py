@@ -243,6 +243,7 @@ def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     assert pool.rows == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cluster-distance", "expert-deviation", "disagreement", "router-calibration"])
 def test_findings_do_not_depend_on_workers(tmp_path, name):
     pool, analysis = load(), analysis_named(name)

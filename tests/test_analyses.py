@@ -5,11 +5,13 @@ import pytest
 import torch
 from scipy import stats
 
+from mnist_ddm.analyses import quality as quality_module
 from mnist_ddm.analyses.base import Settings, p_value, paper_values
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import ANALYSES, analysis_named
 from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.pool import Features
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.runs import Noised, Sampling
 from mnist_ddm.core.stats import (
@@ -89,6 +91,34 @@ def test_quality_knows_exact_samples_from_corrupted_ones():
     assert found[0]["quality"]["full"]["coverage"] > found[1]["quality"]["full"]["coverage"]
     assert found[0]["quality"]["label"]["expert evaluations"] == 11
     assert found[0]["quality-classes"]["once"]["class imbalance"] < 0.1
+
+
+def test_real_features_are_extracted_once_for_a_pool_even_for_one_that_cannot_be_hashed():
+    class Unhashable:
+        calls = 0
+
+        def __eq__(self, other):
+            return True
+
+        def real_states(self, n):
+            type(self).calls += 1
+            return torch.arange(6.0).reshape(3, 2), None
+
+        def decode(self, x):
+            return x
+
+    with pytest.raises(TypeError):
+        hash(Unhashable())
+    features = Features("raw", 2, lambda images: images)
+    pool, other = Unhashable(), Unhashable()
+    first = quality_module._reference(pool, features)
+    assert quality_module._reference(pool, features) is first
+    assert quality_module._reference(other, features) is not first
+    assert Unhashable.calls == 2
+    before = len(quality_module._references)
+    del other
+    quality_module._reference(pool, features)
+    assert len(quality_module._references) == before - 1
 
 
 def test_quality_compares_frechet_distances_at_one_n():

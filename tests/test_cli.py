@@ -87,6 +87,7 @@ def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
     assert (tmp_path / "r" / "results" / "disagreement.csv").read_text() == first
 
 
+@pytest.mark.slow
 def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tmp_path):
     code, out, _ = run(*ANALYZE, "--group", "quality", "--n", 20, "--steps", 2, "--out", "q")
     assert code == 0

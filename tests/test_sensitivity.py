@@ -180,6 +180,7 @@ def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it():
     assert all(r["error at h = 0.01"].value > 10 * sizes[r["routing"]] for r in switched)
 
 
+@pytest.mark.slow
 def test_the_global_order_of_a_smooth_field_is_heuns():
     found = tables(load(), "convergence", Settings(n=4))
     rows = [r for r in found["convergence"] if r["switch"] == "no" and r["steps"] == 80]

@@ -100,6 +100,7 @@ def test_kept_stages_are_the_averaged_weights_on_the_way(images, tmp_path):
     assert kept == ["expert-0-step-000002.safetensors", "expert-0-step-000004.safetensors"]
 
 
+@pytest.mark.slow
 def test_parts_that_do_not_depend_on_the_partition_can_be_shared_and_are_the_same_bits(images, tmp_path):
     digit, alone, shared = (plan(images, tmp_path / name, steps=2) for name in ("digit", "alone", "shared"))
     alone, shared = replace(alone, partition="random"), replace(shared, partition="random")

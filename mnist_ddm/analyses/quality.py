@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
@@ -172,12 +172,17 @@ class _Reference:
         return KernelDistance(self.vectors)
 
 
-_references: WeakKeyDictionary[ExpertPool, dict[str, _Reference]] = WeakKeyDictionary()
+_references: list[tuple[ReferenceType[ExpertPool], dict[str, _Reference]]] = []
+"""Of the pools that are still there; by identity, since a pool need not be hashable."""
 
 
 def _reference(pool: ExpertPool, features: Features) -> _Reference:
     """What several analyses compare with; extracted once for a pool."""
-    known = _references.setdefault(pool, {})
+    _references[:] = [entry for entry in _references if entry[0]() is not None]
+    known = next((found for of, found in _references if of() is pool), None)
+    if known is None:
+        known = {}
+        _references.append((ref(pool), known))
     if features.name not in known:
         known[features.name] = _Reference(extract(features, pool.decode(pool.real_states(HELD_OUT)[0])))
     return known[features.name]

@@ -13,21 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_ddm.core.errors import InputError as InputError
     from mnist_ddm.core.pool import ExpertPool as ExpertPool
     from mnist_ddm.core.recording import Recording as Recording
-    from mnist_ddm.core.recording import record as record
     from mnist_ddm.core.recording import sample as sample
     from mnist_ddm.core.routing import Routing as Routing
     from mnist_ddm.core.routing import parse_routing as parse_routing
-    from mnist_ddm.core.runs import Sampling as Sampling
+    from mnist_ddm.core.visits import Sampling as Sampling
+    from mnist_ddm.errors import InputError as InputError
+    from mnist_ddm.study.record import record as record
     from mnist_ddm.systems.registry import load_system as load_system
 
 _HOMES = {
-    "InputError": "mnist_ddm.core.errors",
+    "InputError": "mnist_ddm.errors",
     "ExpertPool": "mnist_ddm.core.pool",
     "Recording": "mnist_ddm.core.recording",
-    "Sampling": "mnist_ddm.core.runs",
+    "Sampling": "mnist_ddm.core.visits",
     "record": "mnist_ddm.core.recording",
     "sample": "mnist_ddm.core.recording",
     "Routing": "mnist_ddm.core.routing",

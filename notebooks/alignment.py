@@ -19,7 +19,7 @@
 
 # %%
 from mnist_ddm import load_system
-from mnist_ddm.report.notebook import ask, show, table_named
+from mnist_ddm.notebook import ask, show, table_named
 
 digits = load_system("mnist")
 gaussian = load_system("gaussian")

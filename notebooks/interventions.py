@@ -18,7 +18,7 @@
 
 # %%
 from mnist_ddm import Sampling, load_system, parse_routing, sample
-from mnist_ddm.report.notebook import ask, show
+from mnist_ddm.notebook import ask, show
 
 pool = load_system("gaussian")
 

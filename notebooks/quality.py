@@ -18,9 +18,9 @@
 
 # %%
 from mnist_ddm import Sampling, load_system, sample
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.quality import Quality
-from mnist_ddm.report.notebook import show
+from mnist_ddm.notebook import show
 
 gaussian = load_system("gaussian")
 
@@ -39,8 +39,8 @@ def quality(pool, routings, n):
     """The quality table of a few routings, with n samples of each."""
     analysis = Quality(dict.fromkeys(routings, n))
     settings = analysis.settings(Settings(n=n, steps=10))
-    runs = {need.run: sample(pool, need.run, need.observables) for need in analysis.needs(pool, settings)}
-    return [analysis.analyse(pool, runs, settings)]
+    runs = {need.visits: sample(pool, need.visits, need.observables) for need in analysis.needs(pool, settings)}
+    return [analysis.answer(pool, runs, settings)]
 
 
 show(quality(gaussian, ROUTINGS, 300), "quality", columns=("routing", "n", "FID", "precision", "coverage"))

@@ -19,10 +19,10 @@
 
 # %%
 from mnist_ddm import load_system
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.core.recording import sample
-from mnist_ddm.report.notebook import show, table_named
+from mnist_ddm.notebook import show, table_named
 
 pool = load_system("gaussian")
 
@@ -36,8 +36,8 @@ pool = load_system("gaussian")
 # %%
 analysis = RegimeMap((1.0, 4.0, 16.0))
 settings = analysis.settings(Settings(n=60, steps=8))
-runs = {need.run: sample(pool, need.run, need.observables) for need in analysis.needs(pool, settings)}
-found = [analysis.analyse(pool, runs, settings)]
+runs = {need.visits: sample(pool, need.visits, need.observables) for need in analysis.needs(pool, settings)}
+found = [analysis.answer(pool, runs, settings)]
 show(found)
 
 # %% [markdown]

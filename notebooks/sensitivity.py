@@ -22,7 +22,7 @@ import torch
 
 from mnist_ddm import load_system
 from mnist_ddm.core.spectral import jacobian_spectral_norm
-from mnist_ddm.report.notebook import ask, show
+from mnist_ddm.notebook import ask, show
 
 pool = load_system("gaussian")
 

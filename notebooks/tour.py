@@ -24,7 +24,7 @@ import torch
 
 from mnist_ddm import Sampling, load_system, sample
 from mnist_ddm.core.flow import interpolate, predicted_clean, velocity_target
-from mnist_ddm.report.notebook import ask, show
+from mnist_ddm.notebook import ask, show
 
 pool = load_system("mnist")
 print(
@@ -39,7 +39,7 @@ print(
 # $\hat x_0 = x_t - t\, v$.
 
 # %%
-clean, digit = pool.real_states(1)
+clean, digit = pool.measures.real_states(1)
 noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
 times = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
 states = interpolate(clean.expand(5, -1, -1, -1), noise.expand(5, -1, -1, -1), times)

@@ -12,8 +12,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json, write_json, write_tensors
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_json, write_json, write_tensors
 from paris_ddm.checkpoint import load_mapped
 from paris_ddm.folder import CONFIG, MODEL_WEIGHTS
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 
 
 def read_captions(path: Path) -> tuple[str, ...]:

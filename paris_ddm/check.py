@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mnist_ddm.core.flow import flow_matching_error, interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
-from mnist_ddm.core.stats import Estimate, mean_estimate
+from mnist_ddm.stats.intervals import Estimate, mean_estimate
 from paris_ddm.config import Activation, Details, NullText, Order, Time
 from paris_ddm.pool import ParisPool, ParisSettings
 
@@ -66,8 +66,8 @@ def check(
         InputError: if the model has no real latents.
     """
     pool = ParisPool(settings)
-    clean, clusters = pool.real_states(n)
-    condition = pool.real_condition(n)
+    clean, clusters = pool.measures.real_states(n)
+    condition = pool.measures.real_condition(n)
     seeds = sample_seeds(seed, len(clean))
     noise = initial_noise(seeds, pool.state_shape).to(clean)
     t = ((torch.arange(len(clean)) + 0.5) / len(clean)).to(clean)  # every time once

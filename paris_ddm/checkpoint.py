@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
 

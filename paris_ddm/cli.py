@@ -31,9 +31,9 @@ def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, 
 
     What was stopped goes on where it was when the same command is given again.
     """
-    from mnist_ddm.cli.progress import progress_bars
-    from mnist_ddm.core.parallel import run_jobs
+    from mnist_ddm.compute.parallel import run_jobs
     from mnist_ddm.data import load_images
+    from mnist_ddm.terminal.progress import progress_bars
     from paris_ddm.mini.build import Job, build
     from paris_ddm.mini.parts import preset_named
     from paris_ddm.mini.plan import MiniPlan
@@ -84,8 +84,8 @@ def cluster(
     A picture's caption is read from the text file of the same name beside it, if there is one. Real states for the
     measurements are kept with the clusters.
     """
-    from mnist_ddm.cli.progress import progress_bars
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.terminal.progress import progress_bars
     from paris_ddm.pool import ParisPool
     from paris_ddm.realise import cluster_images
 
@@ -111,12 +111,12 @@ def check(
     folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
 ) -> None:
     """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
-    from mnist_ddm.analyses.base import Table, Value
-    from mnist_ddm.cli.progress import progress_bars
-    from mnist_ddm.core.errors import InputError
-    from mnist_ddm.core.files import write_text
-    from mnist_ddm.report.tables import to_csv, to_rich
+    from mnist_ddm.analyses.analysis import Table, Value
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.storage.files import write_text
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.terminal import to_csv, to_rich
+    from mnist_ddm.terminal.progress import progress_bars
     from paris_ddm.check import OF_ROUTER
     from paris_ddm.check import check as measure
     from paris_ddm.pool import ParisPool
@@ -159,14 +159,14 @@ def check(
 @options.device
 def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | None, device: str) -> None:
     """Measure a small model's figures and put them on its card: reconstruction, adherence, Frechet distances."""
-    from mnist_ddm.analyses.base import Settings
+    from mnist_ddm.analyses.analysis import Settings
     from mnist_ddm.analyses.quality import Quality
-    from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.core.files import read_json, write_json
     from mnist_ddm.data import load_images
-    from mnist_ddm.report.study import make_plan
-    from mnist_ddm.report.tables import to_json, to_rich
+    from mnist_ddm.storage.files import read_json, write_json
+    from mnist_ddm.study.study import make_plan
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.terminal import to_json, to_rich
+    from mnist_ddm.terminal.recordings import record_with_progress
     from paris_ddm.figures import own_figures
     from paris_ddm.folder import CARD
     from paris_ddm.mini.data import held_out_set
@@ -181,7 +181,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
     plan = make_plan(pool, {quality: settings})
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
-    tables = quality.analyse(pool, recordings, settings).tables
+    tables = quality.answer(pool, recordings, settings).tables
     data = held_out_set(load_images(), int(card["plan"]["seed"]))
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors, write_tensors
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_tensors, write_tensors
 
 FINE = 1024
 """Centroids of the first stage, unless asked otherwise."""

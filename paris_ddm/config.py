@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.files import read_json
+from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.storage.files import read_json
 
 Time = Literal["999t", "round", "1000t"]
 Activation = Literal["gelu-tanh", "gelu", "silu"]

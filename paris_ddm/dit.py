@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_ddm.core.batches import fill
+from mnist_ddm.compute.batches import fill
 from paris_ddm.config import Details, ExpertConfig, RouterConfig
 
 FREQUENCIES = 256

@@ -2,7 +2,7 @@
 
 import torch
 
-from mnist_ddm.core.pool import Condition
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.metrics.fidelity import router_accuracy
 from paris_ddm.folder import CLASSIFIER
 from paris_ddm.mini.data import ColouredDigits
@@ -28,7 +28,7 @@ def own_figures(pool: ParisPool, images: ColouredDigits, n: int = 2000) -> dict[
         "router accuracy by t": router_accuracy(pool, n),
     }
     asked = Condition(torch.zeros(len(rows), dtype=torch.int64), images.captions(rows))
-    for name, judge in pool.adherence.items():
+    for name, judge in pool.measures.adherence.items():
         for what, shown in (("real", real), ("reconstructed", again)):
             right = torch.cat([judge(shown[i], asked.select(i)) for i in rows.split(250)])
             found[f"{CLASSIFIER} accuracy on {what} images: {name}"] = float(right.nanmean())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 from paris_ddm.config import RootConfig, read_config
 
 SHIPPED = "paris-mini"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mnist_ddm.core.batches import evaluate_in_batches
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json
+from mnist_ddm.compute.batches import evaluate_in_batches
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_json
 from paris_ddm.folder import VAE, ParisFolder
 from paris_ddm.text import load_pretrained
 

@@ -10,7 +10,7 @@ from typing import TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 from paris_ddm.checkpoint import load_mapped
 from paris_ddm.config import Details, ExpertConfig, RouterConfig, read_config
 from paris_ddm.dit import ExpertDiT, KeysValues, RouterDiT, sincos_positions

@@ -11,13 +11,15 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
-from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.files import digest, sha256
+from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
+from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.measures import Adherence, Classifier, Distance, Embedding, Features, Reference
 from mnist_ddm.core.noise import Purpose, categorical, sample_numbers, uniforms
-from mnist_ddm.core.pool import Adherence, Classifier, Condition, Distance, Embedding, ExpertPool, Features, Reference
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.metrics.inception import inception_features
 from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
+from mnist_ddm.storage.files import digest, sha256
 from paris_ddm.attributes import UNSAID, AttributeClassifier, read_classifier
 from paris_ddm.captions import read_captions
 from paris_ddm.clusters import Clusters, read_clusters

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors, write_tensors
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_tensors, write_tensors
 
 SPLITS = ("training", "held-out")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.errors import InputError
 from paris_ddm.clusters import Clusters, fit_text, read_clusters, summarise, two_stage_kmeans, write_clusters
 from paris_ddm.folder import CLUSTERS, REAL
 from paris_ddm.images import image_files, read_image
@@ -63,7 +63,7 @@ def cluster_images(
         clusters = read_clusters(known, k)
         assignment = clusters.nearest(embedded)
     write_clusters(out / CLUSTERS, clusters)
-    order = torch.from_numpy(generator(Purpose.DATA, seed, 52).permutation(len(files)))
+    order = torch.from_numpy(generator(seed, Purpose.SHUFFLE).permutation(len(files)))
     cut = max(1, round(held_out * len(files)))
     rows = dict(zip(SPLITS, (order[cut:], order[:cut]), strict=True))
     states = torch.cat(latents)

@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.errors import InputError
 from mnist_ddm.systems.mnist import checkpoints_folder
 
 

@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 from paris_ddm.config import Details
 from paris_ddm.folder import TEXT_ENCODER, TOKENIZER, ParisFolder
 

@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import MulticlassCalibrationError
 
-from mnist_ddm.analyses.base import Settings, paper_values
+from mnist_ddm.analyses.analysis import Settings, paper_values
 from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
 from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, groups
 from mnist_ddm.core.empirical import EmpiricalReference
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds, subsets
-from mnist_ddm.core.recording import record_all, sample
-from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.visits import TENTHS, Noising, Sampling, start
+from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.calibration import calibration_error, reliability
-from mnist_ddm.report.study import make_plan
+from mnist_ddm.study.record import record_all
+from mnist_ddm.study.study import make_plan
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 SETTINGS = Settings(n=30, steps=10)
@@ -29,7 +30,7 @@ def run(pool, name, settings=SETTINGS):
     filled = analysis.settings(settings)
     plan = make_plan(pool, {analysis: filled})
     recordings = {r: sample(pool, r, names) for r, names in plan.observables.items()}
-    return {t.name: t for t in analysis.analyse(pool, recordings, filled).tables}
+    return {t.name: t for t in analysis.answer(pool, recordings, filled).tables}
 
 
 @pytest.mark.parametrize("of", [NOISY, CLEAN])
@@ -78,7 +79,7 @@ def test_the_reading_by_weight_follows_the_weights():
 def test_near_the_data_the_exact_router_selects_the_closest_cluster():
     pool = load()
     found = sample(pool, Sampling("top1", n=40, steps=10), ("x@tenths", "velocity@tenths", "weights@tenths"))
-    ranks = centroid_ranks(pool, pool.embeddings["raw"], found, CLEAN)
+    ranks = centroid_ranks(pool, pool.measures.embeddings["raw"], found, CLEAN)
     chosen = found.observed["weights@tenths"].argmax(dim=2).numpy()
     rank = np.take_along_axis(ranks, chosen[:, :, None], axis=2)[:, :, 0]
     assert (rank[:, -1] == 1).mean() > 0.9
@@ -109,8 +110,8 @@ def test_deviation_against_the_exact_velocity_and_the_target_by_hand():
     row = rows["velocity of the exact marginal"]
     assert row["selected"].value == pytest.approx(np.mean(chosen), rel=1e-4)
     assert row["non-selected"].value == pytest.approx(np.mean(others), rel=1e-4)
-    noised = sample(pool, Noised("top2", n=30), ("velocities", "weights", "x"))
-    real = pool.real_states(30)[0]
+    noised = sample(pool, Noising("top2", n=30), ("velocities", "weights", "x"))
+    real = pool.measures.real_states(30)[0]
     target = (noised.observed["x"][:, 0] - 0.1 * real) / 0.9 - real
     errors = (noised.observed["velocities"] - target[:, None, None]).flatten(3).square().mean(dim=3)
     selected = noised.observed["weights"] > 0
@@ -185,12 +186,12 @@ def test_the_empirical_reference_of_many_points_comes_near_the_exact_velocity():
     pool = GaussianPool(
         torch.tensor([[-1.0], [1.0]]).reshape(2, 1, 1, 1), torch.tensor([0.3, 0.5]), torch.tensor([1.0, 2])
     )
-    data, clusters = pool.real_states(10_000)
+    data, clusters = pool.measures.real_states(10_000)
     reference = EmpiricalReference(data, clusters, 2)
     x = torch.linspace(-1.5, 1.5, 9, dtype=torch.float64).reshape(-1, 1, 1, 1)
     t = torch.full((9,), 0.5, dtype=torch.float64)
-    assert (reference.velocity(x, t) - pool.reference.velocity(x, t)).abs().max() < 0.06
-    assert (reference.posterior(x, t) - pool.reference.posterior(x, t)).abs().max() < 0.06
+    assert (reference.velocity(x, t) - pool.measures.reference.velocity(x, t)).abs().max() < 0.06
+    assert (reference.posterior(x, t) - pool.measures.reference.posterior(x, t)).abs().max() < 0.06
 
 
 def test_experts_of_a_random_partition_show_no_alignment():
@@ -237,7 +238,7 @@ def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     assert sum(int(r.evaluations.sum()) for r in recordings.values()) <= counted
     pool.rows.clear()
     for analysis, settings in analyses.items():
-        analysis.analyse(pool, recordings, settings)
+        analysis.answer(pool, recordings, settings)
     assert pool.rows == []
     record_all(pool, plan.observables, tmp_path, 1)
     assert pool.rows == []
@@ -252,7 +253,7 @@ def test_findings_do_not_depend_on_workers(tmp_path, name):
 
     def tables(workers):
         recordings = record_all(pool, plan.observables, tmp_path / str(workers), workers)
-        return analysis.analyse(pool, recordings, settings).tables
+        return analysis.answer(pool, recordings, settings).tables
 
     for a, b in zip(tables(1), tables(2), strict=True):
         assert repr(a.rows) == repr(b.rows)
@@ -286,7 +287,7 @@ def test_the_random_routings_follow_the_samples_seed_and_the_interval():
 
 def test_a_random_pair_keeps_the_routers_proportions():
     pool = load()
-    x = pool.real_states(20)[0]
+    x = pool.measures.real_states(20)[0]
     found = make_field(pool, "misaligned2").evaluate(x, torch.full((20,), 0.8), start(pool, sample_seeds(0, 20))[1])
     posterior = pool.posterior_logits(x, torch.full((20,), 0.8)).softmax(dim=1)
     chosen = found.weights > 0
@@ -296,7 +297,7 @@ def test_a_random_pair_keeps_the_routers_proportions():
 
 def test_real_states_are_a_prefix_of_any_longer_list():
     pool = load()
-    few, many = pool.real_states(5), pool.real_states(500)
+    few, many = pool.measures.real_states(5), pool.measures.real_states(500)
     assert torch.equal(few[0], many[0][:5])
     assert torch.equal(few[1], many[1][:5])
-    assert not torch.equal(pool.real_states(5, held_out=False)[0], few[0])
+    assert not torch.equal(pool.measures.real_states(5, held_out=False)[0], few[0])

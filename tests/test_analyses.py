@@ -6,27 +6,20 @@ import torch
 from scipy import stats
 
 from mnist_ddm.analyses import quality as quality_module
-from mnist_ddm.analyses.base import Settings, p_value, paper_values
+from mnist_ddm.analyses.analysis import Settings, p_value, paper_values
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import ANALYSES, analysis_named
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.pool import Features
+from mnist_ddm.core.measures import Features
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Noised, Sampling
-from mnist_ddm.core.stats import (
-    Estimate,
-    bootstrap,
-    bootstrap_of_sums,
-    integrate_over_time,
-    mean_estimate,
-    quartile,
-    spearman,
-    spearman_estimate,
-)
-from mnist_ddm.report.study import make_plan
-from mnist_ddm.report.tables import to_csv, to_json, to_rich
+from mnist_ddm.core.visits import Noising, Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Estimate, bootstrap, bootstrap_of_sums, mean_estimate, spearman_estimate
+from mnist_ddm.stats.summaries import integrate_over_time, quartile
+from mnist_ddm.stats.tests import spearman
+from mnist_ddm.study.study import make_plan
 from mnist_ddm.systems.gaussian import GaussianPool, load
+from mnist_ddm.tables.terminal import to_csv, to_json, to_rich
 
 SETTINGS = Settings(n=40, steps=8)
 
@@ -36,7 +29,7 @@ def run(pool, name, settings=SETTINGS):
     filled = analysis.settings(settings)
     plan = make_plan(pool, {analysis: filled})
     recordings = {s: sample(pool, s, names) for s, names in plan.observables.items()}
-    return analysis.analyse(pool, recordings, filled)
+    return analysis.answer(pool, recordings, filled)
 
 
 def test_expert_deviation_is_the_mean_angle_by_hand():
@@ -83,7 +76,7 @@ def test_quality_knows_exact_samples_from_corrupted_ones():
     found = []
     for pool in (good, bad):
         recordings = {r: sample(pool, r) for r in make_plan(pool, {quality: settings}).observables}
-        tables = quality.analyse(pool, recordings, settings).tables
+        tables = quality.answer(pool, recordings, settings).tables
         found.append({t.name: {r["routing"]: r for r in t.rows} for t in tables})
     assert found[0]["quality-classes"]["label"]["recognised"].value == 1.0
     assert found[0]["quality"]["full"]["FID"] < 0.2 * found[1]["quality"]["full"]["FID"]
@@ -127,7 +120,7 @@ def test_quality_compares_frechet_distances_at_one_n():
     settings = quality.settings(Settings(steps=4))
     plan = make_plan(pool, {quality: settings})
     recordings = {r: sample(pool, r) for r in plan.observables}
-    findings = quality.analyse(pool, recordings, settings)
+    findings = quality.answer(pool, recordings, settings)
     rows = {row["routing"]: row for row in findings.tables[0].rows}
     assert (rows["label"]["n"], rows["uniform"]["n"]) == (300, 100)
     assert rows["uniform"]["FID of the first 100"] == rows["uniform"]["FID"]
@@ -156,7 +149,7 @@ def test_analyses_share_recordings():
     plan = make_plan(pool, both)
     top2 = Sampling("top2", n=40, steps=8)
     full = Sampling("full", n=40, steps=8)
-    assert list(plan.observables) == [top2, Noised("top2", n=40), full]
+    assert list(plan.observables) == [top2, Noising("top2", n=40), full]
     assert {"angles", "reference-angles@tenths", "weights"} < set(plan.observables[top2])
     assert plan.observables[full] == ("disagreement",)
     assert plan.expert_evaluations(pool, [top2]) == 40 * (8 * 8 + 7 * 2)

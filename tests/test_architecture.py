@@ -24,7 +24,7 @@ def test_the_readmes_quickstart_runs_as_it_stands(capsys, tmp_path, monkeypatch)
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["mnist_ddm", "mnist_ddm.core.errors"])
+@pytest.mark.parametrize("module", ["mnist_ddm", "mnist_ddm.errors"])
 def test_importing_the_package_does_not_import_torch(module):
     code = f"import sys, {module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mnist_ddm import load_system
-from mnist_ddm.core.batches import LARGEST, MULTIPLE, evaluate_in_batches
+from mnist_ddm.compute.batches import LARGEST, MULTIPLE, evaluate_in_batches
+from mnist_ddm.compute.parallel import one_thread
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.parallel import one_thread
-from mnist_ddm.core.runs import start
+from mnist_ddm.core.visits import start
 
 SIZES = [1, 2, 3, 5, 8, 11, 15, 16, 17, 31, 33, 64, 65, 127, 129, 160]
 

@@ -6,8 +6,7 @@ import shutil
 import pytest
 import torch
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors, sha256, write_tensors
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import (
     load_part,
     part_kind,
@@ -17,6 +16,7 @@ from mnist_ddm.models.checkpoint import (
     system_digest,
 )
 from mnist_ddm.models.presets import preset_named
+from mnist_ddm.storage.files import read_tensors, sha256, write_tensors
 from mnist_ddm.systems.mnist import SHIPPED, MnistPool, checkpoints_folder
 
 

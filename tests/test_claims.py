@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mnist_ddm.analyses.base import Table, stated_value
+from mnist_ddm.analyses.analysis import Table, stated_value
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.stats import Estimate
-from mnist_ddm.report.claims import Claim, Comparison, Reading, claim_named, ledger
-from mnist_ddm.report.contrasts import Outcome, above, below, between, difference, log_ratio, point
-from mnist_ddm.report.expectations import EXPECTATIONS
-from mnist_ddm.report.results import Results
-from mnist_ddm.report.verdict_table import counts_line, full_table, holm_note, markdown, verdict_text
-from mnist_ddm.report.verdicts import MEANINGS, Verdict, judge, judge_all, number_tested
+from mnist_ddm.claims.contrasts import Outcome, above, below, between, difference, log_ratio, point
+from mnist_ddm.claims.expectations import EXPECTATIONS
+from mnist_ddm.claims.judge import MEANINGS, Verdict, judge, judge_all, number_tested
+from mnist_ddm.claims.ledger import Claim, Comparison, Reading, claim_named, ledger
+from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, verdict_text
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.study.results import Results
 
 NAN = float("nan")
 
@@ -54,7 +54,7 @@ def test_every_table_and_figure_of_the_paper_has_a_claim():
 
 
 def test_the_papers_values_stand_in_one_place_only():
-    text = files("mnist_ddm.report").joinpath("claims.toml").read_text()
+    text = files("mnist_ddm.claims").joinpath("claims.toml").read_text()
     found = tomllib.loads(text)
     for entry in found["claim"]:
         claim = claim_named(entry["id"])

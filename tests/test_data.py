@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mnist_ddm import data
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.data.partition import divide
+from mnist_ddm.errors import InputError
 
 TRAIN, TEST = 300, 50
 

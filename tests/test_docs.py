@@ -171,7 +171,7 @@ def test_tables_of_settings_can_be_read(path):
 
 def test_the_example_of_an_own_system_answers_questions(place):
     from mnist_ddm import load_system, parse_routing
-    from mnist_ddm.report.notebook import ask, table_named
+    from mnist_ddm.notebook import ask, table_named
 
     pool = load_system("petals")
     assert parse_routing("cautious").name == "cautious"

@@ -12,16 +12,16 @@ import torch
 from PIL import Image
 
 from mnist_ddm import cli
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import predicted_clean
-from mnist_ddm.core.pool import Condition
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
-from mnist_ddm.core.stats import integrate_over_time
-from mnist_ddm.report.explorer import choose_frames, explained, explorer_page
-from mnist_ddm.report.trajectories import needed, trajectories
-from mnist_ddm.report.web.palette import routing_label
-from mnist_ddm.report.web.sprites import make_sprite, tile_size
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.palette import routing_label
+from mnist_ddm.pages.courses import needed, trajectories
+from mnist_ddm.pages.explorer import choose_frames, explained, explorer_page
+from mnist_ddm.pages.sprites import make_sprite, tile_size
+from mnist_ddm.stats.summaries import integrate_over_time
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 STEPS, N = 8, 2

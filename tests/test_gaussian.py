@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling, start
+from mnist_ddm.core.visits import Sampling, start
+from mnist_ddm.errors import InputError
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.cost import CostAndQuality, _front
 from mnist_ddm.analyses.quality import long_runs
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.registry import analysis_named
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors, write_tensors
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import recording_key, sample
-from mnist_ddm.core.runs import Sampling, start
+from mnist_ddm.core.visits import Sampling, start
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.png import save_plot
 from mnist_ddm.models.checkpoint import kept_file
-from mnist_ddm.report.plots import save_plot
-from mnist_ddm.report.study import make_plan
+from mnist_ddm.storage.files import read_tensors, write_tensors
+from mnist_ddm.study.study import make_plan
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
 
@@ -32,12 +32,12 @@ def tables(pool, name, settings=SETTINGS, extra=()):
     plan = make_plan(pool, {analysis: filled})
     recordings = {s: sample(pool, s, names) for s, names in plan.observables.items()}
     recordings |= {s: sample(pool, s) for s in extra}
-    return {table.name: table.rows for table in analysis.analyse(pool, recordings, filled).tables}
+    return {table.name: table.rows for table in analysis.answer(pool, recordings, filled).tables}
 
 
 def refinement(pool, routing, steps):
     coarse, fine = (sample(pool, Sampling(routing, n=40, steps=s)).final for s in (steps, 2 * steps))
-    return next(iter(pool.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
+    return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
 def test_a_variant_changes_the_start_states_and_nothing_else():
@@ -117,7 +117,7 @@ def test_cost_and_quality_reports_what_was_measured():
     pool, analysis = load(), CostAndQuality(("top1", "full", "once", "uniform"), 300)
     settings = analysis.settings(Settings(steps=10))
     recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
-    (table,) = analysis.analyse(pool, recordings, settings).tables
+    (table,) = analysis.answer(pool, recordings, settings).tables
     rows = {row["routing"]: row for row in table.rows}
     assert rows["once"]["expert evaluations"] == rows["top1"]["expert evaluations"] == 19
     assert rows["full"]["cost / top1"] == pytest.approx(recordings_of(recordings, "full") / 19)
@@ -136,7 +136,7 @@ def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the
     pool, analysis = load(), RegimeMap((1.0, math.inf))
     settings = analysis.settings(Settings(n=300, steps=15))
     recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
-    (table,) = analysis.analyse(pool, recordings, settings).tables
+    (table,) = analysis.answer(pool, recordings, settings).tables
     rows = {(row["experts"], row["T"]): row for row in table.rows}
     assert len(rows) == 5 * 2
     assert rows["as they are", 1.0]["order, best first"].startswith("full")
@@ -165,7 +165,7 @@ def test_the_plots_can_be_drawn(tmp_path, name):
     for n in (1, 30):
         settings = analysis.settings(Settings(n=n, steps=2))
         recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
-        for plot in analysis.analyse(pool, recordings, settings).plots:
+        for plot in analysis.answer(pool, recordings, settings).plots:
             save_plot(plot, tmp_path / f"{plot.name}-{n}.png", {})
             assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")
 

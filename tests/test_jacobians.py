@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from mnist_ddm.core.convolutions import FrozenConvolutions
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.jacobians import expert_jacobian, jacobian_terms
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.runs import start
 from mnist_ddm.core.spectral import LinearMap, jacobian_spectral_norm, spectral_norm
+from mnist_ddm.core.visits import start
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.models.unet import UNet
 

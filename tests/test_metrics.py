@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torchmetrics.functional.image.lpips import _LPIPS
 from torchmetrics.image.kid import poly_mmd
 
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import analysis_named
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.pool import Features
+from mnist_ddm.core.measures import Features
+from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import perceptual
 from mnist_ddm.metrics.fidelity import ALL, nearest_training_distance
 from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
@@ -50,8 +50,8 @@ def test_features_do_not_depend_on_the_batches():
 
 def test_the_digit_feature_distance_is_a_distance_of_directions(tiny_checkpoint, images):
     pool = MnistPool(tiny_checkpoint, images)
-    distance = pool.distances["digits"]
-    a, b = (pool.decode(pool.real_states(20, cluster=k)[0]) for k in (3, 8))
+    distance = pool.measures.distances["digits"]
+    a, b = (pool.decode(pool.measures.real_states(20, cluster=k)[0]) for k in (3, 8))
     found = distance(a, b)
     assert torch.equal(distance(a, a), torch.zeros(20))
     torch.testing.assert_close(found, distance(b, a), rtol=1e-6, atol=1e-7)
@@ -139,12 +139,12 @@ def test_no_metric_depends_on_the_order_of_samples(order):
 
 def test_the_nearest_training_image_is_the_nearest():
     pool = load()
-    states, clusters = pool.real_states(200, held_out=False)
+    states, clusters = pool.measures.real_states(200, held_out=False)
     images = pool.decode(states[:9]) + 0.01
     found = nearest_training_distance(pool, images, None)
     assert found.max() <= 0.01 * 8 + 1e-6
     (first,) = nearest_training_distance(pool, images[:1], clusters[:1])
-    ours, _ = pool.real_states(ALL, int(clusters[0]), held_out=False)
+    ours, _ = pool.measures.real_states(ALL, int(clusters[0]), held_out=False)
     assert float(first) == pytest.approx(float((ours - images[0]).flatten(1).norm(dim=1).min()), rel=1e-5)
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.data import to_state
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.linear import GaussianVelocity
 from mnist_ddm.models.presets import PARTS, parameters, preset_named, preset_names
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_ddm.core.parallel import Shared, run_jobs
+from mnist_ddm.compute.parallel import Shared, run_jobs
 
 
 class Counted:
@@ -49,7 +49,7 @@ PROGRAM = """
 import os, sys, time
 from functools import partial
 from pathlib import Path
-from mnist_ddm.core.parallel import run_jobs
+from mnist_ddm.compute.parallel import run_jobs
 
 def job(number, report):
     Path(sys.argv[1], str(number)).write_text(str(os.getpid()))

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.cli import cli
 from mnist_ddm.core.recording import sample
-from mnist_ddm.report.study import answer, answerable, make_plan
+from mnist_ddm.study.study import answer, answerable, make_plan
 from paris_ddm.pool import ParisPool, ParisSettings
 
 QUICK = ("cluster-distance", "generalization", "router-calibration", "quality")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_json
 from paris_ddm.check import check
 from paris_ddm.clusters import fit_text, summarise, two_stage_kmeans
 from paris_ddm.config import RouterConfig, read_config

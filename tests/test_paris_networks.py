@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 from paris_ddm.checkpoint import load_mapped
 from paris_ddm.config import Details, ExpertConfig, RootConfig, RouterConfig, read_config
 from paris_ddm.dit import ExpertDiT, RouterDiT, sincos_positions

@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.noise import initial_noise, sample_seeds
-from mnist_ddm.core.pool import Condition
-from mnist_ddm.core.recording import record, sample
-from mnist_ddm.core.runs import Noised, Sampling
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.visits import Noising, Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.study.record import record
 from mnist_ddm.systems.registry import load_system
 from paris_ddm.attributes import read_classifier
 from paris_ddm.captions import read_captions
@@ -98,7 +99,7 @@ def test_text_and_image_parts_are_those_of_their_libraries(pool, tiny_paris):
     encoder = Dinov2Model.from_pretrained(tiny_paris / "image_encoder")
     token = encoder((images - 0.5) / 0.25).last_hidden_state[:, 0]
     torch.testing.assert_close(pool.embed(images), token, rtol=1e-4, atol=1e-5)
-    assert torch.equal(pool.distances["dinov2"](images, images), torch.zeros(len(images)))
+    assert torch.equal(pool.measures.distances["dinov2"](images, images), torch.zeros(len(images)))
 
 
 def test_loading_leaves_torch_as_it_was(tiny_paris):
@@ -192,11 +193,11 @@ def test_noised_real_states_have_their_own_captions_and_no_guidance(pool):
         return torch.zeros_like(x)
 
     pool.velocity = velocity
-    sample(pool, Noised("full", n=4))
-    real = pool.real_condition(4)
+    sample(pool, Noising("full", n=4))
+    real = pool.measures.real_condition(4)
     assert seen[0].captions == real.captions
     assert seen[0].guidance == 1
-    assert torch.equal(pool.real_states(4)[1], real.cluster)
+    assert torch.equal(pool.measures.real_states(4)[1], real.cluster)
 
 
 def test_captions_are_read_as_they_are_made():
@@ -211,9 +212,9 @@ def test_adherence_is_what_the_classifier_sees(pool, tiny_paris):
     images, model = pool.decode(states(pool)[0]), read_classifier(tiny_paris / "classifier", torch.device("cpu"))
     seen = [logits.argmax(dim=1).tolist() for logits in model(images)]
     right = Condition(torch.zeros(5), tuple(captions_of(*labels)[0] for labels in zip(*seen, strict=True)))
-    assert pool.adherence["all"](images, right).tolist() == [1.0] * 5
+    assert pool.measures.adherence["all"](images, right).tolist() == [1.0] * 5
     silent = Condition(torch.zeros(5), ("nothing",) * 5)
-    assert pool.adherence["digit"](images, silent).isnan().all()
+    assert pool.measures.adherence["digit"](images, silent).isnan().all()
 
 
 def test_captions_from_files(tmp_path):
@@ -244,10 +245,15 @@ def test_a_model_with_nothing_but_the_release_has_captions_and_no_measures(spoil
     pool = ParisPool(ParisSettings(spoiled))
     assert pool.condition(sample_seeds(0, 1)).captions[0] == read_captions(OWN_CAPTIONS / "captions.txt")[0]
     assert pool.variant("captions=held-out")._captions == read_captions(OWN_CAPTIONS / "captions-held-out.txt")
-    assert (pool.has_monolith, dict(pool.embeddings), pool.classifier, dict(pool.adherence)) == (False, {}, None, {})
-    assert next(iter(pool.distances)) == "pixels"
+    assert (
+        pool.has_monolith,
+        dict(pool.measures.embeddings),
+        pool.measures.classifier,
+        dict(pool.measures.adherence),
+    ) == (False, {}, None, {})
+    assert next(iter(pool.measures.distances)) == "pixels"
     assert torch.equal(pool.prior, torch.full((8,), 0.125, dtype=torch.float64))
-    for ask in (lambda: pool.real_states(1), lambda: pool.embed(torch.zeros(1, 3, 32, 32))):
+    for ask in (lambda: pool.measures.real_states(1), lambda: pool.embed(torch.zeros(1, 3, 32, 32))):
         with pytest.raises(InputError, match=r"there is no (real.safetensors|image_encoder) in"):
             ask()
     assert sample(pool, Sampling("full", n=1, steps=1)).final.shape == (1, 4, 8, 8)
@@ -298,7 +304,7 @@ def test_a_spoiled_part_gives_one_error_that_names_it(spoiled, spoil, message):
 
 def use(folder):
     pool = ParisPool(ParisSettings(folder))
-    _ = pool.embeddings, pool.classifier, pool.fingerprints
+    _ = pool.measures.embeddings, pool.measures.classifier, pool.fingerprints
     pool.decode(sample(pool, Sampling("full", n=1, steps=1)).final)
 
 

@@ -5,22 +5,14 @@ import pytest
 import torch
 
 from mnist_ddm.core import recording as module
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field, negligible_weight
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import angle_degrees, left_out_blends, pairwise_disagreement
-from mnist_ddm.core.recording import (
-    delete_recordings,
-    is_recorded,
-    list_recordings,
-    record,
-    record_all,
-    rows_of_an_expert,
-    sample,
-    to_compute,
-)
-from mnist_ddm.core.runs import TENTHS, Noised, Sampling, start
+from mnist_ddm.core.recording import delete_recordings, list_recordings, rows_of_an_expert, sample
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
+from mnist_ddm.core.visits import TENTHS, Noising, Sampling, start
+from mnist_ddm.errors import InputError
+from mnist_ddm.study.record import is_recorded, record, record_all, to_compute
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
 
@@ -152,7 +144,7 @@ def test_tenths_are_the_visited_states_nearest_to_the_fixed_times():
 
 
 def test_noised_states_lie_on_the_path_from_a_real_state_to_the_noise(gaussian):
-    run = Noised("top2", n=6, seed=4)
+    run = Noising("top2", n=6, seed=4)
     found = sample(gaussian, run, ("x", "target-errors", "velocities", "logits"))
     real, clusters = gaussian.real_states(6)
     noise = start(gaussian, sample_seeds(4, 6))[0]
@@ -167,7 +159,7 @@ def test_noised_states_lie_on_the_path_from_a_real_state_to_the_noise(gaussian):
 def test_more_noised_states_than_there_are_real_ones_are_refused(tiny_checkpoint, images):
     pool = MnistPool(tiny_checkpoint, images)
     with pytest.raises(InputError, match="10000 held-out real states"):
-        list(Noised("top1", n=10_001).visits(make_field(pool, "top1"), range(10_000, 10_001)))
+        list(Noising("top1", n=10_001).walk(make_field(pool, "top1"), range(10_000, 10_001)))
 
 
 def test_left_out_blends_by_hand():

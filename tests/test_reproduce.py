@@ -13,23 +13,23 @@ from pathlib import Path
 import pytest
 
 from mnist_ddm import cli
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.comparison import RoutingComparison
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json, write_json
-from mnist_ddm.core.recording import record_all
-from mnist_ddm.core.runs import Sampling
-from mnist_ddm.report.claims import ledger
-from mnist_ddm.report.html import write_report
-from mnist_ddm.report.readme import BEGIN, END, put_verdicts, verdict_block
-from mnist_ddm.report.results import read_results
-from mnist_ddm.report.run import used_recordings
-from mnist_ddm.report.scales import scale_named, scale_of, scales
-from mnist_ddm.report.study import make_plan
-from mnist_ddm.report.verify import recomputable
+from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.pages.readme import BEGIN, END, put_verdicts, verdict_block
+from mnist_ddm.pages.report import write_report
+from mnist_ddm.storage.files import read_json, write_json
+from mnist_ddm.study.folder import used_recordings
+from mnist_ddm.study.record import record_all
+from mnist_ddm.study.results import read_results
+from mnist_ddm.study.scales import scale_named, scale_of, scales
+from mnist_ddm.study.study import make_plan
+from mnist_ddm.study.verify import recomputable
 from mnist_ddm.systems.registry import load_system
 
 ONLY = ("--only", "table-9-entropy", "--only", "router-learns-clusters")
@@ -188,7 +188,7 @@ def test_a_foreign_file_is_named(run, copy):
 
 
 def test_a_table_that_its_recordings_do_not_give_is_an_error(run, copy):
-    from mnist_ddm.core.files import sha256
+    from mnist_ddm.storage.files import sha256
 
     file = copy / "results" / "router-calibration.json"
     table = json.loads(file.read_text())

@@ -4,13 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.pool import Condition
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.routing import FullEnsemble, RoutingContext, Samples, TopK, known_routings, parse_routing
-from mnist_ddm.core.runs import Sampling
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.errors import InputError
 from mnist_ddm.systems.gaussian import load
 
 ALL = [
@@ -179,7 +179,7 @@ def test_commit_keeps_the_expert_it_was_once_sure_of():
 
 def test_the_posterior_is_the_exact_one():
     pool = load()
-    x, t = pool.real_states(20)[0].double(), torch.full((20,), 0.6, dtype=torch.float64)
+    x, t = pool.measures.real_states(20)[0].double(), torch.full((20,), 0.6, dtype=torch.float64)
     place = RoutingContext(x, t, 0, context(20).samples, pool)
     found = parse_routing("posterior").weights(torch.zeros(20, 8, dtype=torch.float64), place)
     torch.testing.assert_close(found, pool.posterior_logits(x, t).softmax(dim=1))
@@ -212,7 +212,7 @@ def test_one_expert_is_drawn_from_the_prior_and_kept(gaussian):
 def test_centroids_of_gaussians_are_nearly_their_posterior():
     """The states' clusters are isotropic Gaussians, so only the estimated centroids differ."""
     pool = load()
-    x, t = pool.real_states(200)[0].double(), torch.full((200,), 0.4, dtype=torch.float64)
+    x, t = pool.measures.real_states(200)[0].double(), torch.full((200,), 0.4, dtype=torch.float64)
     noisy = 0.6 * x + 0.4 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     place = RoutingContext(noisy, t, 0, context(200).samples, pool)
     found, static = (
@@ -239,7 +239,7 @@ def test_a_finer_grid_sees_the_same_random_experts(name):
 
 @pytest.mark.parametrize("spelling", ["posterior", "posterior+equal"])
 def test_a_system_without_a_closed_form_has_no_posterior_to_route_by(monkeypatch, spelling):
-    from mnist_ddm.analyses.base import fitting
+    from mnist_ddm.analyses.analysis import fitting
     from mnist_ddm.systems.gaussian import GaussianPool
 
     monkeypatch.setattr(GaussianPool, "reference", None)

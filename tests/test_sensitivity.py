@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.analyses.base import Settings
+from mnist_ddm.analyses.analysis import Settings
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.registry import analyses_in, analysis_named
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.recording import record_all, sample
-from mnist_ddm.core.runs import TENTHS, Sampling, start, trajectory
+from mnist_ddm.core.recording import sample
 from mnist_ddm.core.sensitivity import NEGLECTED, STEP, TERMS, TOLERANCE, jumps, local_errors, switching
 from mnist_ddm.core.solvers import StepGrid, solver_named
-from mnist_ddm.core.stats import Estimate, auc, auc_estimate
-from mnist_ddm.report.study import make_plan
+from mnist_ddm.core.visits import TENTHS, Sampling, start, trajectory
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Estimate, auc_estimate
+from mnist_ddm.stats.tests import auc
+from mnist_ddm.study.record import record_all
+from mnist_ddm.study.study import make_plan
 from mnist_ddm.systems.gaussian import GaussianPool, load
 from mnist_ddm.systems.mnist import MnistPool
 
@@ -30,7 +32,7 @@ def findings(pool, name, settings, extra=()):
     plan = make_plan(pool, {analysis: filled})
     recordings = {s: sample(pool, s, names) for s, names in plan.observables.items()}
     recordings |= {s: sample(pool, s) for s in extra}
-    return analysis.analyse(pool, recordings, filled)
+    return analysis.answer(pool, recordings, filled)
 
 
 def tables(pool, name, settings, extra=()):
@@ -226,7 +228,7 @@ def test_the_profile_is_the_cumulated_interquartile_range():
 
 def refinement(pool, routing, n, steps):
     coarse, fine = (sample(pool, Sampling(routing, n=n, steps=s)).final for s in (steps, 2 * steps))
-    return next(iter(pool.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
+    return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
 def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance():
@@ -241,7 +243,7 @@ def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_dist
     assert rows["full"]["Delta_refine"].value == pytest.approx(error.mean(), rel=1e-5)
     quality = Quality(dict.fromkeys(("top2", "full"), 24))
     recordings = {r: sample(pool, r) for r in make_plan(pool, {quality: quality.settings(Settings())}).observables}
-    alone = {r["routing"]: r["FID"] for r in quality.analyse(pool, recordings, Settings()).tables[0].rows}
+    alone = {r["routing"]: r["FID"] for r in quality.answer(pool, recordings, Settings()).tables[0].rows}
     assert {r: row["FID"] for r, row in rows.items() if row["FID"] is not None} == pytest.approx(alone, rel=1e-9)
     without = findings(pool, "routing-comparison", settings).tables[0]
     assert all(row["FID"] is None for row in without.rows)
@@ -322,7 +324,7 @@ def test_findings_do_not_depend_on_the_workers(tmp_path, gaussian):
 
     def rows(workers):
         recordings = record_all(pool, plan.observables, tmp_path / str(workers), workers)
-        return [repr(t.rows) for a, s in analyses.items() for t in a.analyse(pool, recordings, s).tables]
+        return [repr(t.rows) for a, s in analyses.items() for t in a.answer(pool, recordings, s).tables]
 
     assert rows(1) == rows(2)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.solvers import SOLVERS, StepGrid, evaluations, solver_named
+from mnist_ddm.errors import InputError
 
 
 def integrate(pool, solver, steps, expert, noise, stop):

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mnist_ddm.analyses.base import Plot, Series
-from mnist_ddm.report.results import plot_from
-from mnist_ddm.report.web.scale import axis_for, tick_text
-from mnist_ddm.report.web.svg import WIDTH, plot_legend, plot_svg
+from mnist_ddm.analyses.analysis import Plot, Series
+from mnist_ddm.figures.scale import axis_for, tick_text
+from mnist_ddm.figures.svg import WIDTH, plot_legend, plot_svg
+from mnist_ddm.study.results import plot_from
 
 NAN = math.nan
 PLOTS = {

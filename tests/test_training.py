@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from mnist_ddm.cli import cli
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_tensors
-from mnist_ddm.core.parallel import run_jobs
+from mnist_ddm.compute.parallel import run_jobs
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import read_part_card
 from mnist_ddm.models.presets import preset_named
+from mnist_ddm.storage.files import read_tensors
 from mnist_ddm.training.batches import rows_of_step
 from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate

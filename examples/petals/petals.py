@@ -11,20 +11,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.core.batches import evaluate_in_batches
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.compute.batches import evaluate_in_batches
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import interpolate, velocity_target
-from mnist_ddm.core.pool import (
-    Classifier,
-    Condition,
-    Distance,
-    Embedding,
-    ExpertPool,
-    Features,
-    Reference,
-    clusters_from_prior,
-)
+from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
+from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
 from mnist_ddm.core.routing import Routing, RoutingContext
+from mnist_ddm.errors import InputError
 
 K = 4
 SEED = 0

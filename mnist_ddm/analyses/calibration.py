@@ -7,12 +7,12 @@ from typing import final
 import numpy as np
 from scipy.special import log_softmax
 
-from mnist_ddm.analyses.base import Analysis, Findings, Need, Plot, Series, Settings, Table, Value
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Noised, Run
-from mnist_ddm.core.stats import Array, mean_estimate
+from mnist_ddm.core.visits import Noising, Visits
 from mnist_ddm.metrics.calibration import BINS, calibration_estimate, reliability
+from mnist_ddm.stats.intervals import Array, mean_estimate
 
 SHOWN_TIMES = (0.3, 0.5, 0.7, 0.9)
 
@@ -41,15 +41,15 @@ class RouterCalibration(Analysis):
         return replace(chosen, n=1000 if chosen.n is None else chosen.n)
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        pool.real_states(1)
-        posterior = ("reference-posterior",) if pool.reference is not None else ()
+        pool.measures.real_states(1)
+        posterior = ("reference-posterior",) if pool.measures.reference is not None else ()
         return (Need(_run(settings), ("logits", *posterior)),)
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         recording = recordings[_run(settings)]
         truth = recording.cluster.numpy()
         log_router = log_softmax(recording.observed["logits"].double().numpy(), axis=2)
-        reference = pool.reference
+        reference = pool.measures.reference
         exact = None if reference is None else recording.observed["reference-posterior"].double().numpy()
         rows, curves = [], []
         for i, t in enumerate(recording.times.tolist()):
@@ -79,13 +79,13 @@ class RouterCalibration(Analysis):
         title = f"The router on {settings.n} noised held-out states by time"
         table = Table("router-calibration", title, tuple(rows[0]), tuple(rows), tuple(notes))
         diagonal = Series("calibrated", [0.0, 1.0], [0.0, 1.0])
-        return Findings((table,), (_profile(table), _reliability_plot([*curves, diagonal])))
+        return Answer((table,), (_profile(table), _reliability_plot([*curves, diagonal])))
 
 
-def _run(settings: Settings) -> Noised:
+def _run(settings: Settings) -> Noising:
     assert settings.n is not None
     # The logits are the same under every routing; Top-1 costs the fewest expert evaluations.
-    return Noised("top1", settings.n, settings.seed)
+    return Noising("top1", settings.n, settings.seed)
 
 
 def _beside(exact: Array, router: Array, truth: Array) -> dict[str, Value]:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -22,12 +22,13 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.flow import predicted_clean
-from mnist_ddm.core.pool import Embedding, ExpertPool
+from mnist_ddm.core.measures import Embedding
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, mean_estimate
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 TIMES = (0.3, 0.5, 0.7)
@@ -61,16 +62,16 @@ class ClusterDistance(Analysis):
         return fill(chosen, n=500, steps=50)
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        if not pool.embeddings:
+        if not pool.measures.embeddings:
             raise InputError(f"{self.id} needs an image embedding and the experts' centroids, which this system lacks")
         return tuple(Need(sampling_of(settings, r), _OBSERVABLES) for r in fitting(pool, ROUTINGS))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         rows: list[dict[str, Value]] = []
         by_time: list[dict[str, Value]] = []
         lines: dict[str, list[Series]] = {}
         paper = paper_values(self.id, pool.name)
-        for name, embedding in pool.embeddings.items():
+        for name, embedding in pool.measures.embeddings.items():
             for of in (NOISY, CLEAN):
                 for routing in fitting(pool, ROUTINGS):
                     recording = recordings[sampling_of(settings, routing)]
@@ -117,7 +118,7 @@ class ClusterDistance(Analysis):
             tuple(by_time[0]),
             tuple(by_time),
         )
-        return Findings((table, profile_table), tuple(_plot(name, series) for name, series in lines.items()))
+        return Answer((table, profile_table), tuple(_plot(name, series) for name, series in lines.items()))
 
 
 @torch.inference_mode()

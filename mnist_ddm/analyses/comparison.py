@@ -5,9 +5,20 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    TERM_NORMS,
+    both_resolutions,
+    effort_note,
+    fixed_times,
+    lipschitz,
+    sd,
+    step_refinement,
+    strategies,
+    term_norms,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -22,21 +33,11 @@ from mnist_ddm.analyses.base import (
     sampling_of,
 )
 from mnist_ddm.analyses.quality import LONG, Quality, frechet_note, stored_frechet_distances
-from mnist_ddm.analyses.trajectories import (
-    TERM_NORMS,
-    both_resolutions,
-    effort_note,
-    fixed_times,
-    lipschitz,
-    sd,
-    step_refinement,
-    strategies,
-    term_norms,
-)
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run, Sampling
-from mnist_ddm.core.stats import Array, Estimate, bootstrap, mean_estimate, spearman_estimate, spearman_p
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.stats.intervals import Array, Estimate, bootstrap, mean_estimate, spearman_estimate
+from mnist_ddm.stats.tests import spearman_p
 
 _EVERY_STEP = "expert-term"
 _FEW = 20
@@ -79,7 +80,7 @@ class RoutingComparison(Analysis):
         stored = [Need(run, optional=True) for choices in _quality_runs(pool, settings).values() for run in choices]
         return (*runs, *few, *stored)
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         names = strategies(pool)
         found = {r: recordings[sampling_of(settings, r)] for r in names}
         norms = {r: term_norms(recording) for r, recording in found.items()}
@@ -123,7 +124,7 @@ class RoutingComparison(Analysis):
             tables.append(_chain(pairs, norms, error))
         if _FOOTNOTE[0] in names:
             tables.append(_footnote(norms[_FOOTNOTE[0]]["router"], error[_FOOTNOTE[0]], paper["footnote"]))
-        return Findings(tuple(tables), _plots(norms, error, quality))
+        return Answer(tuple(tables), _plots(norms, error, quality))
 
 
 def _few(settings: Settings, routing: str) -> Sampling:

@@ -5,15 +5,15 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import Analysis, Findings, Need, Plot, Series, Settings, Table, Value, fill, sampling_of
-from mnist_ddm.analyses.trajectories import TERM_NORMS, lipschitz, sd, strategies, term_norms
+from mnist_ddm.analyses.along import TERM_NORMS, lipschitz, sd, strategies, term_norms
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value, fill, sampling_of
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run, Sampling
 from mnist_ddm.core.sensitivity import jumps
 from mnist_ddm.core.solvers import solver_named
-from mnist_ddm.core.stats import Array, bootstrap, mean_estimate
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _REFINEMENTS = (1, 2, 4, 8)
@@ -60,7 +60,7 @@ class Convergence(Analysis):
             needs += [Need(run, (_GRID_NORM,)) for run in _grid_runs(settings)]
         return tuple(needs)
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         names = strategies(pool, ROUTINGS)
         rows: list[dict[str, Value]] = []
         series = []
@@ -101,7 +101,7 @@ class Convergence(Analysis):
         ]
         if _GRID_ROUTING in names:
             tables.append(_grid_table(recordings, settings))
-        return Findings(tuple(tables), (_plot(series), _quantile_plot(quantiles, names)))
+        return Answer(tuple(tables), (_plot(series), _quantile_plot(quantiles, names)))
 
 
 def _coarse_steps(settings: Settings) -> int:
@@ -132,7 +132,7 @@ def _state(recording: Recording, t: float) -> Array:
     return np.asarray(recording.observed["x"][:, where].flatten(1).double().numpy(), dtype=np.float64)
 
 
-def _errors(recordings: Mapping[Run, Recording], settings: Settings, routing: str) -> tuple[Array, Array]:
+def _errors(recordings: Mapping[Visits, Recording], settings: Settings, routing: str) -> tuple[Array, Array]:
     """The error of each refinement ``(R, n)`` and the norm of the reference state ``(n,)``."""
     t = _last_time(settings)
     reference = _state(recordings[_run(settings, routing, _FINE)], t)
@@ -143,7 +143,7 @@ def _errors(recordings: Mapping[Run, Recording], settings: Settings, routing: st
 def _crossed(recording: Recording) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether each trajectory crosses a switch of experts."""
     if "weights" not in recording.observed:
-        return np.zeros(recording.run.n, dtype=np.bool_)
+        return np.zeros(recording.visits.n, dtype=np.bool_)
     weights = recording.observed["weights"]
     steps = [jumps(weights[:, i], weights[:, i + 1]).numpy() for i in range(weights.shape[1] - 1)]
     return np.asarray(np.any(steps, axis=0), dtype=np.bool_)
@@ -166,12 +166,12 @@ def _order(coarse: Array, fine: Array) -> float:
     return float(np.log2(coarse.sum() / fine.sum())) if fine.sum() > 0 and coarse.sum() > 0 else float("nan")
 
 
-def _quantiles(recordings: Mapping[Run, Recording], settings: Settings, names: list[str]) -> list[dict[str, Value]]:
+def _quantiles(recordings: Mapping[Visits, Recording], settings: Settings, names: list[str]) -> list[dict[str, Value]]:
     largest = {r: lipschitz(term_norms(recordings[sampling_of(settings, r)])["expert"]) for r in names}
     return [{"delta": d, **{r: float(np.quantile(v, 1 - d)) for r, v in largest.items()}} for d in _DELTAS]
 
 
-def _grid_table(recordings: Mapping[Run, Recording], settings: Settings) -> Table:
+def _grid_table(recordings: Mapping[Visits, Recording], settings: Settings) -> Table:
     rows: list[dict[str, Value]] = []
     for run in _grid_runs(settings):
         recording = recordings[run]

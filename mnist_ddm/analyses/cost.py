@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from mnist_ddm.analyses.base import Analysis, Findings, Need, Plot, Series, Settings, Table, Value
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value
 from mnist_ddm.analyses.quality import LONG, STEPS, Quality
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
+from mnist_ddm.core.visits import Visits
 
 ROUTINGS = (
     *("top1", "top2", "top4", "full", "uniform", "label", "once", "once=prior", "each", "posterior"),
@@ -54,8 +54,8 @@ class CostAndQuality(Analysis):
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         return self._quality.needs(pool, settings)
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
-        found = self._quality.analyse(pool, recordings, settings)
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
+        found = self._quality.answer(pool, recordings, settings)
         judged: dict[str, dict[str, Value]] = {}
         for table in found.tables[1:]:
             for row in table.rows:
@@ -89,7 +89,7 @@ class CostAndQuality(Analysis):
         steps = f"{settings.steps or STEPS} {settings.solver} steps"
         title = f"Cost and quality by routing, best FID first, n = {count}, {steps}"
         table = Table(self.id, title, tuple(rows[0]), tuple(rows), notes)
-        return Findings((table,), (_plot(points, front),), found.artefacts)
+        return Answer((table,), (_plot(points, front),), found.artefacts)
 
 
 def _front(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import final
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import both_resolutions, sd, step_refinement, strategies
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Settings,
     Table,
@@ -16,12 +17,11 @@ from mnist_ddm.analyses.base import (
     paper_values,
 )
 from mnist_ddm.analyses.quality import frechet_note, long_runs, stored_frechet_distances
-from mnist_ddm.analyses.trajectories import both_resolutions, sd, step_refinement, strategies
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import bootstrap, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import bootstrap, mean_estimate
 
 ROUTINGS = ("top2", "full", "full+clip", "misaligned2", "misaligned2+equal")
 _BASE = "top2"
@@ -57,7 +57,7 @@ class Counterfactual(Analysis):
         runs = [need for r in strategies(pool, ROUTINGS) for need in both_resolutions(settings, r, ())]
         return (*runs, *(Need(run, optional=True) for run in long_runs(pool, settings, ROUTINGS).values()))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         stored = {r: [run] for r, run in long_runs(pool, settings, ROUTINGS).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings)
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
@@ -82,4 +82,4 @@ class Counterfactual(Analysis):
             frechet_note(quality_n, settings),
         )
         title = f"Counterfactual routings, n = {settings.n}; paper: {paper['place']}"
-        return Findings((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),))
+        return Answer((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),))

@@ -5,9 +5,18 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    TERM_NORMS,
+    banded,
+    effort_note,
+    fixed_times,
+    sd,
+    strategies,
+    term_norms,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Settings,
@@ -17,21 +26,12 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.trajectories import (
-    TERM_NORMS,
-    banded,
-    effort_note,
-    fixed_times,
-    sd,
-    strategies,
-    term_norms,
-)
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
 from mnist_ddm.core.sensitivity import TERMS, TOLERANCE
-from mnist_ddm.core.stats import Array, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, mean_estimate
 
 ROUTINGS = ("top2", "top4", "full")
 _MIDDLE = 0.5
@@ -61,7 +61,7 @@ class JacobianDecomposition(Analysis):
             raise InputError(f"{self.id} needs at least 2 experts")
         return tuple(Need(sampling_of(settings, r), (TERM_NORMS,)) for r in strategies(pool, ROUTINGS))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         found = {r: recordings[sampling_of(settings, r)] for r in strategies(pool, ROUTINGS)}
         norms = {r: term_norms(recording) for r, recording in found.items()}
         times = fixed_times(next(iter(found.values())))
@@ -85,7 +85,7 @@ class JacobianDecomposition(Analysis):
             Table(self.id, title, tuple(rows[0]), tuple(rows), notes),
             Table(f"{self.id}-by-time", "The same by time", tuple(profile[0]), tuple(profile)),
         )
-        return Findings(tables, tuple(_plot(term, profile, list(norms)) for term in ("expert", "router")))
+        return Answer(tables, tuple(_plot(term, profile, list(norms)) for term in ("expert", "router")))
 
 
 def _middle_row(routing: str, norms: dict[str, Array], i: int, paper: Mapping[str, Value]) -> dict[str, Value]:

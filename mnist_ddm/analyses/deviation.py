@@ -7,9 +7,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -22,11 +22,12 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Noised, Run
-from mnist_ddm.core.stats import Array, Estimate, bootstrap, independent_p, mean_estimate, paired_p
+from mnist_ddm.core.visits import Noising, Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, Estimate, bootstrap, mean_estimate
+from mnist_ddm.stats.tests import independent_p, paired_p
 
 ROUTING = "top2"
 _LEFT_OUT, _REFERENCE = "left-out-angles", "reference-angles@tenths"
@@ -60,13 +61,13 @@ class ExpertDeviation(Analysis):
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares selected with other experts under Top-2 and needs at least 3 experts")
-        closed_form = (_REFERENCE, "weights@tenths", "logits@tenths") if pool.reference is not None else ()
+        closed_form = (_REFERENCE, "weights@tenths", "logits@tenths") if pool.measures.reference is not None else ()
         return (
             Need(sampling_of(settings, ROUTING), ("angles", _LEFT_OUT, "logits", "weights", *closed_form)),
             *([Need(_noised(settings), ("target-errors", "weights", "logits"))] if has_real_states(pool) else []),
         )
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         recording = recordings[sampling_of(settings, ROUTING)]
         angles = recording.observed["angles"].double().numpy()
         selected = recording.observed["weights"].numpy() > 0
@@ -83,7 +84,7 @@ class ExpertDeviation(Analysis):
             _by_rank_and_reference(comparisons),
         )
         targets = [_target_plot(c) for c in comparisons if c.reference == _TARGET]
-        return Findings(tables, (_plot(times, inside, outside), *targets))
+        return Answer(tables, (_plot(times, inside, outside), *targets))
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class _Comparison:
 _TARGET = "flow-matching target, held-out states"
 
 
-def _noised(settings: Settings) -> Noised:
+def _noised(settings: Settings) -> Noising:
     assert settings.n is not None
-    return Noised(ROUTING, settings.n, settings.seed)
+    return Noising(ROUTING, settings.n, settings.seed)
 
 
 def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording | None) -> list[_Comparison]:
@@ -121,8 +122,8 @@ def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording | Non
         of("routed velocity (the paper's)", "deg", recording, "angles"),
         of("blend of the other experts", "deg", recording, _LEFT_OUT),
     ]
-    if pool.reference is not None:
-        found.append(of(f"velocity of the {pool.reference.name}", "deg", recording, _REFERENCE, "@tenths"))
+    if pool.measures.reference is not None:
+        found.append(of(f"velocity of the {pool.measures.reference.name}", "deg", recording, _REFERENCE, "@tenths"))
     if noised is not None:
         found.append(of(_TARGET, "squared error per dimension", noised, "target-errors"))
     return found

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -26,18 +26,12 @@ from mnist_ddm.analyses.base import (
 )
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import (
-    Array,
-    Estimate,
-    integrate_over_time,
-    mean_estimate,
-    quartile,
-    spearman_estimate,
-    spearman_p,
-)
+from mnist_ddm.core.visits import Visits
 from mnist_ddm.metrics.fidelity import HELD_OUT, classify, nearest_training_distance
 from mnist_ddm.metrics.frechet import KernelDistance, extract
+from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, spearman_estimate
+from mnist_ddm.stats.summaries import integrate_over_time, quartile
+from mnist_ddm.stats.tests import spearman_p
 
 ROUTING, REFERENCE = "full", "top2"
 _NEAREST = "nearest training image"
@@ -76,7 +70,7 @@ class Disagreement(Analysis):
             Need(sampling_of(settings, REFERENCE)),
         )
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         full = recordings[sampling_of(settings, ROUTING)]
         reference = recordings[sampling_of(settings, REFERENCE)]
         distance = chosen_distance(pool, settings)
@@ -95,12 +89,12 @@ class Disagreement(Analysis):
         quartiles = _quartiles(pool, integral, group, outcomes, a)
         tables = (_correlations(pool, integral, outcomes), quartiles)
         plots = (_profile_plot(times, profile), _quartile_plot(quartiles, distance.name))
-        return Findings(tables, (*plots, _points(integral, distance.name, outcomes[distance.name])))
+        return Answer(tables, (*plots, _points(integral, distance.name, outcomes[distance.name])))
 
 
 def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:
     """What says something of the quality of each image by itself."""
-    classifier = pool.classifier
+    classifier = pool.measures.classifier
     if classifier is None:
         return {_NEAREST: nearest_training_distance(pool, images, None).numpy()} if has_real_states(pool) else {}
     confidence, label = classify(classifier, images).max(dim=1)
@@ -148,7 +142,7 @@ def _quartiles(
     stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
     kernels: dict[str, Callable[[Tensor], Estimate]] = {}
     if has_real_states(pool):
-        features = next(iter(pool.frechet_features.values()))
+        features = next(iter(pool.measures.frechet_features.values()))
         distance, vectors = KernelDistance(extract(features, _real_images(pool))), extract(features, images)
         kernels[f"KID ({features.name})"] = lambda inside: distance(vectors[inside])
     rows: list[dict[str, Value]] = []
@@ -167,7 +161,7 @@ def _quartiles(
 
 
 def _real_images(pool: ExpertPool) -> Tensor:
-    return pool.decode(pool.real_states(HELD_OUT)[0])
+    return pool.decode(pool.measures.real_states(HELD_OUT)[0])
 
 
 def _profile_plot(times: Array, profile: Array) -> Plot:

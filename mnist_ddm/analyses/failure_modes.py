@@ -7,9 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    TERM_NORMS,
+    both_resolutions,
+    lipschitz,
+    sd,
+    step_refinement,
+    strategies,
+    term_norms,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Settings,
     Table,
@@ -19,20 +28,11 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.trajectories import (
-    TERM_NORMS,
-    both_resolutions,
-    lipschitz,
-    sd,
-    step_refinement,
-    strategies,
-    term_norms,
-)
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import TENTHS, Run
-from mnist_ddm.core.stats import Array, Estimate, mean_estimate, share_estimate
+from mnist_ddm.core.visits import TENTHS, Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, share_estimate
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 _REFERENCE = "top2"
@@ -67,7 +67,7 @@ class FailureModes(Analysis):
         names = strategies(pool, ROUTINGS)
         return tuple(n for r in names for n in both_resolutions(settings, r, (TERM_NORMS, "logits")))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
         indicators = {r: _indicators(pool, settings, recordings, r) for r in names}
         reference = {k: float(np.percentile(v, _PERCENTILE)) for k, v in indicators[_REFERENCE].items()}
@@ -104,11 +104,11 @@ class FailureModes(Analysis):
                 (f"Top-2 has {100 - _PERCENTILE}% by construction, or less where values are equal.",),
             ),
         )
-        return Findings(tables)
+        return Answer(tables)
 
 
 def _indicators(
-    pool: ExpertPool, settings: Settings, recordings: Mapping[Run, Recording], routing: str
+    pool: ExpertPool, settings: Settings, recordings: Mapping[Visits, Recording], routing: str
 ) -> dict[str, Array]:
     recording = recordings[sampling_of(settings, routing)]
     entropy = _entropy(recording.observed["logits"])

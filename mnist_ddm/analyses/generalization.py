@@ -6,9 +6,18 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    EXPERT_NORM,
+    both_resolutions,
+    largest_expert_norm,
+    of_variant,
+    sd,
+    step_refinement,
+    strategies,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -20,19 +29,10 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.trajectories import (
-    EXPERT_NORM,
-    both_resolutions,
-    largest_expert_norm,
-    of_variant,
-    sd,
-    step_refinement,
-    strategies,
-)
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Estimate, auc_estimate, mean_estimate, spearman_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.stats.intervals import Estimate, auc_estimate, mean_estimate, spearman_estimate
 
 ROUTINGS = ("top1", "top2", "full")
 _UNSTABLE = 0.75
@@ -83,7 +83,7 @@ class Generalization(Analysis):
             for need in of_variant(both_resolutions(regime.settings, r, (EXPERT_NORM,)), regime.variant)
         )
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
         rows: list[dict[str, Value]] = []
         regimes = _regimes(pool, settings)
@@ -109,7 +109,7 @@ class Generalization(Analysis):
         )
         title = f"Frozen experts and router under other regimes, n = {settings.n}; paper: {paper['place']}"
         table = Table(self.id, title, tuple(rows[0]), tuple(rows), notes)
-        return Findings((table,), (_plot(rows, names, [regime.name for regime in regimes]),))
+        return Answer((table,), (_plot(rows, names, [regime.name for regime in regimes]),))
 
 
 def _regimes(pool: ExpertPool, settings: Settings) -> list[Regime]:

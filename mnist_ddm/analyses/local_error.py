@@ -5,9 +5,10 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import sd, strategies
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Settings,
     Table,
@@ -16,14 +17,13 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.trajectories import sd, strategies
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
 from mnist_ddm.core.sensitivity import POINTS, STEP, SUB_STEPS
 from mnist_ddm.core.solvers import Heun
-from mnist_ddm.core.stats import Array, bootstrap, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _ERRORS = "local-errors"
@@ -55,7 +55,7 @@ class LocalError(Analysis):
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         return tuple(Need(sampling_of(settings, r), (_ERRORS,)) for r in strategies(pool, ROUTINGS))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         paper = paper_values(self.id, pool.name)
         rows: list[dict[str, Value]] = []
         apart: list[dict[str, Value]] = []
@@ -79,7 +79,7 @@ class LocalError(Analysis):
         if apart:
             split_title = "States whose step crosses a switch of experts, and the others"
             tables.append(Table(f"{self.id}-switching", split_title, tuple(apart[0]), tuple(apart), split_notes))
-        return Findings(tuple(tables))
+        return Answer(tuple(tables))
 
 
 def _row(routing: str, values: Array, paper: Mapping[str, Value]) -> dict[str, Value]:

@@ -7,9 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    SWITCHING,
+    TERM_NORMS,
+    both_resolutions,
+    fixed_times,
+    lipschitz,
+    sd,
+    step_refinement,
+    term_norms,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -21,21 +31,11 @@ from mnist_ddm.analyses.base import (
     paper_values,
     sampling_of,
 )
-from mnist_ddm.analyses.trajectories import (
-    SWITCHING,
-    TERM_NORMS,
-    both_resolutions,
-    fixed_times,
-    lipschitz,
-    sd,
-    step_refinement,
-    term_norms,
-)
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, Estimate, auc_estimate, mean_estimate, spearman_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, Estimate, auc_estimate, mean_estimate, spearman_estimate
 
 ROUTINGS = ("top1", "top2")
 _THRESHOLD_OF = "top2"
@@ -74,7 +74,7 @@ class FailurePredictors(Analysis):
         chosen_distance(pool, settings)
         return tuple(n for r in ROUTINGS for n in both_resolutions(settings, r, (TERM_NORMS, SWITCHING)))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         error = {r: step_refinement(pool, settings, recordings, r) for r in ROUTINGS}
         extreme = float(np.quantile(error[_THRESHOLD_OF], _EXTREME))
         found = {r: recordings[sampling_of(settings, r)] for r in ROUTINGS}
@@ -106,7 +106,7 @@ class FailurePredictors(Analysis):
             Table(self.id, title, tuple(rows[0]), tuple(rows), notes),
             Table("margins", "Margins of stable and unstable samples", tuple(margins[0]), tuple(margins)),
         )
-        return Findings(tables, (_plot(rows),))
+        return Answer(tables, (_plot(rows),))
 
 
 def _predictors(recording: Recording) -> dict[str, Array]:

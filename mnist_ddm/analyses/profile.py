@@ -6,8 +6,7 @@ from typing import final
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from mnist_ddm.analyses.base import Analysis, Findings, Need, Plot, Series, Settings, Table, Value, fill, sampling_of
-from mnist_ddm.analyses.trajectories import (
+from mnist_ddm.analyses.along import (
     TERM_NORMS,
     banded,
     effort_note,
@@ -15,12 +14,13 @@ from mnist_ddm.analyses.trajectories import (
     strategies,
     term_norms,
 )
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value, fill, sampling_of
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, bootstrap_batched, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, bootstrap_batched, mean_estimate
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _SPLIT = "top2"
@@ -55,7 +55,7 @@ class SensitivityProfile(Analysis):
         runs = tuple(Need(sampling_of(settings, r), (TERM_NORMS,)) for r in strategies(pool, ROUTINGS))
         return (*runs, Need(sampling_of(settings, _SPLIT), (_EXPERTS, _WEIGHTS)))
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         found = {r: recordings[sampling_of(settings, r)] for r in strategies(pool, ROUTINGS)}
         times = fixed_times(found[_SPLIT])
         norms = {r: term_norms(recording)["expert"] for r, recording in found.items()}
@@ -83,7 +83,7 @@ class SensitivityProfile(Analysis):
             _gaps(norms, times),
         )
         lines = tuple(Series(r, times.tolist(), c.tolist()) for r, c in cumulative.items())
-        return Findings(tables, (_plot(lines), _split_plot(split, times)))
+        return Answer(tables, (_plot(lines), _split_plot(split, times)))
 
 
 def _range(values: Array) -> Array:

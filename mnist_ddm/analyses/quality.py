@@ -9,9 +9,9 @@ from weakref import ReferenceType, ref
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -23,14 +23,15 @@ from mnist_ddm.analyses.base import (
     paper_values,
 )
 from mnist_ddm.core.field import MONOLITH
+from mnist_ddm.core.measures import Classifier, Features
 from mnist_ddm.core.noise import Purpose, generator
-from mnist_ddm.core.pool import Classifier, ExpertPool, Features
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run, Sampling
-from mnist_ddm.core.stats import Estimate, mean_estimate
+from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.metrics.fidelity import HELD_OUT, classify
 from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
 from mnist_ddm.metrics.manifold import NEIGHBOURS, precision_and_coverage
+from mnist_ddm.stats.intervals import Estimate, mean_estimate
 
 MAIN = ("label", "top1", "top2", "full", MONOLITH)
 """The rows of the paper's Table 3, and the best that the experts can do."""
@@ -74,7 +75,7 @@ class Quality(Analysis):
         return chosen
 
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        pool.real_states(1)
+        pool.measures.real_states(1)
         chosen_features(pool, settings)
         return tuple(Need(run) for run in self.runs(pool, settings).values())
 
@@ -86,13 +87,13 @@ class Quality(Analysis):
             for name in fitting(pool, list(self._routings))
         }
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         features = chosen_features(pool, settings)
-        real = pool.decode(pool.real_states(HELD_OUT)[0])
+        real = pool.decode(pool.measures.real_states(HELD_OUT)[0])
         known = _reference(pool, features)
         reference = known.vectors
         # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
-        shuffled = reference[torch.from_numpy(generator(Purpose.DATA, settings.seed, 2).permutation(len(reference)))]
+        shuffled = reference[torch.from_numpy(generator(settings.seed, Purpose.SHUFFLE).permutation(len(reference)))]
         runs = self.runs(pool, settings)
         common = min(run.n for run in runs.values())
         paper = paper_values(self.id, pool.name)
@@ -111,9 +112,11 @@ class Quality(Analysis):
             row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
             row["expert evaluations"] = float(recording.evaluations.double().mean())
             rows.append({**row, "paper FID": paper.get(name)})
-            if pool.classifier is not None:
-                classes.append({"routing": name, "n": run.n, **_classified(pool.classifier, recording, images, shares)})
-            if pool.adherence:
+            if pool.measures.classifier is not None:
+                classes.append(
+                    {"routing": name, "n": run.n, **_classified(pool.measures.classifier, recording, images, shares)}
+                )
+            if pool.measures.adherence:
                 adherence.append({"routing": name, "n": run.n, **_adherence(pool, recording, images)})
         statistics = {"mean": reference.mean(dim=0), "covariance": torch.cov(reference.T)}
         tables = [_quality_table(rows, runs, len(real), features, common, _hash(statistics), paper)]
@@ -122,11 +125,11 @@ class Quality(Analysis):
         if adherence:
             tables.append(_adherence_table(adherence))
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
-        return Findings(tuple(tables), plots, {f"reference-{features.name}": statistics})
+        return Answer(tuple(tables), plots, {f"reference-{features.name}": statistics})
 
 
 def stored_frechet_distances(
-    pool: ExpertPool, recordings: Mapping[Run, Recording], runs: Mapping[str, Sequence[Sampling]], settings: Settings
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], runs: Mapping[str, Sequence[Sampling]], settings: Settings
 ) -> tuple[dict[str, float], int]:
     """The FID of each routing of which one of some runs is at hand; the first of them counts.
 
@@ -184,7 +187,7 @@ def _reference(pool: ExpertPool, features: Features) -> _Reference:
         known = {}
         _references.append((ref(pool), known))
     if features.name not in known:
-        known[features.name] = _Reference(extract(features, pool.decode(pool.real_states(HELD_OUT)[0])))
+        known[features.name] = _Reference(extract(features, pool.decode(pool.measures.real_states(HELD_OUT)[0])))
     return known[features.name]
 
 
@@ -198,7 +201,7 @@ def _hash(statistics: Mapping[str, Tensor]) -> str:
 
 def _real_shares(pool: ExpertPool, real: Tensor) -> Tensor | None:
     """The share of each class in the data: the experts' prior, or what the classifier sees in held-out states."""
-    classifier = pool.classifier
+    classifier = pool.measures.classifier
     if classifier is None:
         return None
     if classifier.expert_of_label is not None:
@@ -213,7 +216,7 @@ def _classified(
     assert shares is not None
     confidence, label = classify(classifier, images).max(dim=1)
     recognised: Value = None
-    if classifier.expert_of_label is not None and recording.run.routing == "label":
+    if classifier.expert_of_label is not None and recording.visits.routing == "label":
         expert = torch.tensor(classifier.expert_of_label)[label]
         recognised = mean_estimate((expert == recording.cluster).double().numpy())
     counts = label.bincount(minlength=len(classifier.labels)).double()
@@ -233,7 +236,7 @@ def _adherence(pool: ExpertPool, recording: Recording, images: Tensor) -> dict[s
     condition = pool.condition(recording.seeds)
     rows = torch.arange(len(images)).split(_JUDGED_AT_ONCE)
     found: dict[str, Value] = {}
-    for name, judge in pool.adherence.items():
+    for name, judge in pool.measures.adherence.items():
         right = torch.cat([judge(images[i], condition.select(i)) for i in rows]).double().cpu()
         asked = right[~right.isnan()]
         found[name] = mean_estimate(asked.numpy()) if len(asked) else None

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Series,
@@ -18,10 +18,10 @@ from mnist_ddm.analyses.base import (
     fill,
 )
 from mnist_ddm.analyses.quality import STEPS, stored_frechet_distances
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run, Sampling
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.errors import InputError
 
 TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
 """Of the router: 1 is as trained, below it is sharper, infinity has equal weights."""
@@ -61,7 +61,7 @@ class RegimeMap(Analysis):
     def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares Top-1, Top-2 and all experts and needs at least 3 experts")
-        pool.real_states(1)
+        pool.measures.real_states(1)
         chosen_features(pool, settings)
         return tuple(
             dict.fromkeys(
@@ -72,7 +72,7 @@ class RegimeMap(Analysis):
             )
         )
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         rows: list[dict[str, Value]] = []
         for level in pool.error_levels:
             runs = {(s, t): _run(settings, s, t, level) for t in self._temperatures for s in STRATEGIES}
@@ -92,7 +92,7 @@ class RegimeMap(Analysis):
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed, without intervals.",
         )
         title = f"Which routing wins where: FID of n = {settings.n}, {settings.steps} {settings.solver} steps"
-        return Findings((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),), (_plot(rows),))
+        return Answer((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),), (_plot(rows),))
 
 
 def _run(settings: Settings, strategy: str, temperature: float, level: str) -> Sampling:

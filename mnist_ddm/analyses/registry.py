@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from mnist_ddm.analyses.analysis import Analysis
 from mnist_ddm.analyses.averaging import AveragingVariance
-from mnist_ddm.analyses.base import Analysis
 from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
 from mnist_ddm.analyses.comparison import RoutingComparison
@@ -21,7 +21,7 @@ from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
-from mnist_ddm.core.errors import unknown
+from mnist_ddm.errors import unknown
 
 ANALYSES: Mapping[str, Analysis] = {
     a.id: a

@@ -5,9 +5,17 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.base import (
+from mnist_ddm.analyses.along import (
+    EXPERT_NORM,
+    banded,
+    both_resolutions,
+    largest_expert_norm,
+    sd,
+    step_refinement,
+)
+from mnist_ddm.analyses.analysis import (
     Analysis,
-    Findings,
+    Answer,
     Need,
     Plot,
     Settings,
@@ -20,18 +28,10 @@ from mnist_ddm.analyses.base import (
     sampling_of,
 )
 from mnist_ddm.analyses.quality import frechet_note, long_runs, stored_frechet_distances
-from mnist_ddm.analyses.trajectories import (
-    EXPERT_NORM,
-    banded,
-    both_resolutions,
-    largest_expert_norm,
-    sd,
-    step_refinement,
-)
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.runs import Run
-from mnist_ddm.core.stats import Array, mean_estimate
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.stats.intervals import Array, mean_estimate
 
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SHARES = (0.8, 0.9, 1.0)
@@ -77,7 +77,7 @@ class Rescue(Analysis):
         stored = [Need(run, optional=True) for run in long_runs(pool, settings, ROUTINGS).values()]
         return (*runs, *stored)
 
-    def analyse(self, pool: ExpertPool, recordings: Mapping[Run, Recording], settings: Settings) -> Findings:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
         quality, quality_n = stored_frechet_distances(
             pool, recordings, {r: [run] for r, run in long_runs(pool, settings, ROUTINGS).items()}, settings
         )
@@ -139,11 +139,11 @@ class Rescue(Analysis):
                 (banded("full", np.log2(TEMPERATURES).tolist(), [row["Delta_refine"] for row in by_temperature]),),
             ),
         )
-        return Findings(tables, plots)
+        return Answer(tables, plots)
 
 
 def _measured(
-    pool: ExpertPool, settings: Settings, recordings: Mapping[Run, Recording], routing: str
+    pool: ExpertPool, settings: Settings, recordings: Mapping[Visits, Recording], routing: str
 ) -> dict[str, Array]:
     recording = recordings[sampling_of(settings, routing)]
     weights = recording.observed["weights"].double().numpy()

@@ -8,7 +8,7 @@ from typing import final
 
 import click
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130

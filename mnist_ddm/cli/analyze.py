@@ -49,15 +49,15 @@ def analyze(
     Sampling is recorded once and kept in the cache, so a second look takes seconds, and a run that was stopped goes
     on where it was.
     """
-    from mnist_ddm.analyses.base import Settings, chosen_distance, chosen_features
+    from mnist_ddm.analyses.analysis import Settings, chosen_distance, chosen_features
     from mnist_ddm.analyses.registry import ANALYSES, APPENDIX_B, analyses_in, analysis_named
-    from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.core.errors import InputError
-    from mnist_ddm.report.facts import facts_of
-    from mnist_ddm.report.run import RunFolder, default_folder, identity, used_recordings
-    from mnist_ddm.report.study import answer, answerable, make_plan
-    from mnist_ddm.report.tables import to_rich
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.study.facts import facts_of
+    from mnist_ddm.study.folder import RunFolder, default_folder, identity, used_recordings
+    from mnist_ddm.study.study import answer, answerable, make_plan
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.terminal import to_rich
+    from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()

@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mnist_ddm.cli.options import cache_folder
+from mnist_ddm.terminal.options import cache_folder
 
 
 @click.group("cache")
@@ -42,8 +42,8 @@ def ls() -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(yes: bool) -> None:
     """Delete all stored recordings; what needs them computes them again."""
-    from mnist_ddm.core.files import folder_size
     from mnist_ddm.core.recording import delete_recordings
+    from mnist_ddm.storage.files import folder_size
 
     folder = cache_folder() / "recordings"
     size = folder_size(folder) / 1e6

@@ -118,7 +118,7 @@ def check(
     The file runs in a process of its own, so an endless loop or a crash does no harm. Exit code 0 if it is right, 1 if
     not yet.
     """
-    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.registry import sheet_of
     from mnist_ddm.exercises.runner import Limits
     from mnist_ddm.exercises.workspace import Workspace
@@ -171,7 +171,7 @@ def _enter(path: Path, player: str, sha256: str, score: dict[str, object]) -> No
 @_folder
 def hint(name: str | None, folder: Path) -> None:
     """Show the next hint for exercise NAME, and those before it."""
-    from mnist_ddm.core.errors import InputError
+    from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace = Workspace(folder)
@@ -251,12 +251,12 @@ def grade(
     time and memory; nothing is written into the students' folders. The scores of the open exercise go to a leaderboard
     beside the CSV file.
     """
-    from mnist_ddm.core.files import check_writable, write_text
-    from mnist_ddm.core.parallel import default_workers
+    from mnist_ddm.compute.parallel import default_workers
     from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
     from mnist_ddm.exercises.leaderboard import write
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
     from mnist_ddm.exercises.runner import Limits
+    from mnist_ddm.storage.files import check_writable, write_text
 
     names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
     folders = student_folders(folder)

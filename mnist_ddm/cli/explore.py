@@ -46,14 +46,14 @@ def explore(
     A slider over t moves through the states, each expert's predicted image, the router's probabilities, and what each
     strategy makes of them.
     """
-    from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.core.errors import InputError
-    from mnist_ddm.core.files import check_writable, write_text
-    from mnist_ddm.core.runs import Sampling
-    from mnist_ddm.report.explorer import choose_frames, explorer_page
-    from mnist_ddm.report.study import Plan
-    from mnist_ddm.report.trajectories import needed, trajectories
+    from mnist_ddm.core.visits import Sampling
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.pages.courses import needed, trajectories
+    from mnist_ddm.pages.explorer import choose_frames, explorer_page
+    from mnist_ddm.storage.files import check_writable, write_text
+    from mnist_ddm.study.study import Plan
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     if out.suffix.lower() not in (".html", ".htm"):

@@ -17,17 +17,17 @@ def info(checkpoint: Path | None) -> None:
     import torch
 
     from mnist_ddm.analyses.registry import ANALYSES
-    from mnist_ddm.cli.options import cache_folder
-    from mnist_ddm.core.errors import InputError
-    from mnist_ddm.core.files import folder_size
-    from mnist_ddm.core.parallel import default_workers
+    from mnist_ddm.compute.parallel import default_workers
     from mnist_ddm.core.recording import list_recordings
     from mnist_ddm.core.routing import known_modifiers, known_routings
     from mnist_ddm.core.solvers import SOLVERS
+    from mnist_ddm.errors import InputError
     from mnist_ddm.models.checkpoint import CARD
     from mnist_ddm.models.presets import preset_named, preset_names
+    from mnist_ddm.storage.files import folder_size
     from mnist_ddm.systems.mnist import checkpoints_folder
     from mnist_ddm.systems.registry import system_names
+    from mnist_ddm.terminal.options import cache_folder
     from mnist_ddm.versions import versions
 
     console = Console()
@@ -74,8 +74,8 @@ def info(checkpoint: Path | None) -> None:
 
 def _card_table(folder: Path) -> Table:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
-    from mnist_ddm.core.files import folder_size, read_json
     from mnist_ddm.models.checkpoint import CARD, read_figures
+    from mnist_ddm.storage.files import folder_size, read_json
 
     table = Table(title=f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
     table.add_column("of")
@@ -116,8 +116,8 @@ def _add_parts(table: Table, folder: Path) -> None:
 
 
 def _shown(value: object) -> str:
-    from mnist_ddm.core.stats import Estimate
-    from mnist_ddm.report.tables import shown_value
+    from mnist_ddm.stats.intervals import Estimate
+    from mnist_ddm.tables.terminal import shown_value
 
     if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
         value = Estimate(**{k: float("nan") if v is None else v for k, v in value.items()})

@@ -35,15 +35,15 @@ def measure(
     Frechet distance for label-chosen, Top-1, Top-2, full ensemble and monolith; share of label-chosen samples that the
     classifier recognises; accuracies of classifier and router.
     """
-    from mnist_ddm.analyses.base import Settings
+    from mnist_ddm.analyses.analysis import Settings
     from mnist_ddm.analyses.quality import MAIN, Quality
-    from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.core.runs import Sampling
+    from mnist_ddm.core.visits import Sampling
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
     from mnist_ddm.models.checkpoint import write_figures
-    from mnist_ddm.report.study import Plan, make_plan
-    from mnist_ddm.report.tables import to_json, to_rich
+    from mnist_ddm.study.study import Plan, make_plan
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.terminal import to_json, to_rich
+    from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()
@@ -54,7 +54,7 @@ def measure(
     plan = make_plan(pool, {quality: settings})
     plan = Plan({label: (), **plan.observables})
     recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
-    tables = quality.analyse(pool, recordings, settings).tables
+    tables = quality.answer(pool, recordings, settings).tables
     figures = {
         "command": options.command_line(),
         "classifier accuracy on the test images": classifier_accuracy(pool),

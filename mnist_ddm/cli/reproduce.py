@@ -11,8 +11,8 @@ from mnist_ddm.cli import options
 
 if TYPE_CHECKING:
     from mnist_ddm.core.pool import ExpertPool
-    from mnist_ddm.report.reproduction import Reproduction
-    from mnist_ddm.report.scales import Scale
+    from mnist_ddm.study.reproduction import Reproduction
+    from mnist_ddm.study.scales import Scale
 
 
 @click.command("reproduce")
@@ -38,18 +38,18 @@ def reproduce(
     The plan comes first, with an estimate of time and disk. The same command goes on after a kill at any point:
     recordings and results that are there are not made again.
     """
-    from mnist_ddm.analyses.base import Settings
-    from mnist_ddm.cli.recordings import record_with_progress
-    from mnist_ddm.report.facts import facts_of
-    from mnist_ddm.report.html import write_report
-    from mnist_ddm.report.reproduction import answer_all, prepare, save_sample_grids
-    from mnist_ddm.report.results import read_results
-    from mnist_ddm.report.run import RunFolder, default_folder, identity, used_recordings
-    from mnist_ddm.report.scales import scale_named
-    from mnist_ddm.report.tables import to_rich
-    from mnist_ddm.report.verdict_table import counts_line, short_table
-    from mnist_ddm.report.verdicts import judge_all
+    from mnist_ddm.analyses.analysis import Settings
+    from mnist_ddm.claims.judge import judge_all
+    from mnist_ddm.claims.word import counts_line, short_table
+    from mnist_ddm.pages.report import write_report
+    from mnist_ddm.study.facts import facts_of
+    from mnist_ddm.study.folder import RunFolder, default_folder, identity, used_recordings
+    from mnist_ddm.study.reproduction import answer_all, prepare, save_sample_grids
+    from mnist_ddm.study.results import read_results
+    from mnist_ddm.study.scales import scale_named
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.terminal import to_rich
+    from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()
@@ -85,7 +85,7 @@ def _print_plan(
 ) -> None:
     from rich.table import Table
 
-    from mnist_ddm.cli.recordings import estimated_seconds, shown_duration
+    from mnist_ddm.terminal.recordings import estimated_seconds, shown_duration
 
     shown = Table(title=f"{pool.name}, scale {scale.name}: {scale.purpose}", title_justify="left")
     for heading in ("experiment", "question", "n", "steps", "claims"):

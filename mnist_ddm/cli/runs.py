@@ -21,8 +21,8 @@ def report(run: Path, readme: Path | None) -> None:
     With --readme, the verdict table also replaces what stands between the marks `<!-- verdicts -->` and
     `<!-- /verdicts -->` of a Markdown file.
     """
-    from mnist_ddm.report.html import write_report
-    from mnist_ddm.report.readme import put_verdicts
+    from mnist_ddm.pages.readme import put_verdicts
+    from mnist_ddm.pages.report import write_report
 
     page = write_report(run)
     click.echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
@@ -44,11 +44,11 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
 
     Claims about two systems get their verdict here, from a run of each.
     """
-    from mnist_ddm.core.errors import unknown
-    from mnist_ddm.report.compare import differing_facts, notes_of, side_by_side, verdicts_side_by_side
-    from mnist_ddm.report.html import write_comparison
-    from mnist_ddm.report.results import read_manifest, read_results
-    from mnist_ddm.report.tables import to_rich
+    from mnist_ddm.errors import unknown
+    from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side, verdicts_side_by_side
+    from mnist_ddm.pages.report import write_comparison
+    from mnist_ddm.study.results import read_manifest, read_results
+    from mnist_ddm.tables.terminal import to_rich
 
     console = Console()
     manifests = [read_manifest(folder) for folder in (a, b)]
@@ -87,10 +87,10 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
 
     The first experiment whose recordings are in the cache is recomputed; a table that differs is an error.
     """
-    from mnist_ddm.core.errors import InputError
-    from mnist_ddm.report.facts import load_again
-    from mnist_ddm.report.results import read_manifest
-    from mnist_ddm.report.verify import check_files, check_recordings, recomputable, recompute
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.study.facts import load_again
+    from mnist_ddm.study.results import read_manifest
+    from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute
 
     manifest = read_manifest(run)
     count, foreign = check_files(run, manifest)

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from mnist_ddm.cli import options
-from mnist_ddm.cli.progress import progress_bars
+from mnist_ddm.terminal.progress import progress_bars
 
 
 @click.command("sample")
@@ -41,12 +41,12 @@ def sample(
     """
     import tempfile
 
-    from mnist_ddm.core.errors import InputError
     from mnist_ddm.core.field import make_field
-    from mnist_ddm.core.files import check_writable
-    from mnist_ddm.core.recording import record_all
-    from mnist_ddm.core.runs import Sampling
-    from mnist_ddm.report.pictures import save_grid, save_strips
+    from mnist_ddm.core.visits import Sampling
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.pages.pictures import save_grid, save_strips
+    from mnist_ddm.storage.files import check_writable
+    from mnist_ddm.study.record import record_all
     from mnist_ddm.systems.registry import load_system
 
     console = Console()

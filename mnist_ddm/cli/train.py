@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mnist_ddm.cli import options
-from mnist_ddm.cli.progress import progress_bars
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.parallel import run_jobs
+from mnist_ddm.compute.parallel import run_jobs
 from mnist_ddm.data import load_images, to_state
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.systems.registry import check_device
+from mnist_ddm.terminal.progress import progress_bars
 from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
 
 _OPTIONS = (

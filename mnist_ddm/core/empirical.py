@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from mnist_ddm.core.pool import Reference
+from mnist_ddm.core.measures import Reference
 
 _CHUNK = 10_000
 _ROWS = 125

@@ -12,10 +12,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
-from mnist_ddm.core.pool import Condition, ExpertPool
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
+from mnist_ddm.errors import InputError
 
 MONOLITH = "monolith"
 
@@ -106,7 +107,7 @@ class RoutedField(VelocityField):
             InputError: if the routing does not fit the pool (k > K, or a closed form that it does not have).
         """
         routing.check(pool.n_experts)
-        if routing.needs_reference and pool.reference is None:
+        if routing.needs_reference and pool.measures.reference is None:
             raise InputError(
                 f"the system {pool.name!r} has no closed-form posterior for {routing.name!r}; choose another routing"
             )

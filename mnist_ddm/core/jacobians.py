@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import RoutedField, VelocityField
 from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.spectral import BatchFunction, LinearMap, linearize
+from mnist_ddm.errors import InputError
 
 
 @dataclass(frozen=True)

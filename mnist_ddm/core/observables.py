@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.pool import Reference
+from mnist_ddm.core.measures import Reference
 from mnist_ddm.core.sensitivity import ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
-from mnist_ddm.core.visit import Visit
+from mnist_ddm.core.visits import Visit
+from mnist_ddm.errors import InputError, unknown
 
 _TENTHS = "@tenths"
 
@@ -99,7 +99,7 @@ def _target(visit: Visit) -> Tensor:
 
 
 def _reference(visit: Visit) -> Reference:
-    reference = visit.pool.reference
+    reference = visit.pool.measures.reference
     if reference is None:
         raise InputError(f"the system {visit.pool.name!r} has no closed-form reference velocity")
     return reference

@@ -1,144 +1,30 @@
-"""The expert pool: all that an analysis may ask of a decentralized diffusion system.
+"""The expert pool: a decentralized diffusion system.
 
 A system is anything that implements `ExpertPool`. Analyses, solvers and the command line see nothing else of it, so
-they run unchanged on ten small UNets, on eight diffusion transformers, or on Gaussians with closed forms.
+they run unchanged on ten small UNets, on eight diffusion transformers, on points of the plane, or on Gaussians with
+closed forms. What only measures its samples is a companion, `Measures`.
 """
 
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import unknown
-from mnist_ddm.core.noise import Purpose, categorical, uniforms
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What each sample of a batch is asked to be.
-
-    Attributes:
-        cluster: the cluster that the sample is wanted from, int64, shape ``(B,)``. It never reaches an expert: only
-            the `label` routing reads it.
-        captions: one text for each sample, or empty where a system has no text.
-        guidance: the scale of classifier-free guidance; 1 is none.
-    """
-
-    cluster: Tensor
-    captions: tuple[str, ...] = ()
-    guidance: float = 1.0
-
-    def select(self, index: Tensor) -> "Condition":
-        """The condition of the samples at ``index`` (int64, any length)."""
-        captions = tuple(self.captions[int(i)] for i in index) if self.captions else ()
-        return replace(self, cluster=self.cluster[index.to(self.cluster.device)], captions=captions)
-
-
-@dataclass(frozen=True)
-class Features:
-    """A named map from decoded images ``(B, C, H, W)`` to feature vectors ``(B, dim)``."""
-
-    name: str
-    dim: int
-    function: Callable[[Tensor], Tensor]
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Feature vectors ``(B, dim)`` of decoded images."""
-        return self.function(images)
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A named distance between two batches of decoded images; returns ``(B,)``, 0 for equal images."""
-
-    name: str
-    function: Callable[[Tensor, Tensor], Tensor]
-
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each pair of images, shape ``(B,)``."""
-        return self.function(a, b)
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """An embedding of decoded images together with the mean embedding of each expert's own training data.
-
-    Attributes:
-        features: the embedding.
-        centroids: one centroid for each expert, shape ``(K, dim)``.
-    """
-
-    features: Features
-    centroids: Tensor
-
-
-class Reference(ABC):
-    """A velocity and a posterior in closed form, to hold trained experts and a router against."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What it is."""
-
-    @property
-    @abstractmethod
-    def exact(self) -> bool:
-        """Whether it is the truth, or (as for a finite data set, which it memorises) only a reference."""
-
-    @abstractmethod
-    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        """The marginal velocity, shape of ``x``."""
-
-    @abstractmethod
-    def posterior(self, x: Tensor, t: Tensor) -> Tensor:
-        r""":math:`p_t(k \mid x_t)`, shape ``(B, K)``."""
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A classifier of decoded images that metrics use, never an expert or a router.
-
-    Attributes:
-        name: what it is.
-        labels: the names of its classes.
-        function: images ``(B, C, H, W)`` to class probabilities ``(B, len(labels))``.
-        expert_of_label: for each class the expert trained on it, or ``None`` where clusters are not classes.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    function: Callable[[Tensor], Tensor]
-    expert_of_label: tuple[int, ...] | None
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Class probabilities ``(B, len(labels))``."""
-        return self.function(images)
-
-
-@dataclass(frozen=True)
-class Adherence:
-    """A named judge of whether images show what was asked; metrics use it, never an expert or a router.
-
-    Attributes:
-        name: what is judged, such as `digit` or `all`.
-        function: images ``(B, C, H, W)`` and their condition to 1 or 0 for each, float64, shape ``(B,)``; NaN where
-            the condition says nothing of it.
-    """
-
-    name: str
-    function: Callable[[Tensor, Condition], Tensor]
-
-    def __call__(self, images: Tensor, condition: Condition) -> Tensor:
-        """1 where an image shows what was asked, else 0 or NaN, shape ``(B,)``."""
-        return self.function(images, condition)
+from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.measures import Measures
+from mnist_ddm.core.noise import Purpose, categorical, initial_noise, sample_seeds, uniforms
+from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.storage.files import digest
 
 
 class ExpertPool(ABC):
-    r"""K isolated experts, a router, and what is needed to look at their samples.
+    r"""K isolated experts and a router.
+
+    Abstract is what every system has: a name, K, the shape of a state, velocities and a router. The rest has a default.
 
     Conventions at this boundary, whatever a system does inside: states have shape ``(B, *state_shape)`` and times
     shape ``(B,)`` in ``[0, 1]`` with ``t = 1`` for noise; experts predict velocity :math:`v = \varepsilon - x_0` in
@@ -154,26 +40,6 @@ class ExpertPool(ABC):
         """The name of the system, as on the command line."""
 
     @property
-    def description(self) -> str:
-        """What exactly this is, in a few words, where the name alone could mislead; every result carries it."""
-        return ""
-
-    @property
-    @abstractmethod
-    def fingerprints(self) -> Mapping[str, str]:
-        """Hashes of everything that decides what the pool computes (weights, data, knobs).
-
-        `experts` covers experts, router and conditions; `monolith`, if there is one, the monolith; `metrics` all that
-        only measures (classifier, features). A recording is named by the first or second alone, so a new classifier
-        does not invalidate it.
-        """
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """SHA-256 of each thing that the pool was read from, by name: data, weights; for manifests."""
-        return {}
-
-    @property
     @abstractmethod
     def n_experts(self) -> int:
         """K, the number of experts."""
@@ -181,17 +47,7 @@ class ExpertPool(ABC):
     @property
     @abstractmethod
     def state_shape(self) -> tuple[int, ...]:
-        """The shape of one state, ``(C, H, W)``."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Where states must lie."""
-
-    @property
-    @abstractmethod
-    def prior(self) -> Tensor:
-        """The share of the data in each expert's cluster, float64, shape ``(K,)``, sums to 1."""
+        """The shape of one state, such as ``(C, H, W)`` or ``(2,)``."""
 
     @abstractmethod
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -204,73 +60,84 @@ class ExpertPool(ABC):
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
         r"""Unnormalised :math:`\log p_t(k \mid x_t)`, shape ``(B, K)``."""
 
+    def decode(self, x: Tensor) -> Tensor:
+        """States at ``t = 0`` as what people look at: images ``(B, C, H, W)`` in ``[0, 1]``, or the states as they are."""
+        return x
+
     @property
-    @abstractmethod
+    def description(self) -> str:
+        """What exactly this is, in a few words, where the name alone could mislead; every result carries it."""
+        return ""
+
+    @property
+    def device(self) -> torch.device:
+        """Where states must lie."""
+        return torch.device("cpu")
+
+    @property
+    def prior(self) -> Tensor:
+        """The share of the data in each expert's cluster, float64, shape ``(K,)``, sums to 1; equal by default."""
+        return torch.full((self.n_experts,), 1 / self.n_experts, dtype=torch.float64)
+
+    def condition(self, seeds: Tensor) -> Condition:
+        """What the samples with these seeds ``(B,)`` are asked to be; a pure function of each seed."""
+        return Condition(clusters_from_prior(self.prior, seeds).to(self.device))
+
+    @property
     def has_monolith(self) -> bool:
         """Whether one model trained on all data comes with the pool."""
+        return False
 
-    @abstractmethod
     def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The velocity of the monolithic model, shape of ``x``.
 
         Raises:
             InputError: if the pool has none.
         """
-
-    @abstractmethod
-    def condition(self, seeds: Tensor) -> Condition:
-        """What the samples with these seeds ``(B,)`` are asked to be; a pure function of each seed."""
-
-    @abstractmethod
-    def decode(self, x: Tensor) -> Tensor:
-        """States at ``t = 0`` as images in ``[0, 1]``, shape ``(B, C', H', W')``."""
+        raise InputError(f"the system {self.name!r} has no monolithic model")
 
     @property
-    @abstractmethod
-    def embeddings(self) -> Mapping[str, Embedding]:
-        """Embeddings with the experts' centroids, by name; the first is the default."""
+    def fingerprints(self) -> Mapping[str, str]:
+        """Hashes of everything that decides what the pool computes (weights, data, knobs).
 
-    @abstractmethod
-    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
-        """Up to ``n`` real states and the cluster of each, always the same: the first ``n`` of any longer list.
-
-        Args:
-            n: how many at the most.
-            cluster: take them from this cluster only.
-            held_out: states that no part of the system was trained on, instead of the training data.
-
-        Returns:
-            States ``(B, *state_shape)`` and clusters ``(B,)``.
+        `experts` covers experts, router and conditions; `monolith`, if there is one, the monolith; `metrics` all that
+        only measures. A recording is named by the first or second alone, so a new classifier does not invalidate it.
+        By default the first two are hashes of what the models answer to the same few states: give hashes of files
+        where there are any, which is quicker, and certain.
         """
+        answered = {"experts": self._answers} | ({"monolith": self._monolith_answers} if self.has_monolith else {})
+        return {**answered, "metrics": self.measures.fingerprint}
 
-    def real_condition(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> Condition:
-        """What the states of `real_states` for the same arguments are; by default their cluster alone."""
-        return Condition(self.real_states(n, cluster, held_out=held_out)[1])
+    @cached_property
+    def _answers(self) -> str:
+        x, t, condition = self._probe
+        with torch.no_grad():
+            velocities = [self.velocity(k, x, t, condition) for k in range(self.n_experts)]
+            answers = [*velocities, self.router_logits(x, t)]
+        told = [self.name, self.prior.tolist(), condition.captions, condition.guidance]
+        return digest([*told, *(a.double().cpu().tolist() for a in answers)])
 
-    @property
-    @abstractmethod
-    def reference(self) -> Reference | None:
-        """The closed-form velocity and posterior of the data, where there is one."""
-
-    @property
-    @abstractmethod
-    def distances(self) -> Mapping[str, Distance]:
-        """Perceptual distances by name; the first is the default."""
-
-    @property
-    @abstractmethod
-    def frechet_features(self) -> Mapping[str, Features]:
-        """Feature extractors for Frechet distances by name; the first is the default."""
+    @cached_property
+    def _monolith_answers(self) -> str:
+        with torch.no_grad():
+            return digest([self.name, self.monolith_velocity(*self._probe).double().cpu().tolist()])
 
     @property
-    @abstractmethod
-    def classifier(self) -> Classifier | None:
-        """A classifier of decoded images, where the system has one."""
+    def _probe(self) -> tuple[Tensor, Tensor, Condition]:
+        """A few states at times from 0.1 to 1, and their condition."""
+        seeds = sample_seeds(0, _PROBED)
+        x = initial_noise(seeds, self.state_shape).to(self.device)
+        return x, torch.linspace(0.1, 1, _PROBED, device=self.device), self.condition(seeds)
 
     @property
-    def adherence(self) -> Mapping[str, Adherence]:
-        """Judges of whether an image shows what its condition asks, by name; empty where nothing is asked."""
+    def sources(self) -> Mapping[str, str]:
+        """SHA-256 of each thing that the pool was read from, by name: data, weights; for manifests."""
         return {}
+
+    @property
+    def measures(self) -> Measures:
+        """What measures the samples: data, metrics, embeddings, classifier, closed forms."""
+        return Measures(self.n_experts, self.decode)
 
     @property
     def shifts(self) -> tuple[str, ...]:
@@ -311,3 +178,7 @@ class ExpertPool(ABC):
 def clusters_from_prior(prior: Tensor, seeds: Tensor) -> Tensor:
     """A cluster for each sample, drawn from ``prior`` ``(K,)`` by the sample's own seed; int64, shape ``(B,)``."""
     return categorical(prior, uniforms(seeds, Purpose.CLUSTER))
+
+
+_PROBED = 16
+"""States that a pool without hashes of its own is told apart by."""

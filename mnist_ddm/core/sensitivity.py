@@ -5,13 +5,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.jacobians import expert_jacobian, expert_term, jacobian_terms
-from mnist_ddm.core.noise import subsets
+from mnist_ddm.core.noise import Purpose, subsets
 from mnist_ddm.core.solvers import Heun
 from mnist_ddm.core.spectral import LinearMap, SpectralNorm, spectral_norm
-from mnist_ddm.core.visit import Visit
+from mnist_ddm.core.visits import Visit
+from mnist_ddm.errors import InputError
 
 TOLERANCE = 0.02
 """Of the relative residual; the error of a norm is of its square, where the leading singular values are apart."""
@@ -144,10 +144,10 @@ def local_errors(visit: Visit) -> Tensor:
         changes inside the step (0 elsewhere), shape ``(B, 3)``.
     """
     found = torch.full((len(visit.x), 3), torch.nan)
-    eligible = sum((visit.visits - i) / visit.visits > STEP for i in range(visit.visits))
+    eligible = sum((visit.total - i) / visit.total > STEP for i in range(visit.total))
     if visit.number >= eligible:
         return found
-    chosen = subsets(visit.samples.seeds, 0, eligible, min(POINTS, eligible))
+    chosen = subsets(visit.samples.seeds, Purpose.POINTS, 0, eligible, min(POINTS, eligible))
     rows = (chosen == visit.number).any(dim=1).nonzero()[:, 0]
     if len(rows) == 0:
         return found

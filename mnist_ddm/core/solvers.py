@@ -10,7 +10,7 @@ from typing import final
 
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.errors import InputError, unknown
 
 Velocity = Callable[[Tensor, float], Tensor]
 """A velocity field at one moment: states ``(B, ...)`` and one time for all of them."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mnist_ddm.core.convolutions import FrozenConvolutions
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 
 BatchFunction = Callable[[Tensor], Tensor]
 """From ``(B, *shape)`` to the same shape, row by row."""

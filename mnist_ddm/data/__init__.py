@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 
 SIDE = 28
 _FILES = {

@@ -8,9 +8,9 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.data import Images, to_state
+from mnist_ddm.errors import InputError, unknown
 
 COMPONENTS = 32
 """Principal components that the k-means partition works on."""
@@ -41,10 +41,15 @@ def by_digit(images: Images, n_experts: int, seed: int) -> Tensor:
 def by_chance(images: Images, n_experts: int, seed: int) -> Tensor:
     """Equal random parts: the control in which no expert is specialised."""
     n = len(images.train_labels)
-    order = generator(Purpose.DATA, seed, 0).permutation(n)
+    order = _shuffled(seed).permutation(n)
     assignment = np.empty(n, dtype=np.int64)
     assignment[order] = np.arange(n) % n_experts
     return torch.from_numpy(assignment)
+
+
+def _shuffled(seed: int) -> np.random.Generator:
+    """The stream that random tenths are drawn from: as it was when the shipped control was trained on them."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((3, seed, 0))))
 
 
 def by_kmeans(images: Images, n_experts: int, seed: int) -> Tensor:
@@ -55,7 +60,7 @@ def by_kmeans(images: Images, n_experts: int, seed: int) -> Tensor:
     # The sign of an eigenvector is arbitrary; fix it, so that the clusters are the same everywhere.
     basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
     features = (states @ basis).numpy()
-    rng = generator(Purpose.DATA, seed, 1)
+    rng = generator(seed, Purpose.PARTITION)
     subset = features[rng.permutation(len(features))[:_FIT_SAMPLES]]
     centres, _ = kmeans2(subset, n_experts, minit="++", iter=50, rng=rng)
     distances = ((features[:, None] - centres[None]) ** 2).sum(axis=2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
 from mnist_ddm.exercises.registry import exercise_names
 from mnist_ddm.exercises.runner import Limits, run_check

@@ -12,7 +12,7 @@ from mnist_ddm.core.solvers import Solver
 from mnist_ddm.exercises.answers import Answer, Case, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
 from mnist_ddm.exercises.pictures import label_more
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 
 Velocity = Callable[[Tensor, float], Tensor]
 STEPS = (8, 16, 32, 64)

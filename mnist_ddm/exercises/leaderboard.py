@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import write_text
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import write_text
 
 LEADERBOARD = "leaderboard.csv"
 COLUMNS = ("name", "frechet_distance", "experts_per_state", "rounds", "sha256")

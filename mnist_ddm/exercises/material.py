@@ -5,21 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.noise import generator
-from mnist_ddm.core.pool import Condition, ExpertPool
+from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
+from mnist_ddm.core.visits import Sampling
 from mnist_ddm.systems.gaussian import GaussianPool, load
-
-_KEY = 8_000
-"""Keeps the exercises' random numbers apart from all others."""
 
 INK, SOFT = "#222222", "#999999"
 
 
 def normal(key: int, *shape: int) -> Tensor:
     """Standard normal numbers, float64, the same for the same key."""
-    return torch.from_numpy(generator(_KEY, key).standard_normal(shape))
+    return torch.from_numpy(generator(0, Purpose.EXERCISE, key).standard_normal(shape))
 
 
 def triangle(scale: float = 0.25, radius: float = 1.6) -> GaussianPool:

@@ -7,9 +7,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mnist_ddm.core.files import replacing
 from mnist_ddm.exercises.answers import Answer
 from mnist_ddm.exercises.base import Exercise
+from mnist_ddm.storage.files import replacing
 
 
 def save_picture(exercise: Exercise, function: Answer, path: Path) -> None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_ddm.core.errors import InputError, unknown
+from mnist_ddm.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.base import Exercise

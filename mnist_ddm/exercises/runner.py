@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from mnist_ddm.core.files import sha256
+from mnist_ddm.storage.files import sha256
 
 POLL_SECONDS = 0.02
 START_SECONDS = 120.0

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     sys.dont_write_bytecode = True
     import torch
 
-    from mnist_ddm.core.parallel import end_with_parent
+    from mnist_ddm.compute.parallel import end_with_parent
     from mnist_ddm.exercises.crashes import explain
     from mnist_ddm.exercises.registry import exercise_named
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json, write_json, write_text
+from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import Limits, Outcome, run_check
+from mnist_ddm.storage.files import read_json, write_json, write_text
 
 STATE = "exercises.json"
 PICTURES = "pictures"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ddm.core.stats import Array, Estimate, bootstrap_of_sums
+from mnist_ddm.stats.intervals import Array, Estimate, bootstrap_of_sums
 
 BINS = 15
 

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.flow import interpolate
+from mnist_ddm.core.measures import Classifier
 from mnist_ddm.core.noise import initial_noise, sample_seeds
-from mnist_ddm.core.pool import Classifier, ExpertPool
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
+from mnist_ddm.errors import InputError
 
 _BATCH = 500
 _TRAINING_BATCH = 10_000
@@ -39,7 +40,7 @@ def nearest_training_distance(pool: ExpertPool, images: Tensor, classes: Tensor 
     if classes is not None:
         groups = [(int(c), (classes == c).nonzero()[:, 0]) for c in classes.unique()]
     for cluster, rows in groups:
-        states, _ = pool.real_states(ALL, cluster, held_out=False)
+        states, _ = pool.measures.real_states(ALL, cluster, held_out=False)
         for batch in states.split(_TRAINING_BATCH):
             real = pool.decode(batch).double().cpu().flatten(1)
             found[rows] = torch.minimum(found[rows], torch.cdist(flat[rows], real).amin(dim=1))
@@ -53,7 +54,7 @@ def recognised_experts(pool: ExpertPool, images: Tensor) -> Tensor:
     Raises:
         InputError: if the pool has no classifier, or its experts are not specialised by class.
     """
-    classifier = pool.classifier
+    classifier = pool.measures.classifier
     if classifier is None or classifier.expert_of_label is None:
         raise InputError(f"the experts of {pool.name!r} are not specialised by class, so none can be recognised")
     return torch.tensor(classifier.expert_of_label)[classify(classifier, images).argmax(dim=1)]
@@ -61,7 +62,7 @@ def recognised_experts(pool: ExpertPool, images: Tensor) -> Tensor:
 
 def recognised_share(pool: ExpertPool, recording: Recording) -> float | None:
     """The share of samples that the classifier gives the class they were asked to be; ``None`` without classes."""
-    if pool.classifier is None or pool.classifier.expert_of_label is None:
+    if pool.measures.classifier is None or pool.measures.classifier.expert_of_label is None:
         return None
     images = pool.decode(recording.final.to(pool.device))
     return float((recognised_experts(pool, images) == recording.cluster).double().mean())
@@ -69,16 +70,16 @@ def recognised_share(pool: ExpertPool, recording: Recording) -> float | None:
 
 def classifier_accuracy(pool: ExpertPool) -> float | None:
     """The classifier's accuracy on all held-out real states; ``None`` where clusters are not classes."""
-    if pool.classifier is None or pool.classifier.expert_of_label is None:
+    if pool.measures.classifier is None or pool.measures.classifier.expert_of_label is None:
         return None
-    states, clusters = pool.real_states(HELD_OUT)
+    states, clusters = pool.measures.real_states(HELD_OUT)
     return float((recognised_experts(pool, pool.decode(states)) == clusters.cpu()).double().mean())
 
 
 @torch.inference_mode()
 def router_accuracy(pool: ExpertPool, n: int = 2000) -> dict[str, float]:
     """The share of noised held-out states whose cluster the router ranks first, by time."""
-    states, clusters = pool.real_states(n)
+    states, clusters = pool.measures.real_states(n)
     noise = initial_noise(sample_seeds(0, len(states)), pool.state_shape).to(states)
     found = {}
     for t in TIMES:

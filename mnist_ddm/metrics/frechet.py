@@ -13,9 +13,9 @@ from scipy import stats
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.pool import Features
-from mnist_ddm.core.stats import LEVEL, Estimate
+from mnist_ddm.core.measures import Features
+from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import LEVEL, Estimate
 
 _BATCH = 512
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_ddm.core.pool import Features
+from mnist_ddm.core.measures import Features
 from mnist_ddm.metrics.pretrained import Pretrained, load_weights
 
 WEIGHTS: Final = Pretrained("inception_v3_google-0cc3c7bd.pth")

@@ -6,7 +6,7 @@ A Frechet distance mixes the two. Both work on k-nearest-neighbour balls around 
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
+from mnist_ddm.errors import InputError
 
 NEIGHBOURS = 5
 

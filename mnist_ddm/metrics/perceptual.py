@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_ddm.core.pool import Distance
+from mnist_ddm.core.measures import Distance
 from mnist_ddm.metrics.pretrained import Pretrained, load_weights
 
 MINIMUM_SIDE: Final = {"alex": 32, "squeeze": 28, "vgg": 28}

@@ -7,8 +7,8 @@ from typing import Any, final
 
 import torch
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import sha256
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import sha256
 
 
 @final

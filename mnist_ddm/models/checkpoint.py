@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Preset, preset_named
+from mnist_ddm.storage.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
 
 SCHEMA = 1
 CARD = "card.json"

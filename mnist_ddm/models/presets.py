@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_ddm.core.errors import unknown
 from mnist_ddm.data import SIDE
+from mnist_ddm.errors import unknown
 from mnist_ddm.models.classifier import ClassifierConfig, DigitClassifier
 from mnist_ddm.models.router import Router, RouterConfig
 from mnist_ddm.models.unet import UNet, UNetConfig

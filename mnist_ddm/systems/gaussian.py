@@ -22,23 +22,18 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.files import digest
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
+from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
 from mnist_ddm.core.noise import Purpose, generator
-from mnist_ddm.core.pool import (
-    Classifier,
-    Condition,
-    Distance,
-    Embedding,
-    ExpertPool,
-    Features,
-    Reference,
-    clusters_from_prior,
-)
+from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
+from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.storage.files import digest
 
 DATA_SIZE = 10_000
 """Real states of each split that there are, as if the system had a data set."""
+_CLUSTERS, _STATES = 0, 1
+"""The parts of the data, each with a stream of its own."""
 
 
 @final
@@ -81,7 +76,7 @@ class GaussianPool(ExpertPool):
         self._prior = prior.double() / prior.double().sum()
         self.expert_error = expert_error
         self.router_temperature = router_temperature
-        rows = [generator(Purpose.DATA, i).standard_normal(means[0].numel()) for i in range(k)]
+        rows = [generator(0, Purpose.SYSTEM, i).standard_normal(means[0].numel()) for i in range(k)]
         directions = torch.stack([torch.from_numpy(row) for row in rows])
         self._error_directions = torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device)
 
@@ -223,11 +218,11 @@ class GaussianPool(ExpertPool):
     def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
         n = min(n, DATA_SIZE)
         # Separate generators, so that the first states do not depend on how many are asked for.
-        split = self.n_experts + (0 if held_out else 2)
-        drawn = generator(Purpose.DATA, split).choice(self.n_experts, size=n, p=self._prior.numpy())
+        split = 0 if held_out else 1
+        drawn = generator(0, Purpose.DATA, split, _CLUSTERS).choice(self.n_experts, size=n, p=self._prior.numpy())
         clusters = torch.from_numpy(drawn) if cluster is None else torch.full((n,), cluster)
         clusters = clusters.to(self._device)
-        normal = generator(Purpose.DATA, split + 1).standard_normal((n, *self.state_shape))
+        normal = generator(0, Purpose.DATA, split, _STATES).standard_normal((n, *self.state_shape))
         noise = torch.from_numpy(normal).to(self._device)
         states = self.means[clusters] + expand_time(self.scales[clusters], noise) * noise
         return states.float(), clusters

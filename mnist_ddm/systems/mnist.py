@@ -13,22 +13,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.core.batches import MULTIPLE, evaluate_in_batches
+from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
+from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.empirical import EmpiricalReference
-from mnist_ddm.core.errors import InputError, unknown
-from mnist_ddm.core.files import digest, sha256
-from mnist_ddm.core.pool import (
-    Classifier,
-    Condition,
-    Distance,
-    Embedding,
-    ExpertPool,
-    Features,
-    Reference,
-    clusters_from_prior,
-)
+from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
+from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
 from mnist_ddm.data import SIDE, Images, load_images, to_image, to_state
 from mnist_ddm.data.partition import divide
+from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.metrics.inception import inception_features
 from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
 from mnist_ddm.models.checkpoint import (
@@ -43,6 +35,7 @@ from mnist_ddm.models.checkpoint import (
 )
 from mnist_ddm.models.classifier import DigitClassifier
 from mnist_ddm.models.presets import preset_named
+from mnist_ddm.storage.files import digest, sha256
 
 SHIPPED = "mnist-classroom"
 _STAGE = "stage"

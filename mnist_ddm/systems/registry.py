@@ -1,7 +1,7 @@
 """Systems by name: those that ship here and those of any installed package, found through entry points.
 
 A package adds a system by an entry point in the group `mnist_ddm.systems` whose object is a function that takes some
-of the keyword arguments `device`, `checkpoint`, `data_dir` and those of `mnist_ddm.cli.options.system_options`, each
+of the keyword arguments `device`, `checkpoint`, `data_dir` and those of `mnist_ddm.terminal.options.system_options`, each
 with a default, and returns an `ExpertPool`.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.errors import InputError, unknown
 
 ENTRY_POINT_GROUP = "mnist_ddm.systems"
 

@@ -1,50 +1,68 @@
 """The data module: batch number `step` is a pure function of *(seed, part, step)*."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Generic, final
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from mnist_ddm.core.noise import generator
+from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.training.objectives import Batch, Data, Objective
 
-Key = tuple[int, ...]
-"""The seed of the run and the numbers that tell its parts apart."""
+
+@final
+@dataclass(frozen=True)
+class Streams:
+    """What everything random of one training is derived from.
+
+    Attributes:
+        seed: of the run.
+        kind: of the model, a number below 2^32.
+        number: among the models of its kind, below 2^32.
+    """
+
+    seed: int
+    kind: int
+    number: int
+
+    def of(self, purpose: Purpose, index: int = 0) -> np.random.Generator:
+        """The stream for a purpose; ``index`` tells epochs or steps apart."""
+        return generator(self.seed, purpose, index, (self.kind << 32) + self.number)
+
+    def torch_seed(self) -> int:
+        """A seed for torch's own generator, which takes 32 bits: for initial weights, and nothing that repeats."""
+        return int(self.of(Purpose.WEIGHTS).integers(2**32))
 
 
-def torch_generator(*key: int) -> torch.Generator:
-    """A torch generator whose seed is a hash of the key."""
-    return torch.Generator().manual_seed(int(generator(*key).integers(2**63)))
-
-
-def rows_of_step(n: int, batch: int, step: int, key: Key) -> Tensor:
+def rows_of_step(n: int, batch: int, step: int, streams: Streams) -> Tensor:
     """The rows ``(batch,)`` of batch ``step`` when an endless sequence of shuffled epochs is cut into batches."""
     first, last = step * batch, (step + 1) * batch
     epochs = range(first // n, (last - 1) // n + 1)
-    order = torch.cat([torch.randperm(n, generator=torch_generator(*key, 0, epoch)) for epoch in epochs])
+    order = np.concatenate([streams.of(Purpose.ORDER, epoch).permutation(n) for epoch in epochs])
     offset = epochs.start * n
-    return order[first - offset : last - offset]
+    return torch.from_numpy(order[first - offset : last - offset])
 
 
 @final
 class StepBatches(IterableDataset[Batch], Generic[Data]):
     """The batches of steps ``start .. stop - 1``."""
 
-    def __init__(self, data: Data, objective: Objective[Data], recipe: Recipe, steps: range, key: Key) -> None:
+    def __init__(self, data: Data, objective: Objective[Data], recipe: Recipe, steps: range, streams: Streams) -> None:
         self._data = data
         self._objective = objective
         self._recipe = recipe
         self._steps = steps
-        self._key = key
+        self._streams = streams
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self._steps:
-            rows = rows_of_step(len(self._data), self._recipe.batch, step, self._key)
-            yield self._objective.batch(self._data, rows, self._recipe, torch_generator(*self._key, 1, step))
+            rows = rows_of_step(len(self._data), self._recipe.batch, step, self._streams)
+            yield self._objective.batch(self._data, rows, self._recipe, self._streams.of(Purpose.BATCH, step))
 
 
 @final

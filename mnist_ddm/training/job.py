@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mnist_ddm.core.files import digest, write_tensors, write_text
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import to_state
 from mnist_ddm.models.checkpoint import (
     PartCard,
@@ -22,7 +21,8 @@ from mnist_ddm.models.checkpoint import (
 )
 from mnist_ddm.models.presets import PARTS, Preset, Recipe
 from mnist_ddm.models.unet import UNet
-from mnist_ddm.training.batches import Key, torch_generator
+from mnist_ddm.storage.files import digest, write_tensors, write_text
+from mnist_ddm.training.batches import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import OBJECTIVES, TrainingData
@@ -58,17 +58,17 @@ class TrainingJob:
     command: str = ""
 
     @property
-    def key(self) -> Key:
+    def streams(self) -> Streams:
         """What the randomness of this training is derived from."""
         number = int(self.part.split("-")[1]) if "-" in self.part else 0
-        return (self.system.seed, PARTS.index(part_kind(self.part)), number)
+        return Streams(self.system.seed, PARTS.index(part_kind(self.part)), number)
 
     @property
     def state_file(self) -> Path:
         """Where the resume state is while the training runs."""
         return self.out / "state" / f"{self.part}.safetensors"
 
-    def __call__(self, report: Report) -> PartCard | None:
+    def __call__(self, report: OnProgress) -> PartCard | None:
         """Train, or go on training; does nothing if the part is finished already.
 
         Raises:
@@ -79,13 +79,13 @@ class TrainingJob:
             return None
         kind = part_kind(self.part)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch_generator(*self.key, 2).initial_seed()))
+            torch.manual_seed(self.streams.torch_seed())
             model = self.preset.build(kind, self.system.n_experts, self.system.classes)
         if isinstance(model, UNet):
             model.fit_linear(to_state(self.data.images))
         fit = Fit(
             name=self.part,
-            key=self.key,
+            streams=self.streams,
             identity=self.identity,
             objective=OBJECTIVES[kind],
             recipe=self.recipe,

@@ -16,10 +16,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor, nn
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.training.batches import Key, StepBatches, StepDataModule
+from mnist_ddm.training.batches import StepBatches, StepDataModule, Streams
 from mnist_ddm.training.module import TrainingModule, learning_rate
 from mnist_ddm.training.objectives import Data, Objective
 from mnist_ddm.training.state import load_state, save_state
@@ -54,7 +54,7 @@ class Fit(Generic[Data]):
 
     Attributes:
         name: of the model, for messages.
-        key: what the randomness of this training is derived from.
+        streams: what everything random of this training is derived from.
         identity: a digest of everything that decides the result.
         objective: of the training.
         recipe: how it is trained.
@@ -66,7 +66,7 @@ class Fit(Generic[Data]):
     """
 
     name: str
-    key: Key
+    streams: Streams
     identity: str
     objective: Objective[Data]
     recipe: Recipe
@@ -76,7 +76,7 @@ class Fit(Generic[Data]):
     show: bool = False
     after_step: Callable[[TrainingModule[Data]], None] = lambda module: None
 
-    def __call__(self, model: nn.Module, report: Report) -> Fitted:
+    def __call__(self, model: nn.Module, report: OnProgress) -> Fitted:
         """Fit a fresh model, or go on where the state file left it.
 
         Raises:
@@ -90,7 +90,9 @@ class Fit(Generic[Data]):
         return Fitted(module.averaged, watch.rows, watch.spent)
 
     def _run(self, module: TrainingModule[Data], watch: "_Watch[Data]") -> None:
-        batches = StepBatches(self.data, self.objective, self.recipe, range(module.done, self.recipe.steps), self.key)
+        batches = StepBatches(
+            self.data, self.objective, self.recipe, range(module.done, self.recipe.steps), self.streams
+        )
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on loaders and loggers that does not apply to batches made here
@@ -114,7 +116,7 @@ class Fit(Generic[Data]):
 class _Watch(Callback, Generic[Data]):
     """Keeps the loss log and the resume state, reports progress, and stops a training that diverges."""
 
-    def __init__(self, fit: Fit[Data], report: Report) -> None:
+    def __init__(self, fit: Fit[Data], report: OnProgress) -> None:
         self.fit = fit
         self.report = report
         self.rows: list[dict[str, float]] = []

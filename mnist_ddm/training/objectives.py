@@ -5,6 +5,7 @@ from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,10 +36,10 @@ class TrainingData:
 
 
 class Objective(ABC, Generic[Data]):
-    """A training objective. All randomness of a batch comes from the generator it is given."""
+    """A training objective. All randomness of a batch comes from the stream it is given."""
 
     @abstractmethod
-    def batch(self, data: Data, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    def batch(self, data: Data, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
         """The batch of these rows for a step of ``recipe``: tensors by name, with the times ``t`` among them."""
 
     @abstractmethod
@@ -46,18 +47,17 @@ class Objective(ABC, Generic[Data]):
         """The loss of each sample, shape ``(B,)``."""
 
 
-def training_times(n: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def training_times(n: int, recipe: Recipe, rng: np.random.Generator) -> Tensor:
     """Logit-normal times ``(n,)``, stratified: one in each n-th of the distribution, in random order."""
-    order = torch.randperm(n, generator=generator)
-    uniform = (order + torch.rand(n, generator=generator)) / n
-    normal = torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6))
+    uniform = torch.from_numpy((rng.permutation(n) + rng.random(n)) / n)
+    normal = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
     return logit_normal(normal, recipe.time_mean, recipe.time_spread).float()
 
 
-def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
     clean = to_state(data.images[rows])
-    noise = torch.randn(clean.shape, generator=generator)
-    t = training_times(len(rows), recipe, generator)
+    noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32))
+    t = training_times(len(rows), recipe, rng)
     return {"clean": clean, "noise": noise, "t": t, "target": data.targets[rows]}
 
 
@@ -65,8 +65,8 @@ def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.G
 class VelocityObjective(Objective[TrainingData]):
     """Flow matching, for experts and the monolith."""
 
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        return _noised(data, rows, recipe, generator)
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         predicted = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
@@ -77,8 +77,8 @@ class VelocityObjective(Objective[TrainingData]):
 class RouterObjective(Objective[TrainingData]):
     """Cross-entropy of the cluster given a noised image and its time."""
 
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        return _noised(data, rows, recipe, generator)
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         logits = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
@@ -97,9 +97,9 @@ class ClassifierObjective(Objective[TrainingData]):
     shift = 0.12
     """Largest shift, in half image sides."""
 
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
         n = len(rows)
-        angle, zoom, shear, right, down = torch.rand(5, n, generator=generator) * 2 - 1
+        angle, zoom, shear, right, down = torch.from_numpy(rng.random((5, n), np.float32)) * 2 - 1
         angle, zoom, shear = angle * self.rotation, 1 + zoom * self.scale, shear * self.shear
         first = torch.stack([zoom * angle.cos(), shear - angle.sin(), right * self.shift], dim=1)
         second = torch.stack([angle.sin(), zoom * angle.cos(), down * self.shift], dim=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import MAX_SEED
 from mnist_ddm.data import Images
 from mnist_ddm.data.partition import divide
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import (
     SystemCard,
     is_finished,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 
-from mnist_ddm.core.errors import InputError
-from mnist_ddm.core.files import read_json, write_json, write_text
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_json, write_json, write_text
 from mnist_ddm.versions import versions
 from paris_ddm.folder import (
     CAPTIONS,
@@ -41,7 +41,7 @@ from paris_ddm.mini.experts import train_expert, train_monolith, train_router
 from paris_ddm.mini.plan import EXPERTS, PLAN, MiniPlan
 from paris_ddm.mini.tokenizer import write_tokenizer
 
-Job = Callable[[Report], None]
+Job = Callable[[OnProgress], None]
 Runner = Callable[[Sequence[str], Sequence[Job], Sequence[float]], None]
 """Runs named jobs of given relative costs, in parallel."""
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.files import read_tensors, write_tensors
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.storage.files import read_tensors, write_tensors
 from paris_ddm.clusters import fit_text, summarise, two_stage_kmeans, write_clusters
 from paris_ddm.config import Details
 from paris_ddm.folder import (
@@ -48,7 +48,7 @@ def chunk_file(plan: MiniPlan, split: str, rows: range) -> Path:
     return plan.work / "encoded" / f"{split}-{rows.start:06d}.safetensors"
 
 
-def encode(plan: MiniPlan, split: str, rows: range, report: Report) -> None:
+def encode(plan: MiniPlan, split: str, rows: range, report: OnProgress) -> None:
     """Latents and embeddings of some images."""
     data = plan.training if split == "training" else plan.held_out
     codec = ImageCodec(plan.folder, torch.device("cpu"))

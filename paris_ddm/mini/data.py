@@ -65,6 +65,9 @@ def _article(colour: str) -> str:
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour}"
 
 
+_CAPTIONS, _COLOURS = 0, 1
+"""Indices of what is drawn; the part of each stream is the split."""
+
 WAYS = 3
 """Captions of each combination."""
 
@@ -73,7 +76,7 @@ def all_captions(*, held_out: bool) -> tuple[str, ...]:
     """One caption of each combination of one kind, in a fixed random order, each in one of its ways."""
     grid = torch.cartesian_prod(torch.arange(10), torch.arange(8), torch.arange(8))
     grid = grid[(grid[:, 1] != grid[:, 2]) & (is_held_out(*grid.T) == held_out)]
-    rng = generator(Purpose.DATA, 50, int(held_out))
+    rng = generator(0, Purpose.DATA, _CAPTIONS, int(held_out))
     rows = [grid[int(i)].tolist() for i in rng.permutation(len(grid))]
     return tuple(captions_of(*row)[int(way)] for row, way in zip(rows, rng.integers(WAYS, size=len(rows)), strict=True))
 
@@ -99,7 +102,7 @@ class ColouredDigits:
 
     @cached_property
     def _drawn(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        rng = generator(Purpose.DATA, 51, self.seed, _SPLITS[self.split])
+        rng = generator(self.seed, Purpose.DATA, _COLOURS, _SPLITS[self.split])
         n = len(self)
         ink = torch.from_numpy(rng.integers(8, size=n))
         ground = (ink + 1 + torch.from_numpy(rng.integers(7, size=n))) % 8

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.files import read_json, write_json
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.storage.files import read_json, write_json
 from paris_ddm.attributes import AttributeClassifier, write_classifier
 from paris_ddm.folder import (
     CLASSIFIER,
@@ -32,7 +32,7 @@ _SCALED_BY = 2000
 """Images whose latents decide the scaling factor."""
 
 
-def train_autoencoder(plan: MiniPlan, report: Report) -> None:
+def train_autoencoder(plan: MiniPlan, report: OnProgress) -> None:
     """Train the VAE; its latents are scaled to a standard deviation of 1."""
     make = partial(parts.autoencoder, plan.preset)
     fitted = fit_part(plan, VAE, "autoencoder", 0, make, AutoencoderObjective(), plan.training, report)
@@ -46,7 +46,7 @@ def train_autoencoder(plan: MiniPlan, report: Report) -> None:
     forget_state(plan, VAE)
 
 
-def train_towers(plan: MiniPlan, report: Report) -> None:
+def train_towers(plan: MiniPlan, report: OnProgress) -> None:
     """Train image and text tower together on images and captions."""
     vocabulary = read_json(plan.out / TOKENIZER / "vocab.json")
     tokens = _tokens(plan)
@@ -71,7 +71,7 @@ def _tokens(plan: MiniPlan) -> Tensor:
     return tokens
 
 
-def train_classifier(plan: MiniPlan, report: Report) -> None:
+def train_classifier(plan: MiniPlan, report: OnProgress) -> None:
     """Train the classifier of digit, ink and ground that the metrics use."""
     make = partial(parts.classifier, plan.preset)
     fitted = fit_part(plan, CLASSIFIER, "classifier", 0, make, AttributeObjective(), plan.training, report)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
 from paris_ddm.dit import ExpertDiT, RouterDiT
 from paris_ddm.folder import (
     EXPERT_WEIGHTS,
@@ -19,7 +19,7 @@ from paris_ddm.mini.objectives import (
 from paris_ddm.mini.plan import EXPERTS, MiniPlan, fit_part, forget_state
 
 
-def train_expert(plan: MiniPlan, k: int, report: Report) -> None:
+def train_expert(plan: MiniPlan, k: int, report: OnProgress) -> None:
     """Train one expert on the images of its own cluster alone."""
     make, data = partial(parts.expert, plan.preset), latents(plan, k)
     fitted = fit_part(plan, f"expert-{k}", "expert", k, make, CaptionedVelocityObjective(), data, report)
@@ -28,7 +28,7 @@ def train_expert(plan: MiniPlan, k: int, report: Report) -> None:
     forget_state(plan, f"expert-{k}")
 
 
-def train_monolith(plan: MiniPlan, report: Report) -> None:
+def train_monolith(plan: MiniPlan, report: OnProgress) -> None:
     """Train one model of an expert's architecture on all images, with all experts' budget together."""
     make, data = partial(parts.expert, plan.preset), latents(plan, None)
     fitted = fit_part(plan, MONOLITH, "monolith", 0, make, CaptionedVelocityObjective(), data, report)
@@ -37,7 +37,7 @@ def train_monolith(plan: MiniPlan, report: Report) -> None:
     forget_state(plan, MONOLITH)
 
 
-def train_router(plan: MiniPlan, report: Report) -> None:
+def train_router(plan: MiniPlan, report: OnProgress) -> None:
     """Train the router."""
     make, data = partial(parts.router, plan.preset, EXPERTS), latents(plan, None)
     fitted = fit_part(plan, ROUTER, "router", 0, make, ClusterObjective(), data, report)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,8 +24,10 @@ class AutoencoderObjective(Objective[ColouredDigits]):
 
     divergence = 1e-4
 
-    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        noise = torch.randn(len(rows), LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
+    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        noise = torch.from_numpy(
+            rng.standard_normal((len(rows), LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE), np.float32)
+        )
         return {"clean": data.images(rows) * 2 - 1, "noise": noise, "t": torch.zeros(len(rows))}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -44,7 +47,7 @@ class ContrastiveObjective(Objective[ColouredDigits]):
         """Take the tokens of every caption, int64, shape ``(captions, L)``."""
         self._tokens = tokens
 
-    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
         captions = data.caption_rows[rows]
         meaning = captions // WAYS
         return {
@@ -70,8 +73,8 @@ class AttributeObjective(Objective[ColouredDigits]):
 
     shift = 2
 
-    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        moved = torch.randint(-self.shift, self.shift + 1, (2,), generator=generator).tolist()
+    def batch(self, data: ColouredDigits, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        moved = rng.integers(-self.shift, self.shift, 2, endpoint=True).tolist()
         images = functional.pad(data.images(rows), [self.shift] * 4, mode="replicate")
         images = images.roll(moved, dims=(2, 3))[:, :, self.shift : -self.shift, self.shift : -self.shift]
         return {"clean": images, "target": data.attributes[rows], "t": torch.zeros(len(rows))}
@@ -104,19 +107,19 @@ class LatentData:
         return len(self.latents)
 
 
-def _noised(data: LatentData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def _noised(data: LatentData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
     clean = data.latents[rows]
-    noise = torch.randn(clean.shape, generator=generator)
-    return {"clean": clean, "noise": noise, "t": training_times(len(rows), recipe, generator)}
+    noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32))
+    return {"clean": clean, "noise": noise, "t": training_times(len(rows), recipe, rng)}
 
 
 @final
 class CaptionedVelocityObjective(Objective[LatentData]):
     """Flow matching given a caption, which is left out now and then."""
 
-    def batch(self, data: LatentData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        batch = _noised(data, rows, recipe, generator)
-        dropped = torch.rand(len(rows), generator=generator) < DROPPED_CAPTIONS
+    def batch(self, data: LatentData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        batch = _noised(data, rows, recipe, rng)
+        dropped = torch.from_numpy(rng.random(len(rows)) < DROPPED_CAPTIONS)
         texts = data.texts[torch.where(dropped, len(data.texts) - 1, data.captions[rows])]
         return {**batch, "texts": texts}
 
@@ -129,8 +132,8 @@ class CaptionedVelocityObjective(Objective[LatentData]):
 class ClusterObjective(Objective[LatentData]):
     """Cross-entropy of the cluster given a noised latent and its time."""
 
-    def batch(self, data: LatentData, rows: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-        return {**_noised(data, rows, recipe, generator), "target": data.clusters[rows]}
+    def batch(self, data: LatentData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        return {**_noised(data, rows, recipe, rng), "target": data.clusters[rows]}
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         logits = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_ddm.core.errors import unknown
-from mnist_ddm.core.files import write_json, write_tensors
+from mnist_ddm.errors import unknown
 from mnist_ddm.models.presets import Recipe
+from mnist_ddm.storage.files import write_json, write_tensors
 from paris_ddm.attributes import AttributeClassifier
 from paris_ddm.config import ExpertConfig, RouterConfig
 from paris_ddm.dit import ExpertDiT, ExpertLayer, RouterDiT, RouterLayer

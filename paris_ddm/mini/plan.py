@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from mnist_ddm.core.files import digest, write_json, write_text
-from mnist_ddm.core.parallel import Report
+from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import Images
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.training.batches import torch_generator
+from mnist_ddm.storage.files import digest, write_json, write_text
+from mnist_ddm.training.batches import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.objectives import Data, Objective
 from paris_ddm.config import RootConfig
@@ -30,6 +30,8 @@ from paris_ddm.mini.data import (
 
 EXPERTS = 8
 PLAN = "plan.json"
+_FIRST_KIND = 60
+"""Kinds below are those of the mnist system; streams of both never meet."""
 _KEYS = ("autoencoder", "towers", "classifier", "expert", "router", "monolith")
 
 
@@ -96,16 +98,16 @@ def fit_part(
     make: Callable[[], nn.Module],
     objective: Objective[Data],
     data: Data,
-    report: Report,
+    report: OnProgress,
 ) -> Fitted:
     """Train one part; its resume state stays until the caller has written the result."""
-    key = (plan.seed, 60 + _KEYS.index(kind), number)
+    streams = Streams(plan.seed, _FIRST_KIND + _KEYS.index(kind), number)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_generator(*key, 2).initial_seed())
+        torch.manual_seed(streams.torch_seed())
         model = make()
     fitted = Fit(
         name=name,
-        key=key,
+        streams=streams,
         identity=digest([name, plan.describe(), asdict(plan.recipe(kind)), len(data)]),
         objective=objective,
         recipe=plan.recipe(kind),

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from mnist_ddm.core.files import write_json, write_text
+from mnist_ddm.storage.files import write_json, write_text
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"

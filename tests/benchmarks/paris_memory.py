@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from mnist_ddm.core.files import write_json, write_tensors
+from mnist_ddm.storage.files import write_json, write_tensors
 from mnist_ddm.versions import versions
 from paris_ddm.config import ExpertConfig, RouterConfig
 from paris_ddm.dit import ExpertDiT, RouterDiT
@@ -74,7 +74,7 @@ def make(folder: Path) -> None:
 def draw(folder: Path) -> None:
     """One sample; prints what it took."""
     from mnist_ddm.core.recording import sample
-    from mnist_ddm.core.runs import Sampling
+    from mnist_ddm.core.visits import Sampling
     from mnist_ddm.systems.registry import load_system
 
     begin = time.perf_counter()

@@ -16,15 +16,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.parallel import one_thread
 from mnist_ddm.core.field import RoutedField, make_field
 from mnist_ddm.core.jacobians import expert_term
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.parallel import one_thread
-from mnist_ddm.core.runs import start, trajectory
 from mnist_ddm.core.sensitivity import TOLERANCE
 from mnist_ddm.core.solvers import StepGrid, solver_named
 from mnist_ddm.core.spectral import spectral_norm
-from mnist_ddm.core.visit import Visit
+from mnist_ddm.core.visits import Visit, start, trajectory
 from mnist_ddm.systems.mnist import MnistPool, load
 
 SAMPLES, CHECKED, STEPS, EVERY, ITERATIONS = 64, 8, 50, 7, 20
@@ -124,7 +123,7 @@ def peak_memory(steps: int) -> float:
     program = (
         "import resource\n"
         "from mnist_ddm import Sampling, load_system, sample\n"
-        "from mnist_ddm.core.parallel import one_thread\n"
+        "from mnist_ddm.compute.parallel import one_thread\n"
         "with one_thread():\n"
         f"    sample(load_system('mnist'), Sampling('top2', n=16, steps={steps}), observables=('expert-term',))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
-from mnist_ddm.report.explorer import choose_frames, explorer_page
-from mnist_ddm.report.trajectories import needed, trajectories
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.pages.courses import needed, trajectories
+from mnist_ddm.pages.explorer import choose_frames, explorer_page
 from mnist_ddm.systems.gaussian import GaussianPool, load
 from mnist_ddm.systems.gaussian import spots as gaussian_spots
 from mnist_ddm.systems.registry import load_system

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.pool import Condition, ExpertPool
+from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.pool import ExpertPool
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
-from mnist_ddm.core.errors import InputError, unknown
 from mnist_ddm.core.routing.base import Routing
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.strategies import (
     Commit,
     FullEnsemble,
-    Oracle,
+    Label,
+    Misaligned,
     Posterior,
-    RandomK,
     SampleEach,
     SampleOnce,
     TopK,
     TopP,
     Uniform,
 )
+from mnist_ddm.errors import InputError, unknown
 
 ENTRY_POINT_GROUP = "mnist_ddm.routings"
 
@@ -71,12 +71,12 @@ _STRATEGIES: Mapping[str, tuple[str, Callable[[str], Routing]]] = {
     "top": ("top1, top2, ...", _counted("top", TopK)),
     "full": ("full", _plain(FullEnsemble)),
     "uniform": ("uniform", _plain(Uniform)),
-    "misaligned": ("misaligned1, misaligned2, ...", _counted("misaligned", RandomK)),
+    "misaligned": ("misaligned1, misaligned2, ...", _counted("misaligned", Misaligned)),
     "once": ("once, once=prior", _once),
     "each": ("each", _plain(SampleEach)),
     "commit": ("commit=0.9", _share("commit", Commit)),
     "top-p": ("top-p=0.9", _share("top-p", TopP)),
-    "label": ("label", _plain(Oracle)),
+    "label": ("label", _plain(Label)),
     "posterior": ("posterior", _plain(Posterior)),
 }
 

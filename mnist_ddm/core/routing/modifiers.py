@@ -173,7 +173,7 @@ def _centroids(context: RoutingContext) -> tuple[Tensor, Tensor]:
     """Mean ``(K, d)`` and mean variance per dimension ``(K,)`` of each cluster's training states."""
     means, variances = [], []
     for k in range(context.pool.n_experts):
-        states = context.pool.real_states(_STATES, k, held_out=False)[0].double().flatten(1)
+        states = context.pool.measures.real_states(_STATES, k, held_out=False)[0].double().flatten(1)
         means.append(states.mean(dim=0))
         variances.append(states.var(dim=0, correction=0).mean())
     return torch.stack(means), torch.stack(variances)

@@ -6,9 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.errors import InputError
 from mnist_ddm.core.noise import Purpose, categorical, subsets, uniforms
 from mnist_ddm.core.routing.base import Routing, RoutingContext, number, one_hot, renormalised
+from mnist_ddm.errors import InputError
 
 
 @final
@@ -163,7 +163,7 @@ class SampleOnce(Routing):
 
 @final
 @dataclass(frozen=True)
-class Oracle(Routing):
+class Label(Routing):
     """The expert of the cluster that the sample is asked to come from (`Condition.cluster`); no router involved."""
 
     needs_router = False
@@ -205,7 +205,7 @@ class Posterior(Routing):
         return n_experts
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        reference = context.pool.reference
+        reference = context.pool.measures.reference
         if reference is None:
             raise InputError(f"the system {context.pool.name!r} has no closed-form posterior to route by")
         return reference.posterior(context.x.detach(), context.t).to(logits)
@@ -234,7 +234,7 @@ class Uniform(Routing):
 
 @final
 @dataclass(frozen=True)
-class RandomK(Routing):
+class Misaligned(Routing):
     r"""k experts drawn at random in each interval, with the router's weights renormalised (Table 8's misaligned Top-2).
 
     The draw does not look at the router, so it breaks the alignment of experts and states and keeps the number of
@@ -256,7 +256,9 @@ class RandomK(Routing):
         return self.k
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        chosen = subsets(context.samples.seeds, context.interval, logits.shape[1], self.k).to(logits.device)
+        chosen = subsets(context.samples.seeds, Purpose.SUBSET, context.interval, logits.shape[1], self.k).to(
+            logits.device
+        )
         return renormalised(logits, chosen)
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from mnist_ddm.core.observables import angle_degrees
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
+from mnist_ddm.core.visits import Sampling
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 _TOO_NARROW = "the bounds are too narrow: the cosine of parallel vectors is 1, so clamp to [-1, 1] exactly"

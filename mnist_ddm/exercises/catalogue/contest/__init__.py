@@ -17,11 +17,11 @@ from torch import Tensor
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.noise import Purpose, sample_seeds, uniforms
 from mnist_ddm.core.routing import Routing, RoutingContext, parse_routing
-from mnist_ddm.core.runs import start, trajectory
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
+from mnist_ddm.core.visits import start, trajectory
 from mnist_ddm.exercises.answers import Answer, WrongAnswer, call
 from mnist_ddm.exercises.base import Exercise, Score, Verdict
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, spots
 
 ROUNDS, SAMPLES, STEPS = (101, 102, 103, 104), 300, 10

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from mnist_ddm.core.observables import pairwise_disagreement
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
-from mnist_ddm.core.stats import integrate_over_time
+from mnist_ddm.core.visits import Sampling
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
+from mnist_ddm.stats.summaries import integrate_over_time
 from mnist_ddm.systems.gaussian import load
 
 _PARTS = ("D", "D_int")

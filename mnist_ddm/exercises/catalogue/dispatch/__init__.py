@@ -14,7 +14,7 @@ from mnist_ddm.core.routing import Samples, Uniform
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, WrongAnswer, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import experts_of, nobody, normal
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 _STATES = 12

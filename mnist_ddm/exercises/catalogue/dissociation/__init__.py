@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from mnist_ddm.analyses.base import paper_values
+from mnist_ddm.analyses.analysis import paper_values
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.runs import Sampling
-from mnist_ddm.core.stats import spearman
+from mnist_ddm.core.visits import Sampling
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.metrics.frechet import extract, frechet_distance
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.stats.tests import spearman
 from mnist_ddm.systems.gaussian import load
 
 _PARTS = ("rho", "most_stable", "best", "dissociated")
@@ -122,9 +122,9 @@ def paper_table() -> tuple[Table, Table]:
 def gaussian_table(n: int = 250, steps: int = 10) -> tuple[Table, Table]:
     """The same, measured on the `gaussian` system."""
     pool = load()
-    (features,) = pool.frechet_features.values()
-    (distance,) = pool.distances.values()
-    real, _ = pool.real_states(10_000)
+    (features,) = pool.measures.frechet_features.values()
+    (distance,) = pool.measures.distances.values()
+    real, _ = pool.measures.real_states(10_000)
     stability, quality = {}, {}
     for routing in ("top1", "top2", "full"):
         coarse = sample(pool, Sampling(routing, n, steps=steps)).final

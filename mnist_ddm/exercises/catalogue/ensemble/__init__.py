@@ -11,7 +11,7 @@ from mnist_ddm.core.flow import expand_time
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import INK, experts_of, nobody, normal, triangle
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 

@@ -13,7 +13,7 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import STEPS, errors, integrate
 from mnist_ddm.exercises.material import SOFT
 from mnist_ddm.exercises.pictures import label_more
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 
 
 @final

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.runs import start, trajectory
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
+from mnist_ddm.core.visits import start, trajectory
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.pictures import label_more
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
 
 _STEPS = 6

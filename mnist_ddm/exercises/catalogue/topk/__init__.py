@@ -11,7 +11,7 @@ from mnist_ddm.core.routing import RoutingContext, Samples, TopK
 from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import nobody, normal, router_along_a_trajectory, triangle
-from mnist_ddm.report.web.palette import COLOURS
+from mnist_ddm.figures.palette import COLOURS
 
 
 def weights(logits: Tensor, k: int) -> Tensor:

@@ -1,0 +1,87 @@
+"""What an analysis is: what it needs recorded, and a pure function of that to tables and plots."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from torch import Tensor
+
+from mnist_ddm.analyses.settings import Settings
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.figures.plot import Plot
+from mnist_ddm.tables.table import Schema, Table
+
+Own = TypeVar("Own", bound=Settings)
+"""The settings of an analysis."""
+
+SCALES = ("small", "medium", "full")
+"""The sizes of a study; `full` has the paper's numbers."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A recording that an analysis needs.
+
+    Attributes:
+        visits: what to visit.
+        observables: what to keep of each visited state.
+        optional: only if it is recorded already.
+    """
+
+    visits: Visits
+    observables: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an analysis says.
+
+    Attributes:
+        tables: the answers.
+        plots: the same to look at.
+        artefacts: tensors that the answers rest on, by file name and tensor name, such as reference statistics.
+    """
+
+    tables: tuple[Table, ...]
+    plots: tuple[Plot, ...] = ()
+    artefacts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+class Analysis(ABC, Generic[Own]):
+    """One scientific question.
+
+    Attributes:
+        id: its name on the command line.
+        group: the group that it belongs to, such as `alignment`.
+        question: the question, and where in the paper it is asked.
+        tables: what its tables hold; the claims ledger is checked against them.
+        sizes: its settings at each of `SCALES`.
+    """
+
+    id: ClassVar[str]
+    group: ClassVar[str]
+    question: ClassVar[str]
+    tables: ClassVar[tuple[Schema, ...]]
+    sizes: ClassVar[Mapping[str, Any]]
+
+    def __init_subclass__(cls) -> None:
+        """Refuse an analysis that leaves one of its attributes out."""
+        lacking = [name for name in ("id", "group", "question", "tables", "sizes") if not hasattr(cls, name)]
+        if lacking:
+            raise TypeError(f"the analysis {cls.__name__} must say its {', '.join(lacking)}")
+
+    @abstractmethod
+    def needs(self, pool: ExpertPool, settings: Own) -> tuple[Need, ...]:
+        """The recordings that it needs.
+
+        Raises:
+            InputError: if the system cannot answer the question.
+        """
+
+    @abstractmethod
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Own) -> Answer:
+        """Answer the question from the recordings."""

@@ -1,0 +1,49 @@
+"""What the paper states, read from `paper.toml`."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from mnist_ddm.tables.table import Value
+
+PARIS = "paris"
+"""The paper's main system."""
+
+
+def paper_values(analysis: str, system: str) -> dict[str, Any]:
+    """What the paper states for an analysis on a system, or else on Paris, its main system; `place` says which.
+
+    Beside the values of another system, orders and directions compare, and sizes do not.
+    """
+    stated = _paper()[analysis]
+    if system in stated:
+        own: dict[str, Any] = stated[system]
+        return own
+    paris: dict[str, Any] = stated[PARIS]
+    return {**paris, "place": f"{paris['place']}, on Paris"}
+
+
+def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
+    """One value that the paper states for an analysis, and the system of which it does.
+
+    Args:
+        analysis: its name.
+        system: whose value is wanted; where the paper has none, that of Paris, its main system.
+        path: the keys to the value, with colons between, such as ``top2:Delta_refine``.
+
+    Returns:
+        The value, or ``None`` if the paper states none, and the system.
+    """
+    for of in dict.fromkeys((system, PARIS)):
+        found: Any = _paper().get(analysis, {}).get(of)
+        for key in path.split(":"):
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str | int | float):
+            return found, of
+    return None, PARIS
+
+
+@cache
+def _paper() -> dict[str, Any]:
+    return tomllib.loads(files("mnist_ddm.analyses").joinpath("paper.toml").read_text(encoding="utf-8"))

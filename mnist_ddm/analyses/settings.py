@@ -1,0 +1,73 @@
+"""Settings of analyses: how many samples, how they are drawn, and what they are compared by."""
+
+from dataclasses import dataclass
+from typing import final
+
+from mnist_ddm.core.visits import Noising, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every analysis is told.
+
+    Attributes:
+        n: number of samples.
+        seed: of everything random.
+    """
+
+    n: int
+    seed: int = 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NoisingSettings(Settings):
+    """For an analysis of noised held-out states."""
+
+    def noising(self, routing: str) -> Noising:
+        """The visits of a routing to noised held-out states."""
+        return Noising(routing, self.n, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings(Settings):
+    """For an analysis of trajectories.
+
+    Attributes:
+        steps: N, the number of solver steps.
+        solver: `heun` or `euler`.
+    """
+
+    steps: int = 50
+    solver: str = "heun"
+
+    def sampling(self, routing: str) -> Sampling:
+        """The trajectories of a routing."""
+        return Sampling(routing, self.n, self.seed, self.solver, self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSettings(SamplingSettings):
+    r"""For an analysis of :math:`\Delta_{refine}`, which is a perceptual distance.
+
+    Attributes:
+        distance: name of a distance of the system; empty for its default.
+    """
+
+    distance: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class JoinedSettings(RefinementSettings):
+    """For an analysis that puts the Frechet distances of stored samples beside what it measures.
+
+    Attributes:
+        features: name of features of the system; empty for its default.
+        quality_n: samples of the recordings whose Frechet distances are joined; 0 for the usual numbers.
+        quality_steps: solver steps of those recordings.
+    """
+
+    features: str = ""
+    quality_n: int = 0
+    quality_steps: int = 25

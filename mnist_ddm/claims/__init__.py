@@ -1,0 +1,1 @@
+"""The paper's claims: the ledger, the cells that decide, the judge, the words."""

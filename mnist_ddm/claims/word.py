@@ -1,0 +1,103 @@
+"""Verdicts as text: tables for the terminal, for files and for the README, and what is said beside them."""
+
+from collections.abc import Mapping, Sequence
+
+from mnist_ddm.analyses.analysis import Table, Value
+from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
+from mnist_ddm.tables.terminal import shown_value
+
+_SHOWN, _FEW = 6, 3
+"""Cells that are written out, in files and on a terminal."""
+_HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
+
+
+def full_table(judgements: Sequence[Judgement]) -> Table:
+    """Everything that is said of each claim, one row for each reading."""
+    rows: list[dict[str, Value]] = []
+    for j in judgements:
+        row: dict[str, Value] = {"claim": j.claim.id, "place": j.claim.place, "statement": j.claim.statement}
+        row |= {"stated for": ", ".join(j.claim.stated_for), "verdict": j.verdict.value, "why": j.reason or None}
+        row |= {"holds after Holm": _HOLM[j.survives], "samples": j.samples or None}
+        if not j.readings:
+            rows.append({**row, "reading": None, "paper": None, "measured": None, "verdict of the reading": None})
+        for reading in j.readings:
+            more: dict[str, Value] = {"reading": reading.reading.name, "paper": "; ".join(reading.stated) or None}
+            more |= {"measured": measured_text(reading), "verdict of the reading": reading.verdict.value}
+            rows.append({**row, **more})
+    return Table("verdicts", "The paper's claims, one by one", tuple(rows[0]), tuple(rows), (holm_note(judgements),))
+
+
+def short_table(judgements: Sequence[Judgement]) -> Table:
+    """One row for each claim."""
+    rows: list[dict[str, Value]] = [
+        {
+            "claim": j.claim.id,
+            "expected": j.claim.statement,
+            "measured": f"{measured_text(j.readings[0], _FEW)} ({j.samples})" if j.readings else "-",
+            "verdict": j.verdict.value if j.verdict is Verdict.NONE else verdict_text(j),
+        }
+        for j in judgements
+    ]
+    notes = [holm_note(judgements)]
+    if silent := next((j.reason for j in judgements if j.verdict is Verdict.NONE), None):
+        notes.append(f"no verdict: {silent}")
+    title = "Verdicts (the report has the paper's values and other readings beside)"
+    return Table("verdicts", title, tuple(rows[0]), tuple(rows), tuple(notes))
+
+
+def verdict_text(judgement: Judgement) -> str:
+    """The verdict, with the reason where it says nothing by itself, and a mark where Holm's correction undoes it."""
+    j = judgement
+    if j.verdict in (Verdict.ABSENT, Verdict.NONE):
+        return f"{j.verdict.value} ({j.reason})"
+    return f"{j.verdict.value} (not after Holm)" if j.survives is False else j.verdict.value
+
+
+def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:
+    """How many claims have each verdict, in the order of the verdicts; only those that occur."""
+    found = {v: sum(j.verdict is v for j in judgements) for v in Verdict}
+    return {v: n for v, n in found.items() if n}
+
+
+def counts_line(judgements: Sequence[Judgement]) -> str:
+    """The counts in a line."""
+    return f"{len(judgements)} claims: " + ", ".join(f"{n} {v.value}" for v, n in counts(judgements).items())
+
+
+def holm_note(judgements: Sequence[Judgement]) -> str:
+    """How many claims were tested, and what that means for the verdicts."""
+    m = number_tested(judgements)
+    if m == 0:
+        return "No claim was held against an interval."
+    failing = [j.claim.id for j in judgements if j.survives is False]
+    names = f" These do not: {', '.join(failing)}." if failing else ""
+    return (
+        f"{m} claims were held against 95% intervals; of so many about {LEVEL * m:.1f} would be decided by chance "
+        "if there were nothing to find. 'Holds after Holm' says which verdicts stand at 5% for all of them together "
+        f"(Holm's correction; p-values from the intervals). Other readings stand beside and are not counted.{names}"
+    )
+
+
+def measured_text(reading: ReadingVerdict, most: int = _SHOWN) -> str:
+    """What was measured, as text; of more than ``most`` cells the first ones and the last."""
+    shown = [f"{cell.label}: {shown_value(cell.value)}" for cell in reading.cells]
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"... ({len(shown)} cells)", shown[-1]]
+    return "; ".join(shown) or "-"
+
+
+def markdown(judgements: Sequence[Judgement], what: str) -> str:
+    """The verdicts as a table for the README."""
+    lines = [
+        what,
+        "",
+        counts_line(judgements) + ".",
+        "",
+        "| claim | where | measured, 95% interval | verdict |",
+        "|---|---|---|---|",
+    ]
+    for j in judgements:
+        measured = measured_text(j.readings[0]) if j.readings else "-"
+        cells = (j.claim.statement, j.claim.place, measured, verdict_text(j))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, "", holm_note(judgements)])

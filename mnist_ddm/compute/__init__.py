@@ -1,0 +1,1 @@
+"""Parallel jobs, batches, devices."""

@@ -1,0 +1,1 @@
+"""Plots: what they show, one palette, and one renderer."""

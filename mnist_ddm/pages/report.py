@@ -1,0 +1,171 @@
+"""The report of a run and the page of two: one self-contained HTML file each, made from the results alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_ddm.analyses.analysis import Plot
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict, judge_all
+from mnist_ddm.claims.ledger import claim_named, ledger
+from mnist_ddm.claims.stated import proper_name
+from mnist_ddm.claims.word import counts, full_table, holm_note
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.palette import routing_style
+from mnist_ddm.figures.svg import plot_legend, plot_svg
+from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
+from mnist_ddm.pages.headline import answer, here, in_the_paper
+from mnist_ddm.pages.page import data_uri, render_page
+from mnist_ddm.storage.files import read_json, sha256, write_json, write_text
+from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
+from mnist_ddm.study.reproduction import SHOWN_ROUTINGS
+from mnist_ddm.study.results import Results, plot_from, read_manifest, read_results
+from mnist_ddm.tables.terminal import to_csv, to_json
+
+REPORT, VERDICTS = "report.html", "verdicts"
+_GROUPS: Mapping[str, str] = {
+    "alignment": "Expert-data alignment",
+    "quality": "Quality of the samples",
+    "sensitivity": "Sensitivity, stability, convergence",
+    "interventions": "Interventions and generalization",
+    "regimes": "When averaging fails, and what quality costs",
+}
+_HELPERS: Mapping[str, Any] = {
+    "cell": cell,
+    "is_number": is_number,
+    "told_columns": told_columns,
+    "badge": badge,
+    "svg": plot_svg,
+    "legend": plot_legend,
+    "proper_name": proper_name,
+}
+
+
+def judged(folder: Path) -> list[Judgement]:
+    """The verdicts of a run, of the claims that it was asked for."""
+    study = read_manifest(folder)["run"].get("study") or {}
+    claims = [claim_named(name) for name in study.get("only") or ledger().claims]
+    return judge_all(claims, read_results(folder))
+
+
+def write_report(folder: Path) -> Path:
+    """Write the report of a finished run, and its verdicts as CSV and JSON; returns the page.
+
+    Raises:
+        InputError: if a result is missing or spoiled; the message names the file.
+    """
+    manifest, results, judgements = read_manifest(folder), read_results(folder), judged(folder)
+    page, table = folder / REPORT, full_table(judgements)
+    write_text(page, _report(folder, manifest, results, judgements))
+    write_text(folder / f"{VERDICTS}.csv", to_csv(table))
+    write_json(folder / f"{VERDICTS}.json", to_json(table))
+    made = (page, folder / f"{VERDICTS}.csv", folder / f"{VERDICTS}.json")
+    stored = read_json(folder / MANIFEST)
+    write_json(folder / MANIFEST, {**stored, "derived": {file.name: sha256(file) for file in made}})
+    return page
+
+
+def write_comparison(
+    out: Path,
+    folders: tuple[Path, Path],
+    results: Sequence[Results],
+    facts: object,
+    tables: Sequence[object],
+    verdicts: object,
+) -> None:
+    """Write two runs side by side as a page."""
+    names = [
+        f"{folder.name}: {r.system}{', ' + r.scale if r.scale else ''}"
+        for folder, r in zip(folders, results, strict=True)
+    ]
+    values = {
+        "title": f"{names[0]} and {names[1]}",
+        "names": names,
+        "facts": facts,
+        "tables": tables,
+        "verdicts": verdicts,
+    }
+    write_text(out, render_page("compare.html", {**_HELPERS, **values}, styles=("report.css",)))
+
+
+def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgements: Sequence[Judgement]) -> str:
+    by_claim = {j.claim.id: j for j in judgements}
+    sections = [_section(folder, name, found, results, by_claim) for name, found in manifest["analyses"].items()]
+    groups = {title: [s for s in sections if s["group"] == group] for group, title in _GROUPS.items()}
+    groups["Other"] = [s for s in sections if s["group"] not in _GROUPS]
+    values = {
+        **_HELPERS,
+        "title": f"The paper on {results.system}",
+        "description": f"Verdicts on the claims of arXiv 2602.02685, measured on the system {results.system}.",
+        "results": results,
+        "manifest": manifest,
+        "answer": answer(results),
+        "plots": [plot for plot in (here(results), in_the_paper()) if plot is not None],
+        "judgements": judgements,
+        "counts": counts(judgements),
+        "headlines": [j for j in judgements if j.claim.headline] or list(judgements),
+        "meanings": {v: text for v, text in MEANINGS.items() if any(j.verdict is v for j in judgements)},
+        "verdicts": Verdict,
+        "holm": holm_note(judgements),
+        "warnings": ledger().warnings,
+        "groups": {title: found for title, found in groups.items() if found},
+        "samples": _samples(folder),
+        "style": routing_style,
+        "facts": _facts(manifest),
+    }
+    return render_page("report.html", values, styles=("report.css",))
+
+
+def _section(
+    folder: Path, name: str, found: Mapping[str, Any], results: Results, by_claim: Mapping[str, Judgement]
+) -> dict[str, Any]:
+    analysis = ANALYSES.get(name)
+    concerned: list[Judgement] = [j for j in by_claim.values() if j.claim.analyses[0] == name]
+    return {
+        "id": name,
+        "group": analysis.group if analysis else "",
+        "question": analysis.question if analysis else name,
+        "n": found["n"],
+        "judgements": concerned,
+        "tables": [results.tables[t] for t in found["tables"]],
+        "plots": [_plot(folder / PLOTS / f"{p}.json") for p in found["plots"]],
+    }
+
+
+def _plot(path: Path) -> Plot:
+    try:
+        return plot_from(read_json(path))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a plot of this program ({error!r}); restore or delete it") from error
+
+
+def _samples(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for routing in SHOWN_ROUTINGS:
+        file = folder / SAMPLES / f"{routing}.png"
+        if file.exists():
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise InputError(f"cannot read {file}: {error.strerror}") from error
+            found.append({"routing": routing, "uri": data_uri(content)})
+    return found
+
+
+def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Provenance, as names and texts."""
+    git, hardware = manifest.get("git"), manifest.get("hardware", {})
+    found = {
+        "command": manifest["command"],
+        "started": f"{manifest.get('started', '-')}, {manifest.get('seconds', '-')} s in all",
+        "software": ", ".join(f"{k} {v}" for k, v in manifest.get("versions", {}).items()),
+        "code": f"{str(manifest.get('code', '-'))[:16]}"
+        + (f", git {git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
+        "hardware": ", ".join(f"{k} {v}" for k, v in hardware.items() if v),
+        **{f"models: {k}": v for k, v in manifest["run"]["fingerprints"].items()},
+        **{f"source: {k}": v for k, v in manifest.get("sources", {}).items()},
+        "recordings": f"{len(manifest['recordings'])}, "
+        f"{sum(r['expert evaluations'] for r in manifest['recordings'].values()):,} expert evaluations",
+        "files": f"{len(manifest['results'])} results with their SHA-256 in {MANIFEST}",
+    }
+    return list(found.items())

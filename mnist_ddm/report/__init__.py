@@ -1,1 +1,0 @@
-"""What results look like: pictures, plots, tables, and the run folder."""

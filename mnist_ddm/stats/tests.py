@@ -1,0 +1,49 @@
+"""Statistics of association and tests of differences; the unit is always a whole sample."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+
+def spearman(a: Array, b: Array) -> float:
+    """Spearman's rank correlation; NaN if a column is constant or has fewer than three samples."""
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(stats.spearmanr(a, b).statistic)
+
+
+def spearman_p(a: Array, b: Array) -> float:
+    """Two-tailed p-value of Spearman's rank correlation; NaN where the correlation is not defined."""
+    if np.isnan(spearman(a, b)):
+        return float("nan")
+    return float(stats.spearmanr(a, b).pvalue)
+
+
+def auc(scores: Array, positive: NDArray[np.bool_]) -> float:
+    """The area under the ROC curve of a score for an event: the chance that a positive has the larger score.
+
+    Ties count half (Mann-Whitney); NaN if there is no positive or no negative.
+    """
+    with_event, without = scores[positive], scores[~positive]
+    if min(len(with_event), len(without)) == 0:
+        return float("nan")
+    u = stats.mannwhitneyu(with_event, without, method="asymptotic").statistic
+    return float(u / (len(with_event) * len(without)))
+
+
+def paired_p(a: Array, b: Array) -> float:
+    """Two-tailed p-value of the paired t-test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: the p-value is then 0 or NaN, as it says
+        return float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 else float("nan")
+
+
+def independent_p(a: Array, b: Array) -> float:
+    """Two-tailed p-value of Welch's independent t-test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if min(len(a), len(b)) > 1 else float("nan")

@@ -1,0 +1,1 @@
+"""A study: plan, record, answer, write; and the run folder it writes."""

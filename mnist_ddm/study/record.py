@@ -1,0 +1,125 @@
+"""Recording in parallel: what a store has is read, the rest is computed and stored block by block."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from mnist_ddm.compute.parallel import OnProgress, Shared, run_jobs
+from mnist_ddm.core.observables import Kept, observables_named
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import FINAL, SCHEMA, Recording, blocks_of, compute_block, join, recording_key
+from mnist_ddm.core.visits import Visits
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.cost import evaluations_each
+
+
+def record(
+    pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore, workers: int = 1
+) -> Recording:
+    """The recording of one kind of visits; see `record_all`."""
+    return record_all(pool, {visits: observables}, store, workers)[visits]
+
+
+def record_all(
+    pool: ExpertPool,
+    wanted: Mapping[Visits, tuple[str, ...]],
+    store: RecordingStore,
+    workers: int = 1,
+    on_progress: Callable[[Visits, float], None] = lambda visits, fraction: None,
+) -> dict[Visits, Recording]:
+    """The recordings of some visits: what the store has is read, the rest is computed and stored block by block.
+
+    Args:
+        pool: the system; with more than one worker it must be picklable.
+        wanted: for each kind of visits the names of the observables to keep.
+        store: where recordings are kept, each under its hash.
+        workers: parallel processes, which share the blocks of all recordings. The result does not depend on it.
+        on_progress: called with visits and the fraction of them that is done.
+    """
+    queue: list[tuple[float, Visits, partial[None]]] = []
+    shared = Shared(pool)
+    for visits, names in to_compute(pool, wanted, store).items():
+        kept, key = observables_named(names), recording_key(pool, visits)
+        store.describe(
+            key, {"schema": SCHEMA, "system": pool.name, **visits.identity, "models": dict(pool.fingerprints)}
+        )
+        for block in blocks_of(visits.n):
+            if missing := store.missing(key, block, _files(kept)):
+                wanting = tuple(k for k in kept if k.file in missing)
+                cost = len(block) * evaluations_each(pool, visits, wanting)
+                queue.append((cost, visits, partial(_store_block, shared, visits, wanting, block, store, key)))
+    # The longest first, so that no worker is left with a long one at the end while the others wait.
+    queue.sort(key=lambda job: -job[0])
+    jobs, owners = [job for _, _, job in queue], [visits for _, visits, _ in queue]
+    done = {visits: len(blocks_of(visits.n)) - owners.count(visits) for visits in wanted}
+    progress = [0.0] * len(jobs)
+
+    def report(job: int, fraction: float) -> None:
+        progress[job] = max(progress[job], fraction)
+        visits = owners[job]
+        working = sum(p for p, owner in zip(progress, owners, strict=True) if owner == visits)
+        on_progress(visits, (done[visits] + working) / len(blocks_of(visits.n)))
+
+    for visits in wanted:
+        if visits not in owners:
+            on_progress(visits, 1.0)
+    run_jobs(jobs, workers, report)
+    return {visits: _read(pool, visits, names, store) for visits, names in wanted.items()}
+
+
+def is_recorded(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> bool:
+    """Whether `record` would only have to read."""
+    names, key = _files(observables_named(observables)), recording_key(pool, visits)
+    return not any(store.missing(key, block, names) for block in blocks_of(visits.n))
+
+
+def to_compute(
+    pool: ExpertPool, wanted: Mapping[Visits, tuple[str, ...]], store: RecordingStore
+) -> dict[Visits, tuple[str, ...]]:
+    """Those of some visits that `record_all` computes, with what to keep of them.
+
+    The others are recorded, or will be read from larger ones of the same kind that are among them and keep as much.
+    """
+
+    def served(visits: Visits) -> bool:
+        return any(
+            other.n > visits.n and other.identity == visits.identity and set(wanted[visits]) <= set(wanted[other])
+            for other in wanted
+        )
+
+    return {v: names for v, names in wanted.items() if not served(v) and not is_recorded(pool, v, names, store)}
+
+
+def recording_files(
+    pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore
+) -> list[Path]:
+    """The files that a recording is read from.
+
+    Raises:
+        InputError: if one is missing.
+    """
+    key, names = recording_key(pool, visits), _files(observables_named(observables))
+    return [store.file(key, block, name) for block in blocks_of(visits.n) for name in names]
+
+
+def _files(kept: tuple[Kept, ...]) -> list[str]:
+    return [FINAL, *(k.file for k in kept)]
+
+
+def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> Recording:
+    key, names = recording_key(pool, visits), _files(observables_named(observables))
+    blocks = [{name: store.read(key, block, name) for name in names} for block in blocks_of(visits.n)]
+    return join(visits, blocks, key)
+
+
+def _store_block(
+    pool: Shared[ExpertPool],
+    visits: Visits,
+    wanted: tuple[Kept, ...],
+    block: range,
+    store: RecordingStore,
+    key: str,
+    report: OnProgress,
+) -> None:
+    for name, tensors in compute_block(pool.value, visits, wanted, block, report).items():
+        store.write(key, block, name, tensors)

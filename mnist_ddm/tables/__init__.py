@@ -1,0 +1,1 @@
+"""Tables with a schema: what a column is stands in one place."""

@@ -16,7 +16,7 @@ from mnist_ddm.analyses.analysis import Answer, Settings, Table
 from mnist_ddm.analyses.registry import analysis_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import sample
-from mnist_ddm.figures.png import save_plot
+from mnist_ddm.figures.draw import save_png
 from mnist_ddm.study.study import answer, make_plan
 from mnist_ddm.tables.terminal import to_rich
 
@@ -66,7 +66,7 @@ def show(findings: Sequence[Answer], *names: str, columns: Sequence[str] = ()) -
             if not names or plot.name in names:
                 with _picture() as path:
                     if path is not None:
-                        save_plot(plot, path, {})
+                        save_png(plot, path, {})
 
 
 def table_named(findings: Sequence[Answer], name: str) -> Table:

@@ -10,7 +10,6 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -19,18 +18,16 @@ from markupsafe import Markup
 from matplotlib import style as mpl_style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullLocator
-from matplotlib.transforms import Bbox
 
+from mnist_ddm.figures.names import Name, place_names
 from mnist_ddm.figures.palette import SURFACES, Style, routing_family, routing_style, series_styles
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.figures.themed import themed
+from mnist_ddm.figures.ticks import set_ticks
 from mnist_ddm.storage.files import replacing
 
 WIDTH: Final = 460
@@ -40,7 +37,7 @@ _ROW, _GAP, _CELL = 15, 10, 34
 """Heights in points: of one bar, of the room between groups of bars, of a row of a map."""
 _UNDER: Final = 44
 """Points that the axis below bars and maps takes."""
-_TYPE, _SMALLER = 12, 11
+_TYPE: Final = 12
 _LETTER: Final = 6.5
 _WIDEST_LETTER: Final = 7.2
 """About the width in points of a letter, on average and in lines of wide ones."""
@@ -67,7 +64,7 @@ _LOOK: Final[Mapping[str, Any]] = {
     "font.size": _TYPE,
     "grid.color": _INK["line"],
     "grid.linewidth": 1.0,
-    "legend.fontsize": _SMALLER,
+    "legend.fontsize": _TYPE - 1,
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": _INK["text"],
@@ -114,16 +111,6 @@ def _styles(plot: Plot) -> list[Style]:
     return series_styles([series.label for series in plot.series])
 
 
-@dataclass(frozen=True)
-class _Name:
-    """A name to be written beside a mark at a place in data coordinates."""
-
-    text: str
-    x: float
-    y: float
-    needed: bool = True
-
-
 @final
 class _Drawing:
     """A plot on its way to a picture.
@@ -145,7 +132,7 @@ class _Drawing:
         FigureCanvasAgg(self.figure)
         self.axes: Axes = self.figure.add_subplot()
         self.told: dict[str, str] = {}
-        self.names: list[_Name] = []
+        self.names: list[Name] = []
         self.whiskers: list[tuple[float, float, float]] = []
 
     @property
@@ -169,8 +156,13 @@ def _drawn(plot: Plot, *, alone: bool) -> _Drawing:
     drawing = _Drawing(plot, _height(plot) + 18 * (len(title) + rows))
     _DRAW[plot.kind](drawing)
     axes = drawing.axes
+    if plot.logarithmic and any(len(_drawable(series, logarithmic=True)) for series in plot.series):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     if plot.kind != "map":
-        _set_ticks(drawing)
+        set_ticks(axes.xaxis)
+        if plot.kind != "bars":
+            set_ticks(axes.yaxis)
     if plot.falling_x:
         axes.invert_xaxis()
     if title:
@@ -183,7 +175,7 @@ def _drawn(plot: Plot, *, alone: bool) -> _Drawing:
         axes.set_ylabel(text, fontsize=size)
     text, size = _label(plot.y_label if plot.kind == "bars" else plot.x_label, WIDTH - 60)
     axes.set_xlabel(text, fontsize=size)
-    _place_names(drawing)
+    place_names(drawing.figure, axes, drawing.names, drawing.whiskers)
     return drawing
 
 
@@ -266,7 +258,7 @@ def _single_point(drawing: _Drawing, series: Series, style: Style) -> None:
             drawing.whiskers.append((low, high, y))
     (mark,) = drawing.axes.plot(x, y, **_marker(style, 10))
     drawing.tell(mark, f"{series.label}: {x:.3g}, {y:.3g}")
-    drawing.names.append(_Name(series.label, x, y))
+    drawing.names.append(Name(series.label, x, y))
 
 
 def _named_points(drawing: _Drawing) -> None:
@@ -277,7 +269,7 @@ def _named_points(drawing: _Drawing) -> None:
             name, x, y = (series.names or [series.label] * len(series.x))[i], float(series.x[i]), series.y[i]
             (mark,) = axes.plot(x, y, **_marker(routing_style(name) if routing_family(name) else style, 7))
             drawing.tell(mark, f"{name}: {x:.3g}, {y:.3g}")
-            drawing.names.append(_Name(name, x, y, needed=number == last))
+            drawing.names.append(Name(name, x, y, needed=number == last))
             places.append((x, y))
         if number == last and len(places) > 1:
             # The last series is what the plot is about.
@@ -382,126 +374,3 @@ def _with_zero(limits: tuple[float, float], data: Sequence[float]) -> tuple[floa
     if not all(map(math.isfinite, data)):
         return 0.0, 1.0
     return 0.0 if data[0] >= 0 else low, 0.0 if data[1] <= 0 < -data[0] else high
-
-
-# Axes
-
-
-def _set_ticks(drawing: _Drawing) -> None:
-    """Few round ticks in plain numbers."""
-    axes, plot = drawing.axes, drawing.plot
-    if plot.logarithmic and any(len(_drawable(series, logarithmic=True)) for series in plot.series):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
-            _set_logarithmic_ticks(axis)
-        return
-    for axis in (axes.xaxis,) if plot.kind == "bars" else (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=_ROUND))
-        axis.set_major_formatter(_Plain())
-
-
-_ROUND: Final = (1, 2, 2.5, 5, 10)
-"""What ticks may be apart, but for powers of ten."""
-
-
-def _set_logarithmic_ticks(axis: Axis) -> None:
-    low, high = sorted(axis.get_view_interval())
-    decades = math.log10(high / low)
-    if decades < 1:
-        axis.set_major_locator(MaxNLocator(5, steps=_ROUND))
-    else:
-        subs = next((subs for most, subs in ((1.7, (1, 2, 5)), (3, (1, 3))) if decades <= most), (1,))
-        axis.set_major_locator(LogLocator(subs=subs, numticks=7))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(_Plain())
-
-
-@final
-class _Plain(Formatter):
-    """Ticks as plain numbers, with as many digits as tell them apart; very large and small ones with a power of ten."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        places = sorted({abs(float(place)) for place in self.locs} | {abs(x)})
-        apart = min((b - a for a, b in zip(places, places[1:], strict=False)), default=0.0)
-        digits = math.ceil(math.log10(places[-1] / apart)) + 1 if apart > 0 else 0
-        return tick_text(x, min(max(4, digits), 12))
-
-
-def tick_text(value: float, digits: int = 4) -> str:
-    """A tick's value with up to so many significant digits."""
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1e5:
-        return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
-    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    power = "10" + str(int(exponent)).translate(_RAISED)
-    sign = "\N{MINUS SIGN}" if value < 0 else ""
-    return f"{sign}{power}" if mantissa in ("1", "-1") else f"{sign}{mantissa.lstrip('-')}·{power}"
-
-
-_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-# Names beside marks
-
-
-def _place_names(drawing: _Drawing) -> None:
-    """Write each name where it covers no mark, no whisker and no other name; one that fits nowhere is left out."""
-    figure, axes = drawing.figure, drawing.axes
-    if not drawing.names:
-        return
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    marks = [axes.transData.transform((name.x, name.y)) for name in drawing.names]
-    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
-    for low, high, level in drawing.whiskers:
-        (x0, y), (x1, _) = axes.transData.transform([(low, level), (high, level)])
-        taken.append(Bbox.from_extents(min(x0, x1), y - 2, max(x0, x1), y + 2))
-    frame = axes.get_window_extent().expanded(1, 1.02)
-    letters = FontProperties(size=_SMALLER)
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # it is Agg's, which has one
-    for name, (x, y) in zip(drawing.names, marks, strict=True):
-        wide, tall, _ = renderer.get_text_width_height_descent(name.text, letters, False)
-        for left, middle in _places_beside(x, y, wide, frame if name.needed else None):
-            box = Bbox.from_extents(left, middle - tall / 2, left + wide, middle + tall / 2)
-            inside = frame.x0 <= box.x0 and box.x1 <= WIDTH and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                _write(figure, name.text, box, (x, y))
-                break
-
-
-def _places_beside(x: float, y: float, wide: float, frame: Bbox | None) -> Iterator[tuple[float, float]]:
-    """Left end and middle height of places for a name, the best first; within ``frame`` also far from the mark."""
-    for shift in _SHIFTS:
-        yield x + _BESIDE, y + shift
-        yield x - _BESIDE - wide, y + shift
-    if frame is not None:
-        far = [
-            (left, middle)
-            for left in np.arange(frame.x0, WIDTH - wide, 12.0)
-            for middle in np.arange(frame.y0 + 6, frame.y1, 6.0)
-        ]
-        yield from sorted(far, key=lambda place: math.hypot(place[0] + wide / 2 - x, place[1] - y))
-
-
-_BESIDE: Final = 9
-_SHIFTS: Final = (0, -11, 11, -22, 22, -33, 33)
-
-
-def _write(figure: Figure, text: str, box: Bbox, mark: tuple[float, float]) -> None:
-    """Write a name into its box, with a thin line to its mark if that is far."""
-    width, height = figure.bbox.width, figure.bbox.height
-    middle = (box.y0 + box.y1) / 2
-    figure.text(box.x0 / width, middle / height, text, fontsize=_SMALLER, va="center_baseline")
-    nearest = min(max(mark[0], box.x0), box.x1)
-    if math.hypot(nearest - mark[0], middle - mark[1]) > _NEAR:
-        end = box.y0 if middle > mark[1] else box.y1
-        places = [mark[0] / width, nearest / width], [mark[1] / height, end / height]
-        figure.add_artist(Line2D(*places, color=_INK["edge"], linewidth=0.6))
-
-
-_NEAR: Final = 12
-"""Points from a name to a mark that are seen to belong together without a line."""

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from mnist_ddm.report.web import page, palette
 
+from mnist_ddm.figures import palette
 from mnist_ddm.figures.palette import expert_style, mark_svg, routing_family, routing_style, series_styles
+from mnist_ddm.pages import page
 from mnist_ddm.pages.page import data_uri, json_for_html, render_page
 
 SCHEMES = ("light", "dark")

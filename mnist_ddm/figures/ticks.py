@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Final, final
 
 from matplotlib.axis import Axis
@@ -30,10 +31,13 @@ class _Plain(Formatter):
     """Ticks as plain numbers, with as many digits as tell them apart; very large and small ones with a power of ten."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        places = sorted({abs(float(place)) for place in self.locs} | {abs(x)})
+        return tick_text(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        places = sorted({abs(float(value)) for value in values})
         apart = min((b - a for a, b in itertools.pairwise(places)), default=0.0)
         digits = math.ceil(math.log10(places[-1] / apart)) + 1 if apart > 0 else 0
-        return tick_text(x, min(max(4, digits), 12))
+        return [tick_text(value, min(max(4, digits), 12)) for value in values]
 
 
 def tick_text(value: float, digits: int = 4) -> str:

@@ -16,7 +16,7 @@ from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.core.visits import Sampling, start
 from mnist_ddm.errors import InputError
-from mnist_ddm.figures.png import save_plot
+from mnist_ddm.figures.draw import save_png
 from mnist_ddm.models.checkpoint import kept_file
 from mnist_ddm.storage.files import read_tensors, write_tensors
 from mnist_ddm.study.study import make_plan
@@ -166,7 +166,7 @@ def test_the_plots_can_be_drawn(tmp_path, name):
         settings = analysis.settings(Settings(n=n, steps=2))
         recordings = {run: sample(pool, run) for run in make_plan(pool, {analysis: settings}).observables}
         for plot in analysis.answer(pool, recordings, settings).plots:
-            save_plot(plot, tmp_path / f"{plot.name}-{n}.png", {})
+            save_png(plot, tmp_path / f"{plot.name}-{n}.png", {})
             assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -169,9 +169,7 @@ def _standardised(values: Array) -> Array:
     return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
 
 
-def _margins(
-    routing: str, recording: Recording, kind: str, mask: NDArray[np.bool_], paper: Mapping[str, Value]
-) -> Row:
+def _margins(routing: str, recording: Recording, kind: str, mask: NDArray[np.bool_], paper: Mapping[str, Value]) -> Row:
     margin = recording.observed[_SWITCHING][..., 0].double().numpy()[mask]
     return {
         "routing": routing,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mnist_ddm.core.routing import parse_routing as parse_routing
     from mnist_ddm.core.visits import Sampling as Sampling
     from mnist_ddm.errors import InputError as InputError
-    from mnist_ddm.study.record import record as record
+    from mnist_ddm.study.study import Study as Study
     from mnist_ddm.systems.registry import load_system as load_system
 
 _HOMES = {
@@ -28,10 +28,10 @@ _HOMES = {
     "ExpertPool": "mnist_ddm.core.pool",
     "Recording": "mnist_ddm.core.recording",
     "Sampling": "mnist_ddm.core.visits",
-    "record": "mnist_ddm.core.recording",
     "sample": "mnist_ddm.core.recording",
     "Routing": "mnist_ddm.core.routing",
     "parse_routing": "mnist_ddm.core.routing",
+    "Study": "mnist_ddm.study.study",
     "load_system": "mnist_ddm.systems.registry",
 }
 __all__ = list(_HOMES)

@@ -1,7 +1,7 @@
-"""Asking questions of a system from a notebook or a script: everything in memory, tables and plots shown in place.
+"""Asking questions of a system from a notebook or a script: tables and plots shown in place.
 
-pool = load_system("gaussian")
-show(ask(pool, "expert-deviation", n=64, steps=20))
+>>> pool = load_system("gaussian")
+>>> show(ask(pool, "expert-deviation", n=64, steps=20))
 """
 
 import contextlib
@@ -12,70 +12,76 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnist_ddm.analyses.analysis import Answer, Settings, Table
-from mnist_ddm.analyses.registry import analysis_named
+from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import sample
-from mnist_ddm.figures.png import save_plot
-from mnist_ddm.study.study import answer, make_plan
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.draw import save_png
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.study import Study
+from mnist_ddm.tables.table import Schema, Table
 from mnist_ddm.tables.terminal import to_rich
 
 _WIDTH = 110
 
 
-def ask(pool: ExpertPool, *experiments: str, n: int, steps: int, seed: int = 0, solver: str = "heun") -> list[Answer]:
-    """Run experiments on a system and keep everything in memory; what they share is computed once.
+def ask(pool: ExpertPool, *analyses: str, **choices: object) -> list[Answer]:
+    """Ask some analyses of a system and keep nothing on disk; what they share is computed once.
 
     Args:
         pool: the system.
-        experiments: their names, as `mnist-ddm info` lists them.
-        n: number of samples.
-        steps: of the solver.
-        seed: of the run.
-        solver: `heun` or `euler`.
+        analyses: their names, as `mnist-ddm info` lists them.
+        choices: as of `Study`: ``n``, ``steps``, ``seed``, ``scale``, ...
 
     Returns:
-        What each of them found, in their order.
+        What each of them says, in their order.
 
     Raises:
-        InputError: if there is no such experiment, or the system cannot answer it.
+        InputError: if there is no such analysis, or the system cannot answer it.
     """
-    chosen = Settings(n=n, steps=steps, seed=seed, solver=solver)
-    analyses = {a: a.settings(chosen) for a in map(analysis_named, experiments)}
-    plan = make_plan(pool, analyses)
-    recordings = {run: sample(pool, run, names) for run, names in plan.observables.items()}
-    return [findings for _, _, findings in answer(pool, analyses, recordings)]
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(pool, analyses, store=RecordingStore(Path(folder)), **choices)  # type: ignore[arg-type]  # by name
+        for why in study.absent.values():
+            raise InputError(why)
+        return list(study.run().values())
 
 
-def show(findings: Sequence[Answer], *names: str, columns: Sequence[str] = ()) -> None:
+def show(answers: Sequence[Answer], *names: str, columns: Sequence[str] = ()) -> None:
     """Print the tables, and in a notebook show the plots as well.
 
     Args:
-        findings: of `ask`.
+        answers: of `ask`.
         names: of the tables and plots to show; all if there are none.
-        columns: of the tables, where they have them; all if there are none.
+        columns: keys of the columns to show, where tables have them; all if there are none.
     """
     console = Console(width=_WIDTH, highlight=False)
-    for found in findings:
-        for table in found.tables:
+    for answer in answers:
+        for table in answer.tables:
             if not names or table.name in names:
-                kept = tuple(c for c in table.columns if not columns or c in columns)
-                if kept:
-                    console.print(*to_rich(replace(table, columns=kept), _WIDTH), sep="\n")
-        for plot in found.plots:
+                shown = _with_columns(table, columns)
+                if shown.columns:
+                    console.print(*to_rich(shown, _WIDTH), sep="\n")
+        for plot in answer.plots:
             if not names or plot.name in names:
                 with _picture() as path:
                     if path is not None:
-                        save_plot(plot, path, {})
+                        save_png(plot, path, {})
 
 
-def table_named(findings: Sequence[Answer], name: str) -> Table:
-    """One table of what was found.
+def _with_columns(table: Table, keys: Sequence[str]) -> Table:
+    if not keys:
+        return table
+    kept = tuple(c for c in table.schema.columns if c.key in keys)
+    rows = tuple({c.key: row[c.key] for c in kept if c.key in row} for row in table.rows)
+    return replace(table, schema=Schema(table.name, kept), rows=rows)
+
+
+def table_named(answers: Sequence[Answer], name: str) -> Table:
+    """One table of some answers.
 
     Raises:
         KeyError: if there is none of that name.
     """
-    return {table.name: table for found in findings for table in found.tables}[name]
+    return {table.name: table for answer in answers for table in answer.tables}[name]
 
 
 @contextlib.contextmanager

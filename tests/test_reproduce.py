@@ -298,7 +298,7 @@ def test_two_runs_stand_side_by_side(run, finished, place):
 
 
 def test_two_routings_stand_side_by_side(run, place):
-    arguments = ("--system", "gaussian", "--experiment", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
+    arguments = ("--system", "gaussian", "--analysis", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
     assert run("analyze", *arguments, "--out", "ranks")[0] == 0
     code, out, err = run("compare", "ranks", "ranks", "--routings", "top1", "full")
     assert code == 0, err

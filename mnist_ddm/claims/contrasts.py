@@ -1,27 +1,23 @@
-r"""Differences and ratios of two estimates, from their intervals alone, and what those say of an expectation.
+"""What one comparison says of the paper: contrasts of cells, and how they are to come out.
 
-For estimates a in [l_a, u_a] and b in [l_b, u_b] the difference has the interval of the method of variance estimates
-recovery (Zou and Donner, Statistics in Medicine 27, 2008)
-
-.. math:: a - b - \sqrt{(a - l_a)^2 + (u_b - b)^2}, \quad a - b + \sqrt{(u_a - a)^2 + (b - l_b)^2},
-
-exact for independent normal estimates. Samples of two routings start from the same noise, which only makes the true
-interval narrower where they agree. Where a table has a paired difference or ratio, the ledger names that instead.
+Where a table has a paired difference or ratio, the ledger names that; else the interval of a difference is that of the
+two cells (`stats/differences.py`).
 """
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from scipy.stats import norm
+from mnist_ddm.claims.ledger import Comparison
+from mnist_ddm.claims.select import Operand
+from mnist_ddm.stats.differences import difference, log_ratio, p_of_sign, point
+from mnist_ddm.stats.intervals import Estimate
 
-from mnist_ddm.stats.intervals import LEVEL, Estimate
 
-_QUANTILE = float(norm.ppf((1 + LEVEL) / 2))
-
-
-class Outcome(Enum):
-    """What one comparison says of the paper."""
+class Agreement(Enum):
+    """How a contrast agrees with the paper."""
 
     FOR = "as said"
     AGAINST = "the other way"
@@ -34,85 +30,135 @@ class Contrast:
 
     Attributes:
         label: what is compared.
-        outcome: what it says.
+        agreement: what it says of the paper.
         p: two-sided, from the interval; ``None`` without one.
         shown: the difference, or the ratio, or the cell itself.
         reason: why it is open, or nothing.
     """
 
     label: str
-    outcome: Outcome
+    agreement: Agreement
     p: float | None
     shown: Estimate
     reason: str = ""
 
 
-def point(value: float) -> Estimate:
-    """A number that is no estimate."""
-    return Estimate(value, value, value)
+_BOTH = "the interval holds both outcomes"
+_NONE = "no interval is computed"
 
 
-def difference(a: Estimate, b: Estimate) -> Estimate:
-    """The difference a - b with its interval."""
-    value = a.value - b.value
-    return Estimate(
-        value,
-        value - math.hypot(a.value - a.low, b.high - b.value),
-        value + math.hypot(a.high - a.value, b.value - b.low),
-    )
-
-
-def log_ratio(a: Estimate, b: Estimate) -> Estimate | None:
-    """The logarithm of a / b with its interval; ``None`` unless both are positive. Equal numbers have the ratio 1."""
-    if a == b and a.low == a.high:
-        return point(0.0)
-    if min(a.value, b.value) <= 0:
-        return None
-    return difference(_logarithm(a), _logarithm(b))
-
-
-def _logarithm(a: Estimate) -> Estimate:
-    low = math.log(a.low) if a.low > 0 else -math.inf
-    return Estimate(math.log(a.value), low, math.log(a.high))
-
-
-def above(label: str, found: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
+def above(label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
     """Whether an estimate is above a limit: as said if its whole interval is."""
-    if math.isnan(found.low):
-        return Contrast(label, Outcome.OPEN, None, shown or found, "no interval is computed")
-    moved = difference(found, point(limit))
-    outcome = Outcome.FOR if moved.low > 0 else Outcome.AGAINST if moved.high < 0 else Outcome.OPEN
-    reason = "the interval holds both outcomes" if outcome is Outcome.OPEN else ""
-    return Contrast(label, outcome, _p_of_sign(moved), shown or found, reason)
+    if math.isnan(estimate.low):
+        return Contrast(label, Agreement.OPEN, None, shown or estimate, _NONE)
+    moved = difference(estimate, point(limit))
+    agreement = Agreement.FOR if moved.low > 0 else Agreement.AGAINST if moved.high < 0 else Agreement.OPEN
+    reason = _BOTH if agreement is Agreement.OPEN else ""
+    return Contrast(label, agreement, p_of_sign(moved), shown or estimate, reason)
 
 
-def below(label: str, found: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
+def below(label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
     """Whether an estimate is below a limit: as said if its whole interval is."""
-    return above(label, Estimate(-found.value, -found.high, -found.low), -limit, shown or found)
+    turned = Estimate(-estimate.value, -estimate.high, -estimate.low)
+    return above(label, turned, -limit, shown or estimate)
 
 
-def between(label: str, found: Estimate | None, margin: float, shown: Estimate) -> Contrast:
+def between(label: str, log_of_ratio: Estimate | None, margin: float, shown: Estimate) -> Contrast:
     """Whether a log ratio is within ``log(1 + margin)`` of 0: as said if its whole interval is."""
-    if found is None:
-        return Contrast(label, Outcome.OPEN, None, shown, "a ratio needs positive numbers")
-    if math.isnan(found.low):
-        return Contrast(label, Outcome.OPEN, None, shown, "no interval is computed")
+    if log_of_ratio is None:
+        return Contrast(label, Agreement.OPEN, None, shown, "a ratio needs positive numbers")
+    if math.isnan(log_of_ratio.low):
+        return Contrast(label, Agreement.OPEN, None, shown, _NONE)
     limit = math.log1p(margin)
-    if found.low >= -limit and found.high <= limit:
-        outcome = Outcome.FOR
-    elif found.low > limit or found.high < -limit:
-        outcome = Outcome.AGAINST
+    if log_of_ratio.low >= -limit and log_of_ratio.high <= limit:
+        agreement = Agreement.FOR
+    elif log_of_ratio.low > limit or log_of_ratio.high < -limit:
+        agreement = Agreement.AGAINST
     else:
-        outcome = Outcome.OPEN
-    sides = [_p_of_sign(difference(found, point(-limit))), _p_of_sign(difference(found, point(limit)))]
-    p = max(sides) if abs(found.value) <= limit else min(sides) if outcome is Outcome.AGAINST else 1.0
-    reason = "the interval holds both outcomes" if outcome is Outcome.OPEN else ""
-    return Contrast(label, outcome, p, shown, reason)
+        agreement = Agreement.OPEN
+    sides = [p_of_sign(difference(log_of_ratio, point(end))) for end in (-limit, limit)]
+    against = min(sides) if agreement is Agreement.AGAINST else 1.0
+    p = max(sides) if abs(log_of_ratio.value) <= limit else against
+    return Contrast(label, agreement, p, shown, _BOTH if agreement is Agreement.OPEN else "")
 
 
-def _p_of_sign(found: Estimate) -> float:
-    """Two-sided p-value of 0, as if the end of the interval nearer to 0 were that of a normal estimate."""
-    reach = found.value - found.low if found.value > 0 else found.high - found.value
-    if reach <= 0:
-        return 0.0 if found.value != 0 else 1.0
-    return float(2 * norm.sf(_QUANTILE * abs(found.value) / reach))
+Compared = tuple[Contrast, tuple[Operand, ...]]
+Expectation = Callable[[Sequence[Operand], float, float], list[Compared]]
+"""Of operands, a limit and a margin."""
+
+
+def contrasts(comparison: Comparison, operands: Sequence[Operand], limit: float) -> list[Contrast]:
+    """The contrasts that decide a comparison."""
+    compared = EXPECTATIONS[comparison.expect](operands, limit, comparison.within or 0.0)
+    return [_agreeing(contrast, comparison, of) for contrast, of in compared]
+
+
+def _agreeing(contrast: Contrast, comparison: Comparison, compared: Sequence[Operand]) -> Contrast:
+    """A column that decides for another one must not contradict it."""
+    if comparison.decided_by is None or len(compared) < 2 or contrast.agreement is Agreement.OPEN:
+        return contrast
+    a, b = compared[:2]
+    if (a.value.value - b.value.value) * (a.deciding.value - b.deciding.value) < 0:
+        reason = f"{comparison.columns[0]} and {comparison.decided_by} say opposite things"
+        return replace(contrast, agreement=Agreement.OPEN, p=None, reason=reason)
+    return replace(contrast, label=f"{contrast.label} (by {comparison.decided_by})")
+
+
+def _greater(a: Operand, b: Operand) -> Compared:
+    return above(f"{a.cell.label} > {b.cell.label}", difference(a.deciding, b.deciding)), (a, b)
+
+
+def _rising(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [_greater(later, earlier) for earlier, later in itertools.pairwise(operands)]
+
+
+def _falling(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [_greater(earlier, later) for earlier, later in itertools.pairwise(operands)]
+
+
+def _lowest(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [_greater(other, operands[0]) for other in operands[1:]]
+
+
+def _highest(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [_greater(operands[0], other) for other in operands[1:]]
+
+
+def _above(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [(above(f"{o.cell.label} > {limit:g}", o.deciding, limit), (o,)) for o in operands]
+
+
+def _below(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    return [(below(f"{o.cell.label} < {limit:g}", o.deciding, limit), (o,)) for o in operands]
+
+
+def _alike(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    first = operands[0]
+    compared: list[Compared] = []
+    for other in operands[1:]:
+        label = f"{other.cell.label} within {100 * within:g}% of {first.cell.label}"
+        ratio = log_ratio(other.deciding, first.deciding)
+        apart = difference(other.deciding, first.deciding)
+        compared.append((between(label, ratio, within, apart), (other, first)))
+    return compared
+
+
+def _equals(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+    compared: list[Compared] = []
+    for o in operands:
+        label = f"{o.cell.label} within {100 * within:g}% of {limit:g}"
+        compared.append((between(label, log_ratio(o.deciding, point(limit)), within, o.deciding), (o,)))
+    return compared
+
+
+EXPECTATIONS: Mapping[str, Expectation] = {
+    "rising": _rising,
+    "falling": _falling,
+    "lowest": _lowest,
+    "highest": _highest,
+    "above": _above,
+    "below": _below,
+    "alike": _alike,
+    "equals": _equals,
+}
+"""By the word that `Comparison.expect` may be."""

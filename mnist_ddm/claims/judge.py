@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 
-from mnist_ddm.claims.contrasts import Contrast, Outcome
-from mnist_ddm.claims.expectations import contrasts
-from mnist_ddm.claims.ledger import Claim, Reading
-from mnist_ddm.claims.select import Cell, MissingCell, limit_of, operands
-from mnist_ddm.claims.stated import differing_sizes, proper_name, stated_beside
-from mnist_ddm.study.results import Results
+from mnist_ddm.claims.contrasts import Agreement, Contrast, contrasts
+from mnist_ddm.claims.ledger import Claim, Reading, claim_named, ledger
+from mnist_ddm.claims.select import Cell, MissingCell, differing_sizes, limit_of, operands, proper_name, stated_beside
+from mnist_ddm.stats.corrections import holm
+from mnist_ddm.study.results import Results, read_manifest, read_results
 
 LEVEL = 0.05
 """Of the tests, and of Holm's correction over all claims."""
@@ -67,7 +67,7 @@ class ReadingVerdict:
         if not decided or len(decided) < len(self.contrasts):
             return None
         if self.verdict is Verdict.NOT:
-            return min(1.0, len(decided) * min((c.p or 0.0) for c in decided if c.outcome is Outcome.AGAINST))
+            return min(1.0, len(decided) * min((c.p or 0.0) for c in decided if c.agreement is Agreement.AGAINST))
         return max(c.p or 0.0 for c in decided)
 
 
@@ -100,14 +100,22 @@ def judge_all(claims: Sequence[Claim], results: Results, beside: Results | None 
         results: of the run.
         beside: of a run of another system, for claims about two.
     """
-    found = [judge(claim, results, beside) for claim in claims]
-    tested = sorted((p, i) for i, j in enumerate(found) if (p := _p(j)) is not None)
-    holding = True
-    for rank, (p, i) in enumerate(tested):
-        holding = holding and p <= LEVEL / (len(tested) - rank)
-        if found[i].verdict in (Verdict.REPRODUCED, Verdict.DIRECTION, Verdict.NOT):
-            found[i] = replace(found[i], survives=holding)
-    return found
+    judgements = [judge(claim, results, beside) for claim in claims]
+    tested = [(i, p) for i, j in enumerate(judgements) if (p := _p(j)) is not None]
+    for (i, _), holds in zip(tested, holm([p for _, p in tested], LEVEL), strict=True):
+        if judgements[i].verdict in (Verdict.REPRODUCED, Verdict.DIRECTION, Verdict.NOT):
+            judgements[i] = replace(judgements[i], survives=holds)
+    return judgements
+
+
+def judge_run(folder: Path) -> list[Judgement]:
+    """The verdicts of a finished run, of the claims that it was asked for.
+
+    Raises:
+        InputError: if the folder holds no finished run, or a table cannot be read.
+    """
+    claims = [claim_named(name) for name in read_manifest(folder)["claims"] or ledger().claims]
+    return judge_all(claims, read_results(folder))
 
 
 def number_tested(judgements: Sequence[Judgement]) -> int:
@@ -154,21 +162,21 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     name_columns = len({comparison.columns for comparison in reading.comparisons}) > 1
     for comparison in reading.comparisons:
         try:
-            found = operands(claim, comparison, results, runs, name_columns=name_columns)
-            decided += contrasts(comparison, found, limit_of(claim, comparison, results))
+            compared = operands(claim, comparison, results, runs, name_columns=name_columns)
+            decided += contrasts(comparison, compared, limit_of(claim, comparison, results, compared))
         except MissingCell as missing:
             if comparison.optional and decided:
                 continue
             return ReadingVerdict(reading, Verdict.ABSENT, str(missing), tuple(cells), tuple(stated))
-        cells += [c for c in dict.fromkeys(operand.cell for operand in found) if c not in cells]
-        sizes += differing_sizes(claim, comparison, found, results.system)
+        cells += [c for c in dict.fromkeys(operand.cell for operand in compared) if c not in cells]
+        sizes += differing_sizes(claim, comparison, compared, results.system)
     verdict, reason = _combined(reading, decided, list(dict.fromkeys(sizes)))
     return ReadingVerdict(reading, verdict, reason, tuple(cells), tuple(stated), tuple(decided))
 
 
 def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[str]) -> tuple[Verdict, str]:
-    against = [c.label for c in contrasts if c.outcome is Outcome.AGAINST]
-    unsettled = [f"{c.label}: {c.reason}" for c in contrasts if c.outcome is Outcome.OPEN]
+    against = [c.label for c in contrasts if c.agreement is Agreement.AGAINST]
+    unsettled = [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
     if reading.construction:
         if against:
             return Verdict.NOT, f"should be true by construction, and is not: {'; '.join(against)}"

@@ -1,7 +1,8 @@
 """The claims ledger: every statement of the paper as data, joined to the table that measures it.
 
-`claims.toml` says what is claimed, where, and which cells of which table decide it; the paper's own numbers are in
-`analyses/paper.toml`, and the ledger refers to them. `verdicts.py` turns both and a run's tables into verdicts.
+`claims.toml` says what is claimed, where, and which cells of which table decide it, all by key; the paper's own numbers
+are in `analyses/paper.toml`, and the ledger refers to them by path. Loading it resolves every table, column, row and
+path against what the analyses declare, so a key that does not exist is an error here and never a verdict.
 """
 
 import tomllib
@@ -11,25 +12,37 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from mnist_ddm.analyses.paper import stated_value
+from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.errors import unknown
+from mnist_ddm.tables.table import Column, Schema
+
+SYSTEMS = ("paris", "mnist")
+"""The systems that the paper speaks of."""
+ROW = "{row}"
+"""In a path of the paper's values: the last key value of the row that it stands beside."""
+
+_EXPECT = ("rising", "falling", "lowest", "highest", "above", "below", "alike", "equals")
+
+
+class LedgerError(ValueError):
+    """The ledger names something that no analysis measures, or the paper does not state."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Cells of a table, and how the paper says that they compare.
 
-    Text may hold names in braces, such as ``{distance}``, which every run fills in for its system.
-
     Attributes:
         expect: `rising`, `falling`, `lowest`, `highest` (the first against each other one), `below`, `above` (each
-            against ``limit``), `alike` (ratios to the first), or `equals` (the ratio to ``limit``).
+            against the limit), `alike` (ratios to the first), or `equals` (the ratio to the limit).
         table: where the cells are.
-        columns: one for all rows, or several of one row.
-        rows: which rows, by column and text; a text may be a pattern, and a leading ``!`` turns it round. The first row
-            that fits counts.
+        columns: keys; one for all rows, or several of one row.
+        rows: which rows, by column key and value. The first row that fits counts.
         each: all rows that fit count, not only the first.
         systems: the same cell in the runs of these systems, instead of several cells of one run.
-        limit: a number, the path of one of the paper's values, or a name in braces.
+        limit: a number, or the path of one of the paper's values.
+        limit_column: the column of the same row that holds the limit, instead of ``limit``.
         within: how far a ratio may be from 1, for `alike` and `equals`.
         decided_by: a column of the same rows whose intervals decide, where the measured one has none.
         stated: paths of the paper's values that belong beside; ``{row}`` is the name of each row.
@@ -45,12 +58,20 @@ class Comparison:
     each: bool = False
     systems: tuple[str, ...] = ()
     limit: float | str | None = None
+    limit_column: str | None = None
     within: float | None = None
     decided_by: str | None = None
     stated: tuple[str, ...] = ()
     size: str | None = None
     exact: bool = False
     optional: bool = False
+
+    @property
+    def paths(self) -> list[str]:
+        """All paths of the paper's values that it names, one for each row where a path names the row."""
+        paths = [*self.stated, *([self.size] if self.size else [])]
+        named = [path.replace(ROW, key_of(row)) for path in paths for row in (self.rows if ROW in path else ({},))]
+        return [*named, *([self.limit] if isinstance(self.limit, str) else [])]
 
 
 @dataclass(frozen=True)
@@ -115,12 +136,32 @@ class Ledger:
     warnings: tuple[str, ...] = field(default=())
 
 
+def key_of(row: Mapping[str, str]) -> str:
+    """The name of a row for the paper's values: the last that the selector says."""
+    return list(row.values())[-1] if row else ""
+
+
 @cache
 def ledger() -> Ledger:
-    """The claims that ship."""
-    found = tomllib.loads(files("mnist_ddm.claims").joinpath("claims.toml").read_text(encoding="utf-8"))
-    claims = [_claim(entry) for entry in found["claim"]]
-    return Ledger({claim.id: claim for claim in claims}, tuple(found["warnings"]))
+    """The claims that ship.
+
+    Raises:
+        LedgerError: if one names a table, column, row or value that does not exist.
+    """
+    stored = tomllib.loads(files("mnist_ddm.claims").joinpath("claims.toml").read_text(encoding="utf-8"))
+    return read_ledger(stored)
+
+
+def read_ledger(stored: Mapping[str, Any]) -> Ledger:
+    """A ledger as TOML has it, resolved.
+
+    Raises:
+        LedgerError: as `ledger`.
+    """
+    claims = [_claim(entry) for entry in stored["claim"]]
+    for claim in claims:
+        _resolve(claim)
+    return Ledger({claim.id: claim for claim in claims}, tuple(stored["warnings"]))
 
 
 def claim_named(name: str) -> Claim:
@@ -152,3 +193,57 @@ def _comparison(entry: Mapping[str, Any]) -> Comparison:
     rows = tuple(given.pop("rows", ())) or (row or {},)
     lists: dict[str, Any] = {k: tuple(given.pop(k)) for k in ("systems", "stated") if k in given}
     return Comparison(**given, **lists, columns=columns, rows=rows)
+
+
+def _resolve(claim: Claim) -> None:
+    """Refuse a claim that names what does not exist."""
+    if missing := [name for name in claim.analyses if name not in ANALYSES]:
+        raise LedgerError(f"{claim.id}: there is no analysis {missing[0]!r}")
+    if bool(claim.readings) == bool(claim.untestable):
+        raise LedgerError(f"{claim.id}: it needs readings, or a reason why it has none")
+    schemas = {schema.name: schema for name in claim.analyses for schema in ANALYSES[name].tables}
+    for comparison in (c for reading in claim.readings for c in reading.comparisons):
+        if comparison.table not in schemas:
+            raise LedgerError(f"{claim.id}: {', '.join(claim.analyses)} have no table {comparison.table!r}")
+        try:
+            resolve(comparison, schemas[comparison.table])
+        except (KeyError, ValueError) as error:
+            raise LedgerError(f"{claim.id}: {error.args[0]}") from error
+        for path in comparison.paths:
+            if all(stated_value(claim.analyses[0], system, path)[0] is None for system in SYSTEMS):
+                raise LedgerError(f"{claim.id}: the paper states no value {path!r} for {claim.analyses[0]}")
+
+
+def resolve(comparison: Comparison, schema: Schema) -> None:
+    """Make sure that a comparison names cells that a table can have.
+
+    Raises:
+        KeyError: if there is no such column.
+        ValueError: if a column is of the wrong kind, or there is no such row.
+    """
+    if comparison.expect not in _EXPECT:
+        raise ValueError(f"{comparison.expect!r} is no expectation; there are: {', '.join(_EXPECT)}")
+    wanted = (*comparison.columns, *([comparison.decided_by] if comparison.decided_by else []))
+    for column in map(schema.__getitem__, wanted):
+        if column.role != "measure" and not comparison.exact:
+            raise ValueError(f"{schema.name} {column.key} is a {column.role}, not a measure")
+    if comparison.limit_column is not None:
+        schema[comparison.limit_column]
+    for row in comparison.rows:
+        for key, value in row.items():
+            _resolve_selector(schema, schema[key], value)
+    single = len(comparison.rows) * len(comparison.columns) * max(1, len(comparison.systems)) == 1
+    if single and not comparison.each and comparison.expect not in ("above", "below", "equals"):
+        raise ValueError(f"{comparison.expect!r} needs more than one cell of {schema.name}")
+    if comparison.expect in ("alike", "equals") and comparison.within is None:
+        raise ValueError(f"{comparison.expect!r} needs a margin `within`")
+    limited = comparison.limit is not None or comparison.limit_column is not None
+    if comparison.expect in ("above", "below", "equals") and not limited:
+        raise ValueError(f"{comparison.expect!r} needs a limit")
+
+
+def _resolve_selector(schema: Schema, column: Column, value: str) -> None:
+    if column.role not in ("key", "note"):
+        raise ValueError(f"{schema.name} {column.key} says nothing of which row it is")
+    if not column.allows(value):
+        raise ValueError(f"{schema.name} can have no row whose {column.key} is {value!r}")

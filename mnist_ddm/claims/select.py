@@ -1,17 +1,19 @@
-"""The cells that a comparison of the ledger names, found in the tables of a run."""
+"""The cells that a comparison of the ledger names, found in the tables of a run, and the paper's values beside them."""
 
-import fnmatch
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mnist_ddm.analyses.analysis import Value, stated_value
-from mnist_ddm.claims.contrasts import point
-from mnist_ddm.claims.ledger import Claim, Comparison
+from mnist_ddm.analyses.paper import stated_value
+from mnist_ddm.claims.ledger import ROW, Claim, Comparison, Reading, key_of
+from mnist_ddm.stats.differences import difference, point
 from mnist_ddm.stats.intervals import Estimate
-from mnist_ddm.study.results import Results, key_columns
+from mnist_ddm.study.results import Results
+from mnist_ddm.tables.table import Column, Row, Table, Value
 
-Row = Mapping[str, Value]
+_NAMES = {"paris": "Paris", "mnist": "MNIST"}
+_NORMAL = 1.96
 
 
 class MissingCell(Exception):  # noqa: N818 (no error: it becomes a verdict)
@@ -34,12 +36,14 @@ class Operand:
         cell: as the table has it.
         value: the same as an estimate; its ends are NaN where there is no interval.
         deciding: what is compared: ``value``, or the column that decides for it.
+        row: where it stands.
         key: the name of its row, for the paper's values.
     """
 
     cell: Cell
     value: Estimate
     deciding: Estimate
+    row: Row
     key: str
 
 
@@ -58,91 +62,83 @@ def operands(
     Raises:
         MissingCell: if one is not there.
     """
-    found = []
+    cells = []
     for system in comparison.systems or (results.system,):
-        source = runs[system]
+        table = _table(claim, comparison, runs[system])
         for selector in comparison.rows:
-            rows = _rows(claim, comparison, selector, source)
+            rows = _rows(comparison, selector, table, system)
             for row in rows:
-                for column in comparison.columns:
-                    name = filled(column, source)
-                    if comparison.each and row.get(name) is None:
-                        continue
-                    keys = key_columns(source.tables[comparison.table])
-                    label = _label(comparison, selector, row, rows, keys, name, system)
-                    if name_columns and not label.startswith(name):
-                        label = f"{name}, {label}"
-                    found.append(_operand(comparison, row, name, label, key_of(selector), source))
-    return found
+                for column in map(table.schema.__getitem__, _columns(comparison, table, row)):
+                    label = _label(comparison, selector, row, rows, table, column, system)
+                    if name_columns and not label.startswith(column.title):
+                        label = f"{column.title}, {label}"
+                    cells.append(_operand(comparison, row, column.key, label, key_of(selector)))
+    return cells
 
 
-def key_of(selector: Mapping[str, str]) -> str:
-    """The name of a row for the paper's values: the last that the selector says."""
-    return list(selector.values())[-1] if selector else ""
-
-
-def limit_of(claim: Claim, comparison: Comparison, results: Results) -> float:
+def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequence[Operand]) -> float:
     """The number that a comparison's limit is.
 
     Raises:
-        MissingCell: if the system has no such number.
+        MissingCell: if there is no such number.
     """
-    limit = comparison.limit
-    if not isinstance(limit, str):
-        return limit or 0.0
-    if limit.startswith("{"):
-        return float(filled(limit, results))
-    value = as_estimate(stated_value(claim.analyses[0], results.system, limit)[0], exact=True)
-    if value is None:
-        raise MissingCell(f"the paper states no number {limit!r}")
-    return value.value
+    if comparison.limit_column is not None:
+        limit = as_estimate(cells[0].row.get(comparison.limit_column), exact=True)
+        if limit is None:
+            raise MissingCell(f"the table {comparison.table!r} has no {comparison.limit_column} here")
+        return limit.value
+    if not isinstance(comparison.limit, str):
+        return comparison.limit or 0.0
+    stated = as_estimate(stated_value(claim.analyses[0], results.system, comparison.limit)[0], exact=True)
+    if stated is None:
+        raise MissingCell(f"the paper states no number {comparison.limit!r}")
+    return stated.value
 
 
-def _operand(comparison: Comparison, row: Row, column: str, label: str, key: str, source: Results) -> Operand:
-    if column not in row:
-        raise MissingCell(f"the table {comparison.table!r} has no column {column!r} for this system")
-    value = as_estimate(row[column], comparison.exact)
+def _operand(comparison: Comparison, row: Row, key: str, label: str, row_key: str) -> Operand:
+    value = as_estimate(row.get(key), comparison.exact)
     if value is None:
-        raise MissingCell(f"{label}: {column} is not defined here")
+        raise MissingCell(f"{label}: {key} is not defined here")
     deciding = value
     if comparison.decided_by is not None:
-        decided = as_estimate(row.get(filled(comparison.decided_by, source)), exact=False)
-        deciding = decided or Estimate(value.value, float("nan"), float("nan"))
-    return Operand(Cell(label, row[column]), value, deciding, key)
+        decided = as_estimate(row.get(comparison.decided_by), exact=False)
+        deciding = decided or Estimate(value.value, math.nan, math.nan)
+    return Operand(Cell(label, row[key]), value, deciding, row, row_key)
 
 
-def _rows(claim: Claim, comparison: Comparison, selector: Mapping[str, str], source: Results) -> list[Row]:
+def _table(claim: Claim, comparison: Comparison, source: Results) -> Table:
     table = source.tables.get(comparison.table)
     if table is None:
         why = next((source.absent[a] for a in claim.analyses if a in source.absent), None)
         raise MissingCell(why or f"this run of {source.system} has no table {comparison.table!r}")
-    wanted = {column: filled(text, source) for column, text in selector.items()}
-    fitting = [row for row in table.rows if all(_fits(row.get(c), pattern) for c, pattern in wanted.items())]
+    return table
+
+
+def _columns(comparison: Comparison, table: Table, row: Row) -> list[str]:
+    """The columns to look at; of all rows those without a value are passed over."""
+    present = {column.key for column in table.schema.columns}
+    if lacking := [key for key in comparison.columns if key not in present]:
+        raise MissingCell(f"the table {comparison.table!r} has no column {lacking[0]!r} for this system")
+    return [key for key in comparison.columns if not (comparison.each and row.get(key) is None)]
+
+
+def _rows(comparison: Comparison, selector: Mapping[str, str], table: Table, system: str) -> list[Row]:
+    fitting = [row for row in table.rows if all(_fits(row.get(key), value) for key, value in selector.items())]
     if comparison.each:
-        fitting = [row for row in fitting if any(row.get(filled(c, source)) is not None for c in comparison.columns)]
+        fitting = [row for row in fitting if any(row.get(key) is not None for key in comparison.columns)]
     if not fitting:
-        what = ", ".join(wanted.values()) or "rows"
-        raise MissingCell(f"the table {comparison.table!r} has no {what} for {source.system}")
-    return list(fitting) if comparison.each else fitting[:1]
+        what = ", ".join(selector.values()) or "rows"
+        raise MissingCell(f"the table {comparison.table!r} has no {what} for {system}")
+    return fitting if comparison.each else fitting[:1]
 
 
-def _fits(value: Value, pattern: str) -> bool:
-    text = short(value)
-    if pattern.startswith("!"):
-        return not fnmatch.fnmatchcase(text, pattern[1:])
-    return text == pattern or fnmatch.fnmatchcase(text, pattern)
-
-
-def filled(text: str, source: Results) -> str:
-    """The text with the names that the run gives; an unknown one means that the system has no such thing.
-
-    Raises:
-        MissingCell: if a name is unknown.
-    """
-    try:
-        return text.format_map(source.names)
-    except KeyError as error:
-        raise MissingCell(f"{source.system} has no {error.args[0].replace('_', ' ')}") from None
+def _fits(value: Value, wanted: str) -> bool:
+    if isinstance(value, int | float):
+        try:
+            return math.isclose(value, float(wanted), abs_tol=1e-9)
+        except ValueError:
+            return False
+    return value == wanted
 
 
 def _label(
@@ -150,33 +146,91 @@ def _label(
     selector: Mapping[str, str],
     row: Row,
     rows: Sequence[Row],
-    keys: Sequence[str],
-    column: str,
+    table: Table,
+    column: Column,
     system: str,
 ) -> str:
     """What tells this cell from the others of the comparison."""
     if comparison.systems:
-        return f"{column}, {system}"
-    named = [column] if len(comparison.columns) > 1 or comparison.each else []
+        return f"{column.title}, {system}"
+    named = [column.title] if len(comparison.columns) > 1 or comparison.each else []
     if comparison.each:
-        varying = [c for c in keys if len({str(r.get(c)) for r in rows}) > 1]
-        return ", ".join([*named, *(f"{c} {short(row[c])}" for c in varying)])
-    varying = [c for c in selector if len({s.get(c) for s in comparison.rows}) > 1] or list(selector)[-1:]
-    return ", ".join([*named, *(short(row[c]) for c in varying)]) or column
+        keys = [key for key in table.schema.keys if len({str(r.get(key.key)) for r in rows}) > 1]
+        return ", ".join([*named, *(f"{key.title} {_short(key.shown(row.get(key.key)))}" for key in keys)])
+    varying = [key for key in selector if len({s.get(key) for s in comparison.rows}) > 1] or list(selector)[-1:]
+    shown = (table.schema[key].shown(row.get(key)) for key in varying)
+    return ", ".join([*named, *map(_short, shown)]) or column.title
 
 
-def short(value: Value) -> str:
-    """A cell as the text that selectors are matched with."""
+def _short(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def as_estimate(value: Value, exact: bool) -> Estimate | None:
     """A cell as an estimate; without an interval its ends are NaN, unless it is exact. ``None`` for no number."""
     if isinstance(value, Estimate):
-        return None if value.value != value.value else value
+        return None if math.isnan(value.value) else value
     if isinstance(value, str):
-        found = re.fullmatch(r"<?\s*([-+]?[.\d]+(?:[eE][-+]?\d+)?)", value)
-        value = float(found[1]) if found else None
-    if value is None or value != value:
+        number = re.fullmatch(r"<?\s*([-+]?[.\d]+(?:[eE][-+]?\d+)?)", value)
+        value = float(number[1]) if number else None
+    if value is None or math.isnan(value):
         return None
-    return point(float(value)) if exact else Estimate(float(value), float("nan"), float("nan"))
+    return point(float(value)) if exact else Estimate(float(value), math.nan, math.nan)
+
+
+def proper_name(system: str) -> str:
+    """A system as the paper writes it."""
+    return _NAMES.get(system, system)
+
+
+def stated_beside(claim: Claim, reading: Reading, system: str) -> list[str]:
+    """The paper's values that a reading names, a text for each system that they are of."""
+    beside: dict[str, list[str]] = {}
+    for comparison in reading.comparisons:
+        for path in (*comparison.stated, *([comparison.size] if comparison.size else [])):
+            for selector in comparison.rows if ROW in path else ({},):
+                named = path.replace(ROW, key_of(selector))
+                value, of = stated_value(claim.analyses[0], system, named)
+                if value is None:
+                    continue
+                shown = f"{named.replace(':', ' ')} {value if isinstance(value, str) else f'{value:g}'}"
+                if shown not in beside.setdefault(of, []):
+                    beside[of].append(shown)
+    return [f"{proper_name(of)}: {'; '.join(texts)}" for of, texts in beside.items()]
+
+
+def differing_sizes(claim: Claim, comparison: Comparison, cells: Sequence[Operand], system: str) -> list[str]:
+    """Why the sizes are not the paper's; empty if they are, or if the claim has none.
+
+    A size agrees if the interval of its difference from the paper's value holds 0. The paper's value has the interval
+    of its standard deviation and n where both are stated, else that of its rounding.
+    """
+    reasons: list[str] = []
+    for operand in cells if comparison.size else ():
+        path = (comparison.size or "").replace(ROW, operand.key)
+        value, of = stated_value(claim.analyses[0], system, path)
+        paper = _stated_estimate(claim.analyses[0], system, path, value)
+        if paper is None:
+            continue
+        if of != system:
+            return [f"the paper states the size for {proper_name(of)} alone"]
+        gap = difference(operand.value, paper)
+        if not gap.low <= 0 <= gap.high:
+            reasons.append(f"the size of {operand.cell.label} is not the paper's {value}")
+    return reasons
+
+
+def _stated_estimate(analysis: str, system: str, path: str, value: Value) -> Estimate | None:
+    number = re.fullmatch(r"([-+.\d]+)(?: sd ([.\d]+))?", str(value))
+    if not number:
+        return None
+    mean, spread = float(number[1]), number[2]
+    beside = stated_value(analysis, system, f"{path} sd")[0]
+    if spread is None and isinstance(beside, int | float):
+        spread = str(beside)
+    n = stated_value(analysis, system, "n")[0]
+    if spread is not None and isinstance(n, int):
+        half = _NORMAL * float(spread) / n**0.5
+    else:
+        half = 0.5 * 10.0 ** -len(number[1].partition(".")[2])
+    return Estimate(mean, mean - half, mean + half)

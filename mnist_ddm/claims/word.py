@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from mnist_ddm.analyses.analysis import Table, Value
 from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
+from mnist_ddm.tables.table import Column, Schema, Table, Value
 from mnist_ddm.tables.terminal import shown_value
 
 _SHOWN, _FEW = 6, 3
@@ -11,20 +11,60 @@ _SHOWN, _FEW = 6, 3
 _HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
 
 
+_FULL = Schema(
+    "verdicts",
+    (
+        Column("claim", "claim", "key"),
+        Column("reading", "reading", "key"),
+        Column("place", "place", "note"),
+        Column("statement", "statement", "note"),
+        Column("stated_for", "stated for", "note"),
+        Column("verdict", "verdict"),
+        Column("why", "why", "note"),
+        Column("holds_after_holm", "holds after Holm", "note"),
+        Column("samples", "samples", "note"),
+        Column("paper", "paper", "paper"),
+        Column("measured", "measured"),
+        Column("verdict_of_reading", "verdict of the reading"),
+    ),
+)
+_SHORT = Schema(
+    "verdicts",
+    (
+        Column("claim", "claim", "key"),
+        Column("expected", "expected", "note"),
+        Column("measured", "measured"),
+        Column("verdict", "verdict"),
+    ),
+)
+
+
 def full_table(judgements: Sequence[Judgement]) -> Table:
     """Everything that is said of each claim, one row for each reading."""
     rows: list[dict[str, Value]] = []
     for j in judgements:
-        row: dict[str, Value] = {"claim": j.claim.id, "place": j.claim.place, "statement": j.claim.statement}
-        row |= {"stated for": ", ".join(j.claim.stated_for), "verdict": j.verdict.value, "why": j.reason or None}
-        row |= {"holds after Holm": _HOLM[j.survives], "samples": j.samples or None}
-        if not j.readings:
-            rows.append({**row, "reading": None, "paper": None, "measured": None, "verdict of the reading": None})
-        for reading in j.readings:
-            more: dict[str, Value] = {"reading": reading.reading.name, "paper": "; ".join(reading.stated) or None}
-            more |= {"measured": measured_text(reading), "verdict of the reading": reading.verdict.value}
-            rows.append({**row, **more})
-    return Table("verdicts", "The paper's claims, one by one", tuple(rows[0]), tuple(rows), (holm_note(judgements),))
+        said: dict[str, Value] = {
+            "claim": j.claim.id,
+            "place": j.claim.place,
+            "statement": j.claim.statement,
+            "stated_for": ", ".join(j.claim.stated_for),
+            "verdict": j.verdict.value,
+            "why": j.reason or None,
+            "holds_after_holm": _HOLM[j.survives],
+            "samples": j.samples or None,
+        }
+        unread = {"reading": None, "paper": None, "measured": None, "verdict_of_reading": None}
+        rows += [{**said, **_of_reading(reading)} for reading in j.readings] or [{**said, **unread}]
+    return Table(_FULL, "The paper's claims, one by one", tuple(rows), (holm_note(judgements),))
+
+
+def _of_reading(reading: ReadingVerdict) -> dict[str, Value]:
+    return {
+        "reading": reading.reading.name,
+        "paper": "; ".join(reading.stated) or None,
+        "measured": measured_text(reading),
+        "verdict_of_reading": reading.verdict.value,
+    }
 
 
 def short_table(judgements: Sequence[Judgement]) -> Table:
@@ -42,7 +82,7 @@ def short_table(judgements: Sequence[Judgement]) -> Table:
     if silent := next((j.reason for j in judgements if j.verdict is Verdict.NONE), None):
         notes.append(f"no verdict: {silent}")
     title = "Verdicts (the report has the paper's values and other readings beside)"
-    return Table("verdicts", title, tuple(rows[0]), tuple(rows), tuple(notes))
+    return Table(_SHORT, title, tuple(rows), tuple(notes))
 
 
 def verdict_text(judgement: Judgement) -> str:
@@ -55,8 +95,8 @@ def verdict_text(judgement: Judgement) -> str:
 
 def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:
     """How many claims have each verdict, in the order of the verdicts; only those that occur."""
-    found = {v: sum(j.verdict is v for j in judgements) for v in Verdict}
-    return {v: n for v, n in found.items() if n}
+    numbers = {v: sum(j.verdict is v for j in judgements) for v in Verdict}
+    return {v: n for v, n in numbers.items() if n}
 
 
 def counts_line(judgements: Sequence[Judgement]) -> str:

@@ -21,17 +21,17 @@ _COMMANDS = {
     "train-classifier": ("mnist_ddm.cli.train:train_classifier", "Train the classifier that the metrics use."),
     "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
     "explore": ("mnist_ddm.cli.explore:explore", "Write a page that shows routing step by step."),
-    "analyze": ("mnist_ddm.cli.analyze:analyze", "Run experiments of the paper on a system."),
+    "analyze": ("mnist_ddm.cli.analyze:analyze", "Run analyses of the paper on a system."),
     "reproduce": ("mnist_ddm.cli.reproduce:reproduce", "Reproduce the paper on a system: verdicts and a report."),
-    "report": ("mnist_ddm.cli.runs:report", "Write the report of a run again, from its results alone."),
-    "compare": ("mnist_ddm.cli.runs:compare", "Put two runs side by side."),
-    "verify": ("mnist_ddm.cli.runs:verify", "Hash a run's files again and recompute its tables."),
+    "report": ("mnist_ddm.cli.finished:report", "Write the report of a run again, from its results alone."),
+    "compare": ("mnist_ddm.cli.finished:compare", "Put two runs side by side."),
+    "verify": ("mnist_ddm.cli.finished:verify", "Hash a run's files again and recompute its tables."),
     "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
     "paris": ("paris_ddm.cli:paris", "Train the small Paris model; cluster images for a model, check and measure it."),
     "cache": ("mnist_ddm.cli.cache:cache", "List or delete stored recordings."),
     "exercises": ("mnist_ddm.cli.exercises:exercises", "Learn: exercises with checks that know the exact answers."),
     "cite": ("mnist_ddm.cli.cite:cite", "Print how to cite this package and the paper."),
-    "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, experiments and caches."),
+    "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, analyses and caches."),
 }
 
 

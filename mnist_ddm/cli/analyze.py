@@ -2,28 +2,38 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
+
+if TYPE_CHECKING:
+    from mnist_ddm.analyses.analysis import Answer
+
+_LONGEST_SHOWN = 20
+"""Longer tables are in the files and in the plots, not on the screen."""
 
 
 @click.command("analyze")
 @options.system_options
 @click.option(
-    "--experiment", "experiments", multiple=True, help="An experiment; may be repeated.  [default: Appendix B's two]"
+    "--analysis",
+    "--experiment",
+    "analyses",
+    multiple=True,
+    help="An analysis; may be repeated.  [default: Appendix B's two]",
 )
 @click.option(
     "--group",
     default=None,
-    help="All experiments of a group: alignment, quality, sensitivity, interventions, regimes or all.",
+    help="All analyses of a group: alignment, quality, sensitivity, interventions, regimes or all.",
 )
-@click.option("--without", multiple=True, help="Leave out this experiment or group; may be repeated.")
+@click.option("--without", multiple=True, help="Leave out this analysis or group; may be repeated.")
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
-@click.option("--solver", default="heun", show_default=True, help="heun or euler.")
+@click.option("--solver", default=None, help="heun or euler.  [default: heun]")
 @click.option("--distance", default=None, help="Perceptual distance: digits, or LPIPS with alex, squeeze or vgg.")
 @click.option("--features", default=None, help="Features of Frechet distances; `mnist-ddm info` lists them.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
@@ -31,12 +41,12 @@ from mnist_ddm.cli import options
 @options.workers
 def analyze(
     system: str,
-    experiments: tuple[str, ...],
+    analyses: tuple[str, ...],
     group: str | None,
     without: tuple[str, ...],
     n: int | None,
     steps: int | None,
-    solver: str,
+    solver: str | None,
     distance: str | None,
     features: str | None,
     out: Path | None,
@@ -44,57 +54,45 @@ def analyze(
     workers: int | None,
     **of_system: Any,
 ) -> None:
-    """Run experiments of the paper on a system and write tables, plots and a manifest.
+    """Run analyses of the paper on a system and write tables, plots and a manifest.
 
     Sampling is recorded once and kept in the cache, so a second look takes seconds, and a run that was stopped goes
     on where it was.
     """
-    from mnist_ddm.analyses.analysis import Settings, chosen_distance, chosen_features
-    from mnist_ddm.analyses.registry import ANALYSES, APPENDIX_B, analyses_in, analysis_named
+    from mnist_ddm.analyses.registry import chosen
+    from mnist_ddm.analyses.systems import distance_named, features_named
     from mnist_ddm.errors import InputError
-    from mnist_ddm.study.facts import facts_of
-    from mnist_ddm.study.folder import RunFolder, default_folder, identity, used_recordings
-    from mnist_ddm.study.study import answer, answerable, make_plan
+    from mnist_ddm.study.folder import Provenance, default_folder
+    from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()
-    chosen = Settings(n=n, steps=steps, seed=seed, solver=solver, distance=distance, features=features)
-    asked = [a.id for a in analyses_in(group)] if group else []
-    left_out = {a.id for name in without for a in ([analysis_named(name)] if name in ANALYSES else analyses_in(name))}
-    names = [name for name in dict.fromkeys([*asked, *experiments] or APPENDIX_B) if name not in left_out]
-    if not names:
-        raise InputError("nothing is left to run; --without leaves out everything that was asked for")
-    analyses = {a: a.settings(chosen) for a in map(analysis_named, names)}
+    names = chosen(analyses, group, without)
     pool = load_system(system, **of_system)
     what_it_is = f"; {pool.description}" if pool.description else ""
-    console.print(f"system {pool.name} ({pool.n_experts} experts{what_it_is}): {', '.join(a.id for a in analyses)}")
+    console.print(f"system {pool.name} ({pool.n_experts} experts{what_it_is}): {', '.join(names)}")
     if distance is not None:
-        chosen_distance(pool, chosen)
+        distance_named(pool, distance)
     if features is not None:
-        chosen_features(pool, chosen)
-    analyses, cannot = answerable(pool, analyses)
-    for analysis, why in cannot.items():
-        if analysis.id in experiments or group is None or not analyses:
+        features_named(pool, features)
+    choices = {"n": n, "steps": steps, "seed": seed, "solver": solver, "distance": distance, "features": features}
+    study = Study(pool, names, **choices)
+    for name, why in study.absent.items():
+        if name in analyses or group is None or not study.analyses:
             raise InputError(why)
-        console.print(f"not run: {analysis.id} ({why})")
-    plan = make_plan(pool, analyses, options.cache_folder() / "recordings")
-    what = identity(pool, chosen, [a.id for a in analyses])
-    facts = facts_of(pool, chosen, of_system)
-    folder = RunFolder(out or default_folder(what), what, options.command_line(), facts)
-    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, of_system["device"]))
-    pictures = []
-    for analysis, settings, findings in answer(pool, analyses, recordings):
-        for table in findings.tables:
+        console.print(f"not run: {name} ({why})")
+    provenance = Provenance(options.command_line(), of_system)
+    folder = study.open(out or default_folder(study.identity), provenance)
+    recordings = record_with_progress(console, study.plan(), options.resolve_workers(workers, of_system["device"]))
+
+    def show(name: str, answer: "Answer | None") -> None:
+        for table in folder.tables(name) if answer is None else answer.tables:
             if len(table.rows) <= _LONGEST_SHOWN:
                 console.print(*to_rich(table, console.width), sep="\n")
-        pictures += folder.write(analysis, settings, findings)
-    folder.finish(used_recordings(pool, plan, recordings, options.cache_folder() / "recordings"))
-    console.print("pictures:", *(str(p) for p in pictures), sep="\n  ")
+
+    study.write(folder, recordings, show)
+    console.print("pictures:", *(str(p) for p in folder.pictures), sep="\n  ")
     console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
-
-
-_LONGEST_SHOWN = 20
-"""Longer tables are in the files and in the plots, not on the screen."""

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 
 
 @click.command("explore")
@@ -50,8 +50,9 @@ def explore(
     from mnist_ddm.errors import InputError
     from mnist_ddm.pages.courses import needed, trajectories
     from mnist_ddm.pages.explorer import choose_frames, explorer_page
+    from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.storage.files import check_writable, write_text
-    from mnist_ddm.study.study import Plan
+    from mnist_ddm.study.plan import Plan
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.terminal.recordings import record_with_progress
 
@@ -61,15 +62,15 @@ def explore(
     names = list(dict.fromkeys(name.strip() for name in routings.split(",") if name.strip()))
     if not names:
         raise InputError("--routing names no strategy; give some, such as top1,top2,full")
-    runs = [Sampling(name, n, seed, solver, steps) for name in names]
+    samplings = [Sampling(name, n, seed, solver, steps) for name in names]
     pool = load_system(system, **of_system)
-    for run in runs:
-        run.field(pool)
-    frames = choose_frames(pool, runs)
+    for sampling in samplings:
+        sampling.field(pool)
+    frames = choose_frames(pool, samplings)
     check_writable(out)
-    plan = Plan({run: needed(run) for run in runs})
-    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, of_system["device"]))
-    page = explorer_page(pool, trajectories(pool, recordings, runs), frames, options.command_line())
+    plan = Plan(pool, {sampling: needed(sampling) for sampling in samplings}, recording_store())
+    recordings = record_with_progress(console, plan, options.resolve_workers(workers, of_system["device"]))
+    page = explorer_page(pool, trajectories(pool, recordings, samplings), frames, options.command_line())
     write_text(out, page)
     samples = f"{n} sample{'s' if n > 1 else ''}"
     console.print(f"{out}: {samples}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser")

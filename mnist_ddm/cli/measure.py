@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 
 
 @click.command("measure")
@@ -35,26 +35,26 @@ def measure(
     Frechet distance for label-chosen, Top-1, Top-2, full ensemble and monolith; share of label-chosen samples that the
     classifier recognises; accuracies of classifier and router.
     """
-    from mnist_ddm.analyses.analysis import Settings
-    from mnist_ddm.analyses.quality import MAIN, Quality
+    from mnist_ddm.analyses.quality import MAIN
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
     from mnist_ddm.models.checkpoint import write_figures
-    from mnist_ddm.study.study import Plan, make_plan
+    from mnist_ddm.storage.cache import recording_store
+    from mnist_ddm.study.plan import Plan
+    from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.terminal import to_json, to_rich
+    from mnist_ddm.tables.files import to_json
+    from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()
     pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
-    quality = Quality(dict.fromkeys(MAIN, n))
-    settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
+    study = Study(pool, ["quality"], n=n, steps=steps, seed=seed, routings=MAIN)
     label = Sampling("label", fidelity_n, seed, "heun", fidelity_steps)
-    plan = make_plan(pool, {quality: settings})
-    plan = Plan({label: (), **plan.observables})
-    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
-    tables = quality.answer(pool, recordings, settings).tables
+    plan = Plan(pool, {label: (), **study.plan().wanted}, recording_store())
+    recordings = record_with_progress(console, plan, options.resolve_workers(workers, device))
+    tables = study.answer(recordings)["quality"].tables
     figures = {
         "command": options.command_line(),
         "classifier accuracy on the test images": classifier_accuracy(pool),

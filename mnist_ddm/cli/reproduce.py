@@ -1,18 +1,18 @@
 """The `reproduce` command."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 
 if TYPE_CHECKING:
-    from mnist_ddm.core.pool import ExpertPool
-    from mnist_ddm.study.reproduction import Reproduction
-    from mnist_ddm.study.scales import Scale
+    from mnist_ddm.claims.ledger import Claim
+    from mnist_ddm.study.study import Study
 
 
 @click.command("reproduce")
@@ -33,46 +33,45 @@ def reproduce(
     workers: int | None,
     **of_system: Any,
 ) -> None:
-    """Reproduce the paper on a system: every experiment, a verdict for every claim, and a page to look at.
+    """Reproduce the paper on a system: every analysis, a verdict for every claim, and a page to look at.
 
     The plan comes first, with an estimate of time and disk. The same command goes on after a kill at any point:
     recordings and results that are there are not made again.
     """
-    from mnist_ddm.analyses.analysis import Settings
     from mnist_ddm.claims.judge import judge_all
+    from mnist_ddm.claims.ledger import claim_named, ledger
     from mnist_ddm.claims.word import counts_line, short_table
+    from mnist_ddm.errors import InputError
     from mnist_ddm.pages.report import write_report
-    from mnist_ddm.study.facts import facts_of
-    from mnist_ddm.study.folder import RunFolder, default_folder, identity, used_recordings
-    from mnist_ddm.study.reproduction import answer_all, prepare, save_sample_grids
+    from mnist_ddm.study.folder import Provenance, default_folder
     from mnist_ddm.study.results import read_results
     from mnist_ddm.study.scales import scale_named
+    from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Console()
     begin = time.monotonic()
-    size, count = scale_named(scale), options.resolve_workers(workers, of_system["device"])
+    scale_named(scale)
+    count = options.resolve_workers(workers, of_system["device"])
+    claims = tuple(map(claim_named, only)) or tuple(ledger().claims.values())
     pool = load_system(system, **of_system)
-    study = prepare(pool, size, seed, only)
-    cache = options.cache_folder() / "recordings"
-    _print_plan(console, pool, size, study, cache, count)
+    study = Study(pool, _analyses_of(claims), scale=scale, seed=seed)
+    if not study.analyses:
+        raise InputError(f"the system {pool.name!r} can answer none of it: {'; '.join(study.absent.values())}")
+    _print_plan(console, study, claims, count)
     if only_plan:
         return
-    chosen = Settings(seed=seed)
-    what = identity(pool, chosen, [a.id for a in (*study.analyses, *study.absent)], {**size.study, "only": list(only)})
-    named = Settings(seed=seed, steps=size.steps)
-    facts = facts_of(pool, named, of_system)
-    folder = RunFolder(out or default_folder(what), what, options.command_line(), facts)
-    recordings = record_with_progress(console, pool, study.plan, count)
-    kept = answer_all(pool, study, recordings, folder)
+    provenance = Provenance(options.command_line(), of_system, only)
+    folder = study.open(out or default_folder({**study.identity, "claims": list(only)}), provenance)
+    recordings = record_with_progress(console, study.plan(), count)
+    kept: list[str] = []
+    study.write(folder, recordings, lambda name, answer: kept.append(name) if answer is None else None)
     if kept:
         console.print(f"already answered: {', '.join(kept)}")
-    save_sample_grids(pool, recordings, folder.folder, {"Command": options.command_line()})
-    folder.finish(used_recordings(pool, study.plan, recordings, cache))
-    judgements = judge_all(study.claims, read_results(folder.folder))
-    page = write_report(folder.folder)
+    judgements = judge_all(claims, read_results(folder.folder))
+    page = write_report(folder.folder, judgements)
     for table in to_rich(short_table(judgements), console.width):
         console.print(table)
     console.print(counts_line(judgements))
@@ -80,27 +79,32 @@ def reproduce(
     console.print(f"tables, plots and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
 
 
-def _print_plan(
-    console: Console, pool: "ExpertPool", scale: "Scale", study: "Reproduction", cache: Path, workers: int
-) -> None:
+def _analyses_of(claims: Sequence["Claim"]) -> list[str]:
+    """The analyses that measure some claims, in the order of the registry."""
+    from mnist_ddm.analyses.registry import ANALYSES
+
+    wanted = {name for claim in claims for name in claim.analyses}
+    return [name for name in ANALYSES if name in wanted]
+
+
+def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], workers: int) -> None:
     from rich.table import Table
 
-    from mnist_ddm.terminal.recordings import estimated_seconds, shown_duration
+    from mnist_ddm.terminal.recordings import shown_duration, shown_workers
 
-    shown = Table(title=f"{pool.name}, scale {scale.name}: {scale.purpose}", title_justify="left")
-    for heading in ("experiment", "question", "n", "steps", "claims"):
+    shown = Table(title=f"{study.pool.name}, scale {study.scale.name}: {study.scale.purpose}", title_justify="left")
+    for heading in ("analysis", "question", "n", "steps", "claims"):
         shown.add_column(heading, justify="right" if heading in ("n", "steps", "claims") else "left")
-    for analysis, settings in study.analyses.items():
-        claims = sum(analysis.id in claim.analyses for claim in study.claims)
-        numbers = (str(n) if n is not None else "its own" for n in (settings.n, settings.steps))
-        shown.add_row(analysis.id, analysis.question, *numbers, str(claims))
+    for name, settings in study.settings.items():
+        measured = sum(name in claim.analyses for claim in claims)
+        steps = getattr(settings, "steps", "-")
+        shown.add_row(name, study.analyses[name].question, str(settings.n), str(steps), str(measured))
     console.print(shown)
-    for analysis, why in study.absent.items():
-        console.print(f"not run: {analysis.id} ({why})")
-    missing = study.plan.missing(pool, cache)
-    disk = study.plan.bytes(pool, missing)
-    seconds = estimated_seconds(pool, study.plan, missing, workers)
+    for name, why in study.absent.items():
+        console.print(f"not run: {name} ({why})")
+    plan = study.plan()
     console.print(
-        f"{len(study.plan.observables)} recordings, {len(missing)} of them to be made: about {shown_duration(seconds)} "
-        f"with {workers} worker{'s' if workers > 1 else ''}, then the tables; about {disk / 1e6:.0f} MB in {cache}"
+        f"{len(plan.wanted)} recordings, {len(plan.missing)} of them to be made: about "
+        f"{shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then the tables; "
+        f"about {plan.bytes / 1e6:.0f} MB in {plan.store.folder}"
     )

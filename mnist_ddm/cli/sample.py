@@ -44,8 +44,9 @@ def sample(
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
-    from mnist_ddm.pages.pictures import save_grid, save_strips
+    from mnist_ddm.figures.pictures import save_grid, save_strips
     from mnist_ddm.storage.files import check_writable
+    from mnist_ddm.storage.recordings import RecordingStore
     from mnist_ddm.study.record import record_all
     from mnist_ddm.systems.registry import load_system
 
@@ -60,7 +61,7 @@ def sample(
     with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
         count = options.resolve_workers(workers, of_system["device"])
         recordings = record_all(
-            pool, {sampling: wanted}, Path(folder), count, lambda run, fraction: update(0, fraction)
+            pool, {sampling: wanted}, RecordingStore(Path(folder)), count, lambda visits, fraction: update(0, fraction)
         )
     recording = recordings[sampling]
     description = {

@@ -1,18 +1,19 @@
 """The verdict table of a shipped run in a Markdown file, between two marks."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from mnist_ddm.claims.judge import Judgement
 from mnist_ddm.claims.word import markdown
 from mnist_ddm.errors import InputError
-from mnist_ddm.pages.report import judged
 from mnist_ddm.storage.files import write_text
 from mnist_ddm.study.results import read_manifest
 
 BEGIN, END = "<!-- verdicts -->", "<!-- /verdicts -->"
 
 
-def verdict_block(run: Path) -> str:
+def verdict_block(run: Path, judgements: Sequence[Judgement]) -> str:
     """What stands between the marks: the command, the counts, the table, and the note on many claims."""
     manifest = read_manifest(run)
     versions = manifest.get("versions", {})
@@ -20,10 +21,10 @@ def verdict_block(run: Path) -> str:
         f"`{manifest['command']}` ({manifest.get('seconds', 0):.0f} s, torch {versions.get('torch', '-')}); "
         f"every file of the run is in `{run}`."
     )
-    return f"{BEGIN}\n\n{markdown(judged(run), what)}\n\n{END}"
+    return f"{BEGIN}\n\n{markdown(judgements, what)}\n\n{END}"
 
 
-def put_verdicts(file: Path, run: Path) -> None:
+def put_verdicts(file: Path, run: Path, judgements: Sequence[Judgement]) -> None:
     """Replace what stands between the marks of a Markdown file.
 
     Raises:
@@ -35,5 +36,5 @@ def put_verdicts(file: Path, run: Path) -> None:
         raise InputError(f"cannot read {file}: {error}") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{file} must hold {BEGIN} and, below it, {END}, once each")
-    block = verdict_block(run)
+    block = verdict_block(run, judgements)
     write_text(file, re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.S))

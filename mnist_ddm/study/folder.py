@@ -6,147 +6,196 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Settings
+from mnist_ddm.analyses.analysis import Answer
+from mnist_ddm.analyses.settings import Settings
 from mnist_ddm.compute.parallel import default_workers
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
-from mnist_ddm.figures.png import save_plot
+from mnist_ddm.figures.draw import save_png
 from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
+from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import recording_files
-from mnist_ddm.study.study import Plan
-from mnist_ddm.tables.terminal import to_csv, to_json
+from mnist_ddm.tables.files import read_table, to_csv, to_json
+from mnist_ddm.tables.table import Table
 from mnist_ddm.versions import versions
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST = "manifest.json"
 RESULTS, PLOTS, SAMPLES = "results", "plots", "samples"
 """The folders of a run: tables and tensors, plots as data and as pictures, grids of samples."""
 
 
-def identity(
-    pool: ExpertPool, settings: Settings, experiments: Iterable[str], study: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """What makes two runs the same run; ``study`` is what a scale decides beside the settings."""
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run comes from.
+
+    Attributes:
+        command: as it was typed.
+        options: that load the system again; see `load_system`.
+        claims: names of the claims that the run is for; empty for all that its tables decide.
+    """
+
+    command: str = "mnist_ddm.Study"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    claims: tuple[str, ...] = ()
+
+    def described(self, pool: ExpertPool) -> dict[str, Any]:
+        """What it says in a manifest; of a folder nothing that is private to this machine above its name."""
+        return {
+            "command": self.command,
+            "claims": list(self.claims),
+            "options": {name: _portable(value) for name, value in self.options.items() if value not in (None, ())},
+            "sources": dict(pool.sources),
+            "experts": pool.n_experts,
+            "hardware": _hardware(str(pool.device)),
+        }
+
+
+def _portable(value: object) -> object:
+    if isinstance(value, Path):
+        return value.name if value.is_absolute() else str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def identity(pool: ExpertPool, scale: str, settings: Mapping[str, Settings], absent: Iterable[str]) -> dict[str, Any]:
+    """What makes two runs the same run."""
     return {
         "system": pool.name,
-        **({"description": pool.description} if pool.description else {}),
+        "description": pool.description,
         "fingerprints": dict(pool.fingerprints),
-        "experiments": list(experiments),
-        "settings": asdict(settings),
-        **({"study": dict(study)} if study is not None else {}),
+        "scale": scale,
+        "seed": next((s.seed for s in settings.values()), 0),
+        "settings": {name: _plain(own) for name, own in settings.items()},
+        "absent": sorted(absent),
     }
 
 
-def default_folder(what: dict[str, Any]) -> Path:
+def _plain(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON has them."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return plain
+
+
+def default_folder(what: Mapping[str, Any]) -> Path:
     """A folder below `runs/` that belongs to this run alone."""
     return Path("runs") / f"{what['system']}-{digest(what)[:8]}"
 
 
 @final
 class RunFolder:
-    """A folder that one run writes its results to, one analysis after the other."""
+    """A folder that one study writes its results to, one analysis after the other."""
 
-    def __init__(
-        self, folder: Path, what: dict[str, Any], command: str, facts: Mapping[str, Any] | None = None
-    ) -> None:
-        """Open a folder for a run, or go on with one that the same run began.
+    def __init__(self, folder: Path, what: Mapping[str, Any], pool: ExpertPool, provenance: Provenance) -> None:
+        """Open a folder for a study, or go on with one that the same study began.
 
         Args:
             folder: its place.
-            what: the run's `identity`.
-            command: as it was typed.
-            facts: more for the manifest: hashes of sources, names, options that load the system again.
+            what: the study's `identity`.
+            pool: the system.
+            provenance: command and options, for the manifest.
 
         Raises:
             InputError: if the folder holds anything else, or cannot be written.
         """
         self.folder = folder
-        self._command = command
-        self._system = f"{what['system']}, {what['description']}" if "description" in what else str(what["system"])
+        self._pictured = {
+            "Description": provenance.command,
+            "System": ", ".join(filter(None, (what["system"], what["description"]))),
+        }
         self._begin = time.monotonic()
         manifest = folder / MANIFEST
         before: dict[str, Any] = {}
         if manifest.exists():
             before = read_json(manifest)
-            if before.get("run") != what:
+            if before.get("run") != what or before.get("claims") != list(provenance.claims):
                 raise InputError(f"{folder} holds another run; choose another --out")
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} is not an empty folder and holds no {MANIFEST}; choose another --out")
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
             "state": "running",
-            "command": command,
-            "run": what,
+            "run": dict(what),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
             "code": _code(),
-            "hardware": _hardware(pool_device=str((facts or {}).get("device", "cpu"))),
             "git": _git(),
-            **(facts or {}),
+            **provenance.described(pool),
             "absent": {},
             "analyses": {},
         }
         # Results of an earlier try of the same code and software are taken over; `has` checks their files.
         self._seconds = 0.0
         if all(before.get(key) == self._manifest[key] for key in ("schema", "versions", "code")):
-            kept: dict[str, Any] = {key: before[key] for key in ("started", "analyses") if key in before}
-            self._manifest |= kept
+            self._manifest |= {key: before[key] for key in ("started", "analyses") if key in before}
             self._seconds = float(before.get("seconds", 0.0))
         else:
             # Nothing of other code may be mistaken for this run's.
-            for found in before.get("analyses", {}).values():
-                for name in found["files"]:
+            for entry in before.get("analyses", {}).values():
+                for name in entry["files"]:
                     (folder / name).unlink(missing_ok=True)
         for left_by_a_kill in folder.rglob(".*.tmp*"):
             left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)
 
-    def has(self, analysis: Analysis, settings: Settings) -> bool:
-        """Whether an earlier try of the same run left the analysis' results whole."""
-        found = self._manifest["analyses"].get(analysis.id)
-        if found is None or found["settings"] != asdict(settings):
+    def has(self, name: str, settings: Settings) -> bool:
+        """Whether an earlier try of the same run left an analysis' results whole."""
+        entry = self._manifest["analyses"].get(name)
+        if entry is None or entry["settings"] != _plain(settings):
             return False
-        files = {self.folder / name: value for name, value in found["files"].items()}
+        files = {self.folder / file: value for file, value in entry["files"].items()}
         return all(file.exists() and sha256(file) == value for file, value in files.items())
 
-    def write(self, analysis: Analysis, settings: Settings, findings: Answer) -> list[Path]:
-        """Write tables as CSV and JSON and plots as data and as PNG; returns the pictures."""
-        written, pictures = [], []
+    def write(self, name: str, settings: Settings, answer: Answer) -> None:
+        """Write an analysis' tables as CSV and JSON and its plots as data and as PNG."""
         results, plots = self.folder / RESULTS, self.folder / PLOTS
-        for name, tensors in findings.artefacts.items():
-            written.append(results / f"{name}.safetensors")
+        written: list[Path] = []
+        for artefact, tensors in answer.artefacts.items():
+            written.append(results / f"{artefact}.safetensors")
             write_tensors(written[-1], tensors)
-        for table in findings.tables:
+        for table in answer.tables:
             written += [results / f"{table.name}.csv", results / f"{table.name}.json"]
             write_text(written[-2], to_csv(table))
             write_json(written[-1], to_json(table))
-        for plot in findings.plots:
-            pictures.append(plots / f"{plot.name}.png")
-            save_plot(plot, pictures[-1], {"Description": self._command, "System": self._system})
-            written += [pictures[-1], plots / f"{plot.name}.json"]
+        for plot in answer.plots:
+            written += [plots / f"{plot.name}.png", plots / f"{plot.name}.json"]
+            save_png(plot, written[-2], self._pictured)
             write_text(written[-1], json.dumps(asdict(plot), separators=(",", ":")) + "\n")
-        self._manifest["analyses"][analysis.id] = {
+        self._manifest["analyses"][name] = {
             "n": settings.n,
-            "settings": asdict(settings),
-            "tables": [table.name for table in findings.tables],
-            "plots": [plot.name for plot in findings.plots],
+            "settings": _plain(settings),
+            "tables": [table.name for table in answer.tables],
+            "plots": [plot.name for plot in answer.plots],
             "files": {str(f.relative_to(self.folder)): sha256(f) for f in written},
         }
         self._save()
-        return pictures
 
-    def leave_out(self, analysis: Analysis, why: str) -> None:
+    def leave_out(self, name: str, why: str) -> None:
         """Note that an analysis was not run."""
-        self._manifest["absent"][analysis.id] = why
-        self._manifest["analyses"].pop(analysis.id, None)
+        self._manifest["absent"][name] = why
+        self._manifest["analyses"].pop(name, None)
         self._save()
+
+    def tables(self, name: str) -> list[Table]:
+        """The tables of an analysis, as they were written."""
+        return [read_table(self.folder / RESULTS / f"{t}.json") for t in self._manifest["analyses"][name]["tables"]]
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Every plot that was written, as a picture."""
+        plots = (plot for entry in self._manifest["analyses"].values() for plot in entry["plots"])
+        return [self.folder / PLOTS / f"{plot}.png" for plot in plots]
+
+    @property
+    def picture_header(self) -> Mapping[str, str]:
+        """What the header of every picture of the run says."""
+        return self._pictured
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time."""
@@ -160,29 +209,29 @@ class RunFolder:
         write_json(self.folder / MANIFEST, self._manifest)
 
 
-def used_recordings(
-    pool: ExpertPool, plan: Plan, recordings: Mapping[Visits, Recording], folder: Path
-) -> dict[str, dict[str, Any]]:
-    """For the manifest: each recording with its largest run, its cost, and the hashes of its files below ``folder``.
+def used_recordings(plan: Plan, recordings: Mapping[Visits, Recording]) -> dict[str, dict[str, Any]]:
+    """For the manifest: each recording with its largest visits, its cost, and the hashes of its files in the store.
 
-    Runs that differ in their number of samples alone share a recording; `n` has all of them.
+    Visits that differ in their number of samples alone share a recording; `n` has all of them.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for run, recording in sorted(recordings.items(), key=lambda item: item[0].n):
-        files = recording_files(pool, run, plan.observables[run], folder)
-        smaller = found.get(recording.key, {"n": [], "observables": [], "files": {}})
-        found[recording.key] = {
-            "run": {"kind": type(run).__name__.lower(), **vars(run)},
-            "n": [*smaller["n"], run.n],
-            "observables": sorted({*smaller["observables"], *plan.observables[run]}),
+    used: dict[str, dict[str, Any]] = {}
+    for visits in sorted(plan.wanted, key=lambda v: v.n):
+        recording, observables = recordings[visits], plan.wanted[visits]
+        files = recording_files(plan.pool, visits, observables, plan.store)
+        smaller = used.get(recording.key, {"n": [], "observables": [], "files": {}})
+        place = plan.store.folder / recording.key
+        used[recording.key] = {
+            "visits": {"kind": type(visits).__name__.lower(), **vars(visits)},
+            "n": [*smaller["n"], visits.n],
+            "observables": sorted({*smaller["observables"], *observables}),
             "expert evaluations": int(recording.evaluations.sum()),
-            "files": smaller["files"] | {str(f.relative_to(folder / recording.key)): sha256(f) for f in files},
+            "files": smaller["files"] | {str(f.relative_to(place)): sha256(f) for f in files},
         }
-    return found
+    return used
 
 
 def _hardware(pool_device: str) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    hardware: dict[str, Any] = {
         "machine": platform.machine(),
         "system": platform.system(),
         "processor": _processor(),
@@ -192,8 +241,8 @@ def _hardware(pool_device: str) -> dict[str, Any]:
     if pool_device.startswith("cuda"):
         import torch
 
-        found["accelerator"] = torch.cuda.get_device_name(pool_device)
-    return found
+        hardware["accelerator"] = torch.cuda.get_device_name(pool_device)
+    return hardware
 
 
 def _processor() -> str:
@@ -206,10 +255,11 @@ def _processor() -> str:
 
 
 def _code() -> str:
-    """A hash of this package's own source, so that results of other code are never taken for this one's."""
-    package = Path(__file__).resolve().parents[1]
-    files = sorted(f for f in package.rglob("*") if f.suffix in (".py", ".toml") and f.is_file())
-    return digest({str(f.relative_to(package)): sha256(f) for f in files})
+    """A hash of our own source, so that results of other code are never taken for this one's."""
+    here = Path(__file__).resolve().parents[2]
+    places = (here / package for package in ("mnist_ddm", "paris_ddm"))
+    files = sorted(f for p in places for f in p.rglob("*") if f.suffix in (".py", ".toml") and f.is_file())
+    return digest({str(f.relative_to(here)): sha256(f) for f in files})
 
 
 def _git() -> dict[str, Any] | None:

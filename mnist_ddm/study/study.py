@@ -1,120 +1,191 @@
-"""Running analyses: one plan of shared recordings, then each analysis on what was recorded."""
+"""A study: some analyses of one system, from a plan to a run folder.
 
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+    >>> from mnist_ddm import Study, load_system
+    >>> study = Study(load_system("gaussian"), ["expert-deviation"], n=64, steps=20)
+    >>> study.plan().evaluations
+    >>> answers = study.answer(study.record())
+    >>> study.write("runs/mine")
+
+Commands, notebooks and other packages all go through it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, final
 
-import torch
-
-from mnist_ddm.analyses.analysis import Analysis, Answer, Settings
-from mnist_ddm.compute.parallel import one_thread
-from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.observables import observables_named
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.registry import ANALYSES, analysis_named
+from mnist_ddm.analyses.settings import Settings
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import Recording, rows_of_an_expert
-from mnist_ddm.core.visits import TENTHS, Visits, start
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
-from mnist_ddm.study.cost import evaluations_each, observable_sizes
-from mnist_ddm.study.record import is_recorded, to_compute
+from mnist_ddm.storage.cache import recording_store
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.folder import SAMPLES, Provenance, RunFolder, identity, used_recordings
+from mnist_ddm.study.plan import Plan, joined
+from mnist_ddm.study.record import record_all
+from mnist_ddm.study.samples import save_sample_grids
+from mnist_ddm.study.scales import scale_named
 
-_TIMED_BATCHES = (1, 4, 16)
-"""Above it a sample costs nearly the same, and of a large model every row takes a second."""
-_TIMED_EXPERTS = 2
+Recordings = Mapping[Visits, Recording]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The recordings that some analyses need together; each trajectory is computed once.
+@final
+class Study:
+    """Some analyses of one system.
 
     Attributes:
-        observables: for each run what must be kept of it.
+        pool: the system.
+        scale: how large the study is.
+        analyses: those that the system can answer, by name.
+        settings: of each.
+        absent: for each of the others, why not.
+        store: where recordings are kept.
     """
 
-    observables: Mapping[Visits, tuple[str, ...]]
+    def __init__(
+        self,
+        pool: ExpertPool,
+        analyses: Iterable[str | Analysis[Any]] | None = None,
+        *,
+        scale: str = "full",
+        store: RecordingStore | None = None,
+        **choices: object,
+    ) -> None:
+        """Choose what to ask.
 
-    def missing(self, pool: ExpertPool, folder: Path) -> list[Visits]:
-        """The runs that are to be computed; the others are recorded, or read from a larger one of these."""
-        return list(to_compute(pool, self.observables, folder))
+        Args:
+            pool: the system.
+            analyses: their names, or analyses themselves; all that there are by default.
+            scale: `small`, `medium` or `full` (the paper's numbers).
+            store: where recordings are kept; by default the user's cache.
+            choices: settings that differ from those of the scale, such as ``n``, ``steps`` or ``seed``, for every
+                analysis that has them; ``None`` is no choice.
 
-    def expert_evaluations(self, pool: ExpertPool, runs: Sequence[Visits]) -> int:
-        """About how many samples will go through an expert, at the most; a Jacobian product counts as one."""
-        return sum(int(run.n * evaluations_each(pool, run, observables_named(self.observables[run]))) for run in runs)
+        Raises:
+            InputError: if an analysis or the scale does not exist, or no analysis has a chosen setting.
+        """
+        self.pool = pool
+        self.scale = scale_named(scale)
+        self.store = recording_store() if store is None else store
+        asked = [analysis_named(a) if isinstance(a, str) else a for a in (ANALYSES if analyses is None else analyses)]
+        given = {name: value for name, value in choices.items() if value is not None}
+        self._refuse_unknown(asked, scale, given)
+        self.analyses: dict[str, Analysis[Any]] = {}
+        self.settings: dict[str, Settings] = {}
+        self.absent: dict[str, str] = {}
+        self._needs: dict[str, tuple[Need, ...]] = {}
+        for analysis in asked:
+            self._ask(analysis, _with_choices(analysis.sizes[scale], given))
 
-    def bytes(self, pool: ExpertPool, runs: Sequence[Visits]) -> int:
-        """About how much disk the recordings of some runs take."""
-        wanted = {run: observables_named(self.observables[run]) for run in runs}
-        sizes, state = observable_sizes(pool, wanted), math.prod(pool.state_shape)
-        each = {r: sum(sizes[k.observable.name] * len(k.visits(r.times, TENTHS)) for k in w) for r, w in wanted.items()}
-        return sum(4 * run.n * (state + each[run]) for run in runs)
+    @staticmethod
+    def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
+        known = {field.name for analysis in asked for field in fields(analysis.sizes[scale])}
+        if unknown := sorted(given.keys() - known):
+            names = ", ".join(analysis.id for analysis in asked)
+            raise InputError(
+                f"{names}: there is no setting {unknown[0]!r} to choose; there are: {', '.join(sorted(known))}"
+            )
 
-
-def make_plan(pool: ExpertPool, analyses: Mapping[Analysis, Settings], folder: Path | None = None) -> Plan:
-    """Join what the analyses need; optional recordings only if ``folder`` has them.
-
-    Raises:
-        InputError: if the system cannot answer one of the questions.
-    """
-    wanted: dict[Visits, tuple[str, ...]] = {}
-    for analysis, settings in analyses.items():
-        for need in analysis.needs(pool, settings):
-            if need.optional and not (folder and is_recorded(pool, need.visits, need.observables, folder)):
-                continue
-            need.visits.field(pool)
-            names = {*wanted.get(need.visits, ()), *need.observables}
-            wanted[need.visits] = tuple(sorted(names))
-    return Plan(wanted)
-
-
-def seconds_of(pool: ExpertPool, plan: Plan, runs: Sequence[Visits]) -> float:
-    """About how long one process takes to compute some runs of a plan, timed here and now."""
-    batches = {run: min(_TIMED_BATCHES, key=lambda b: abs(b - rows_of_an_expert(pool, run))) for run in runs}
-    each = {batch: _seconds_per_evaluation(pool, batch) for batch in sorted(set(batches.values()))}
-    return sum(plan.expert_evaluations(pool, [run]) * each[batch] for run, batch in batches.items())
-
-
-@torch.inference_mode()
-def _seconds_per_evaluation(pool: ExpertPool, batch: int) -> float:
-    """Seconds that one sample takes in one expert that gets so many at once."""
-    x, samples = start(pool, sample_seeds(0, batch))
-    t = torch.full((len(x),), 0.5, device=pool.device)
-    with one_thread():
-        pool.velocity(0, x, t, samples.condition)
-        begin = time.perf_counter()
-        for k in range(_TIMED_EXPERTS):
-            pool.velocity(k % pool.n_experts, x, t, samples.condition)
-        return (time.perf_counter() - begin) / (batch * _TIMED_EXPERTS)
-
-
-def answerable(
-    pool: ExpertPool, analyses: Mapping[Analysis, Settings]
-) -> tuple[dict[Analysis, Settings], dict[Analysis, str]]:
-    """Those analyses that the system can answer, and for each of the others why not."""
-    can: dict[Analysis, Settings] = {}
-    cannot: dict[Analysis, str] = {}
-    for analysis, settings in analyses.items():
+    def _ask(self, analysis: Analysis[Any], settings: Settings) -> None:
         try:
-            make_plan(pool, {analysis: settings})
-            can[analysis] = settings
+            needs = analysis.needs(self.pool, settings)
+            for need in needs:
+                need.visits.field(self.pool)
         except InputError as error:
-            cannot[analysis] = str(error)
-    return can, cannot
+            self.absent[analysis.id] = str(error)
+            return
+        self.analyses[analysis.id], self.settings[analysis.id] = analysis, settings
+        self._needs[analysis.id] = needs
+
+    def plan(self, *names: str) -> Plan:
+        """The recordings that the analyses (or some of them) need; what several need is computed once."""
+        chosen = names or tuple(self.analyses)
+        return joined(self.pool, (need for name in chosen for need in self._needs[name]), self.store)
+
+    @property
+    def required(self) -> set[Visits]:
+        """The visits without which some analysis has no answer."""
+        return {need.visits for needs in self._needs.values() for need in needs if not need.optional}
+
+    def record(
+        self, workers: int = 1, on_progress: Callable[[Visits, float], None] = lambda visits, fraction: None
+    ) -> dict[Visits, Recording]:
+        """Make the recordings that the store does not have, and read them all.
+
+        Args:
+            workers: parallel processes; the result does not depend on it.
+            on_progress: called with visits and the fraction of them that is done.
+        """
+        return record_all(self.pool, self.plan().wanted, self.store, workers, on_progress)
+
+    def answer(self, recordings: Recordings) -> dict[str, Answer]:
+        """What each analysis says, by name."""
+        return {name: self.answer_one(name, recordings) for name in self.analyses}
+
+    def answer_one(self, name: str, recordings: Recordings) -> Answer:
+        """What one analysis says; every table says what the system is where its name alone could mislead."""
+        answer = self.analyses[name].answer(self.pool, recordings, self.settings[name])
+        if not self.pool.description:
+            return answer
+        said = f"system: {self.pool.name}, {self.pool.description}."
+        return replace(answer, tables=tuple(replace(table, notes=(*table.notes, said)) for table in answer.tables))
+
+    def run(self, workers: int = 1) -> dict[str, Answer]:
+        """Record and answer."""
+        return self.answer(self.record(workers))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two studies the same one."""
+        return identity(self.pool, self.scale.name, self.settings, self.absent)
+
+    def open(self, folder: Path, provenance: Provenance) -> RunFolder:
+        """The run folder of this study, new or as an earlier try left it.
+
+        Raises:
+            InputError: if the folder holds anything else, or cannot be written.
+        """
+        return RunFolder(folder, self.identity, self.pool, provenance)
+
+    def write(
+        self,
+        folder: Path | str | RunFolder,
+        recordings: Recordings | None = None,
+        on_answer: Callable[[str, Answer | None], None] = lambda name, answer: None,
+    ) -> RunFolder:
+        """Answer everything into a run folder; what an earlier try left whole is taken over.
+
+        Args:
+            folder: its place, or the folder itself.
+            recordings: of `record`; made here by default.
+            on_answer: called with each analysis' name and its answer, ``None`` if that was taken over.
+
+        Raises:
+            InputError: if the folder holds anything else, or cannot be written.
+        """
+        opened = folder if isinstance(folder, RunFolder) else self.open(Path(folder), Provenance())
+        recordings = self.record() if recordings is None else recordings
+        for name, why in self.absent.items():
+            opened.leave_out(name, why)
+        for name, settings in self.settings.items():
+            if opened.has(name, settings):
+                on_answer(name, None)
+                continue
+            try:
+                answer = self.answer_one(name, recordings)
+            except InputError as error:
+                opened.leave_out(name, str(error))
+                continue
+            opened.write(name, settings, answer)
+            on_answer(name, answer)
+        save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header)
+        opened.finish(used_recordings(self.plan(), recordings))
+        return opened
 
 
-def answer(
-    pool: ExpertPool, analyses: Mapping[Analysis, Settings], recordings: Mapping[Visits, Recording]
-) -> Iterator[tuple[Analysis, Settings, Answer]]:
-    """What each analysis finds, one after the other."""
-    return ((a, settings, findings_of(a, pool, recordings, settings)) for a, settings in analyses.items())
-
-
-def findings_of(
-    analysis: Analysis, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings
-) -> Answer:
-    """What an analysis finds; every table says what the system is where its name alone could mislead."""
-    found = analysis.answer(pool, recordings, settings)
-    if not pool.description:
-        return found
-    said = f"system: {pool.name}, {pool.description}."
-    return replace(found, tables=tuple(replace(table, notes=(*table.notes, said)) for table in found.tables))
+def _with_choices(settings: Settings, given: Mapping[str, object]) -> Settings:
+    known = {field.name for field in fields(settings)}
+    return replace(settings, **{name: value for name, value in given.items() if name in known})

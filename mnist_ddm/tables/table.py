@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mnist_ddm.stats.intervals import Estimate
 
@@ -142,10 +142,3 @@ class Table:
     def column(self, key: str) -> list[Value]:
         """The values of a column, from the first row to the last."""
         return [row.get(key) for row in self.rows]
-
-
-def described(schema: Schema) -> list[dict[str, Any]]:
-    """What a schema says, for files."""
-    return [
-        {"key": c.key, "title": c.title, "role": c.role, **({"unit": c.unit} if c.unit else {})} for c in schema.columns
-    ]

@@ -1,38 +1,38 @@
-"""Recording a plan with the expected time said first and a progress display."""
+"""Recording with the expected time said first and a progress display."""
+
+from collections.abc import Mapping
 
 from rich.console import Console
 
-from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
+from mnist_ddm.study.cost import expert_evaluations
+from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import record_all
-from mnist_ddm.study.study import Plan, seconds_of
-from mnist_ddm.terminal.options import cache_folder
 from mnist_ddm.terminal.progress import progress_bars
 
 
-def record_with_progress(console: Console, pool: ExpertPool, plan: Plan, workers: int) -> dict[Visits, Recording]:
-    """Every recording of a plan, kept in the user's cache."""
-    folder = cache_folder() / "recordings"
-    missing = plan.missing(pool, folder)
-    if missing:
-        evaluations = plan.expert_evaluations(pool, missing)
-        seconds = estimated_seconds(pool, plan, missing, workers)
+def record_with_progress(console: Console, plan: Plan, workers: int) -> Mapping[Visits, Recording]:
+    """Every recording of a plan."""
+    count = len(plan.wanted)
+    if plan.missing:
         console.print(
-            f"recording {len(missing)} of {len(plan.observables)} runs: about {evaluations:,} expert evaluations, "
-            f"expected time {shown_duration(seconds)} with {workers} worker{'s' if workers > 1 else ''}"
+            f"making {len(plan.missing)} of {count} recordings: about {plan.evaluations:,} expert evaluations, "
+            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}"
         )
     else:
-        console.print(f"all {len(plan.observables)} runs are in the cache {folder}")
-    numbers = {run: i for i, run in enumerate(plan.observables)}
-    costs = [plan.expert_evaluations(pool, [run]) if run in missing else 0 for run in plan.observables]
-    with progress_bars([run.label for run in plan.observables], console, costs) as update:
-        return record_all(pool, plan.observables, folder, workers, lambda run, fraction: update(numbers[run], fraction))
+        console.print(f"all {count} recordings are in {plan.store.folder}")
+    numbers = {visits: i for i, visits in enumerate(plan.wanted)}
+    costs = [expert_evaluations(plan.pool, {v: names}) if v in plan.missing else 0 for v, names in plan.wanted.items()]
+    with progress_bars([visits.label for visits in plan.wanted], console, costs) as update:
+        return record_all(
+            plan.pool, plan.wanted, plan.store, workers, lambda visits, fraction: update(numbers[visits], fraction)
+        )
 
 
-def estimated_seconds(pool: ExpertPool, plan: Plan, missing: list[Visits], workers: int) -> float:
-    """About how long it takes to record some runs of a plan, timed here and now."""
-    return seconds_of(pool, plan, missing) / workers
+def shown_workers(workers: int) -> str:
+    """A number of workers for people."""
+    return f"{workers} worker{'s' if workers > 1 else ''}"
 
 
 def shown_duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 
 _folder = click.argument("run", type=click.Path(path_type=Path))
 
@@ -21,13 +21,15 @@ def report(run: Path, readme: Path | None) -> None:
     With --readme, the verdict table also replaces what stands between the marks `<!-- verdicts -->` and
     `<!-- /verdicts -->` of a Markdown file.
     """
+    from mnist_ddm.claims.judge import judge_run
     from mnist_ddm.pages.readme import put_verdicts
     from mnist_ddm.pages.report import write_report
 
-    page = write_report(run)
+    judgements = judge_run(run)
+    page = write_report(run, judgements)
     click.echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
     if readme is not None:
-        put_verdicts(readme, run)
+        put_verdicts(readme, run, judgements)
         click.echo(f"{readme}: the verdicts of {run}")
 
 
@@ -53,13 +55,13 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     console = Console()
     manifests = [read_manifest(folder) for folder in (a, b)]
     results = [read_results(folder) for folder in (a, b)]
-    found = side_by_side(results[0], results[1], routings)
-    names = [table.name for table in found]
+    common = side_by_side(results[0], results[1], routings)
+    names = [table.name for table in common]
     for name in tables:
         if name not in names:
             raise unknown("table of both runs", name, names)
     first = {entry["tables"][0] for entry in manifests[0]["analyses"].values() if entry["tables"]}
-    chosen = [t for t in found if (t.name in tables if tables else t.name in first or len(found) == 1)] or found
+    chosen = [t for t in common if (t.name in tables if tables else t.name in first or len(common) == 1)] or common
     facts, verdicts = differing_facts(*manifests), verdicts_side_by_side(*results)
     for name, folder, result in zip("AB", (a, b), results, strict=True):
         console.print(
@@ -73,22 +75,23 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     if left := [name for name in names if name not in {t.name for t in chosen}]:
         console.print(f"more with --table: {', '.join(left)}")
     if out is not None:
-        write_comparison(out, (a, b), results, facts, found, verdicts)
+        write_comparison(out, (a, b), results, facts, common, verdicts)
         console.print(f"page: {out}")
 
 
 @click.command("verify")
 @_folder
-@click.option("--all", "everything", is_flag=True, help="Recompute every table, not only those of one experiment.")
+@click.option("--all", "everything", is_flag=True, help="Recompute every table, not only those of one analysis.")
 @click.option("--files", "only_files", is_flag=True, help="Only hash the files.")
 @options.place_options
 def verify(run: Path, everything: bool, only_files: bool, **places: Path | None) -> None:
     """Hash every file of RUN and its recordings again, and recompute tables from those recordings.
 
-    The first experiment whose recordings are in the cache is recomputed; a table that differs is an error.
+    The first analysis whose recordings are in the cache is recomputed; a table that differs is an error.
     """
     from mnist_ddm.errors import InputError
-    from mnist_ddm.study.facts import load_again
+    from mnist_ddm.storage.cache import recording_store
+    from mnist_ddm.study.again import load_again
     from mnist_ddm.study.results import read_manifest
     from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute
 
@@ -99,20 +102,20 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
         click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
     if only_files:
         return
-    cache = options.cache_folder() / "recordings"
-    whole, gone = check_recordings(manifest, cache)
-    click.echo(f"{whole} recordings in {cache} have theirs" + (f"; {gone} are not there" if gone else ""))
+    store = recording_store()
+    whole, gone = check_recordings(manifest, store)
+    click.echo(f"{whole} recordings in {store.folder} have theirs" + (f"; {gone} are not there" if gone else ""))
     pool = load_again(manifest, places)
-    done = []
-    for analysis, settings, plan in recomputable(run, manifest, pool, cache):
-        click.echo(f"recomputed from {len(plan.observables)} recordings: {analysis.id}")
-        for line in recompute(run, pool, analysis, settings, plan, cache):
+    done: list[str] = []
+    for study, plan in recomputable(manifest, pool, store):
+        click.echo(f"recomputed from {len(plan.wanted)} recordings: {', '.join(study.analyses)}")
+        for line in recompute(run, study, plan):
             click.echo(f"  {line}")
-        done.append(analysis.id)
+        done += study.analyses
         if not everything:
             return
     if left := [name for name in manifest["analyses"] if name not in done]:
         raise InputError(
-            f"the recordings of {', '.join(left)} are not in {cache}; `{manifest['command']}` makes them again, "
+            f"the recordings of {', '.join(left)} are not in {store.folder}; `{manifest['command']}` makes them again, "
             "and --files leaves them out"
         )

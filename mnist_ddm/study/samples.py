@@ -1,0 +1,38 @@
+"""Grids of the first samples of each routing, all from the same noise."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.figures.pictures import are_images, save_grid
+
+SHOWN_ROUTINGS = ("monolith", "label", "top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "each")
+"""Whose samples are shown, in this order, where they are recorded."""
+
+_SHOWN_SAMPLES, _COLUMNS = 20, 10
+
+
+def save_sample_grids(
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], folder: Path, header: Mapping[str, str]
+) -> list[Path]:
+    """Write a grid for each routing that is recorded; none for a system whose samples are no images."""
+    written = []
+    for routing, sampling in _largest(recordings).items():
+        samples = pool.decode(recordings[sampling].final[:_SHOWN_SAMPLES].to(pool.device))
+        if not are_images(samples):
+            return []
+        written.append(folder / f"{routing}.png")
+        save_grid(samples, written[-1], {**header, "Samples": sampling.label}, columns=_COLUMNS)
+    return written
+
+
+def _largest(recordings: Mapping[Visits, Recording]) -> dict[str, Sampling]:
+    """For each shown routing the recorded sampling with the most samples."""
+    plain = [v for v in recordings if isinstance(v, Sampling) and not v.variant and v.refine == 1]
+    largest: dict[str, Sampling] = {}
+    for routing in SHOWN_ROUTINGS:
+        if own := [v for v in plain if v.routing == routing]:
+            largest[routing] = max(own, key=lambda v: v.n)
+    return largest

@@ -56,10 +56,10 @@ def gaussian():
 
 @pytest.fixture(scope="session")
 def answered():
-    """From an analysis, a pool and settings to the answer, from what is recorded in memory."""
+    """From an analysis, a pool and settings to the answer; what is stored for optional needs is said beside them."""
 
-    def answer(analysis, pool, settings):
-        wanted = {}
+    def answer(analysis, pool, settings, stored=()):
+        wanted = dict.fromkeys(stored, ())
         for need in analysis.needs(pool, settings):
             if not need.optional:
                 wanted[need.visits] = tuple(sorted({*wanted.get(need.visits, ()), *need.observables}))

@@ -1,6 +1,7 @@
 """The analyses that exist: the command line, the report and the tests iterate over them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from mnist_ddm.analyses.analysis import Analysis
 from mnist_ddm.analyses.averaging import AveragingVariance
@@ -23,7 +24,7 @@ from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
 from mnist_ddm.errors import unknown
 
-ANALYSES: Mapping[str, Analysis] = {
+ANALYSES: Mapping[str, Analysis[Any]] = {
     a.id: a
     for a in (
         ClusterDistance(),
@@ -46,20 +47,20 @@ ANALYSES: Mapping[str, Analysis] = {
         RegimeMap(),
     )
 }
-"""By name."""
+"""By id."""
 
 APPENDIX_B = ("expert-deviation", "disagreement")
-"""The paper's two experiments on MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
+"""The paper's two analyses of MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
 
 
-def analysis_named(name: str) -> Analysis:
+def analysis_named(name: str) -> Analysis[Any]:
     """The analysis of that name.
 
     Raises:
         InputError: if there is none; the message lists those that exist.
     """
     if name not in ANALYSES:
-        raise unknown("experiment", name, list(ANALYSES))
+        raise unknown("analysis", name, list(ANALYSES))
     return ANALYSES[name]
 
 
@@ -68,7 +69,7 @@ def groups() -> list[str]:
     return [*dict.fromkeys(a.group for a in ANALYSES.values()), "all"]
 
 
-def analyses_in(group: str) -> list[Analysis]:
+def analyses_in(group: str) -> list[Analysis[Any]]:
     """The analyses of a group.
 
     Raises:

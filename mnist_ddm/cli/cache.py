@@ -4,8 +4,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mnist_ddm.terminal.options import cache_folder
-
 
 @click.group("cache")
 def cache() -> None:
@@ -15,12 +13,11 @@ def cache() -> None:
 @cache.command("ls")
 def ls() -> None:
     """List the stored recordings."""
-    from mnist_ddm.core.recording import list_recordings
+    from mnist_ddm.storage.cache import recording_store
 
-    folder = cache_folder() / "recordings"
-    console = Console()
-    stored = list_recordings(folder)
-    table = Table(title=f"recordings in {folder}", title_justify="left")
+    store, console = recording_store(), Console()
+    stored = store.list()
+    table = Table(title=f"recordings in {store.folder}", title_justify="left")
     for heading in ("recording", "system", "what", "samples", "observables", "MB"):
         table.add_column(heading, justify="right" if heading in ("samples", "MB") else "left", overflow="fold")
     for recording in stored:
@@ -31,9 +28,7 @@ def ls() -> None:
             str(v) if k in ("kind", "routing") else f"{k} {v}" for k, v in described.items() if k not in hidden
         )
         size = f"{recording.size / 1e6:.1f}"
-        table.add_row(
-            recording.place.name[:8], system, what, str(recording.samples), ", ".join(recording.observables), size
-        )
+        table.add_row(recording.place.name[:8], system, what, str(recording.samples), ", ".join(recording.names), size)
     console.print(table)
     console.print(f"{len(stored)} recordings, {sum(r.size for r in stored) / 1e6:.1f} MB")
 
@@ -42,11 +37,11 @@ def ls() -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(yes: bool) -> None:
     """Delete all stored recordings; what needs them computes them again."""
-    from mnist_ddm.core.recording import delete_recordings
+    from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.storage.files import folder_size
 
-    folder = cache_folder() / "recordings"
-    size = folder_size(folder) / 1e6
+    store = recording_store()
+    size = folder_size(store.folder) / 1e6
     if not yes:
-        click.confirm(f"Delete all recordings in {folder} ({size:.1f} MB)?", abort=True)
-    click.echo(f"freed {delete_recordings(folder) / 1e6:.1f} MB")
+        click.confirm(f"Delete all recordings in {store.folder} ({size:.1f} MB)?", abort=True)
+    click.echo(f"freed {store.clear() / 1e6:.1f} MB")

@@ -98,7 +98,7 @@ def test_text_and_image_parts_are_those_of_their_libraries(pool, tiny_paris):
 
     encoder = Dinov2Model.from_pretrained(tiny_paris / "image_encoder")
     token = encoder((images - 0.5) / 0.25).last_hidden_state[:, 0]
-    torch.testing.assert_close(pool.embed(images), token, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pool.measures.embed(images), token, rtol=1e-4, atol=1e-5)
     assert torch.equal(pool.measures.distances["dinov2"](images, images), torch.zeros(len(images)))
 
 
@@ -128,7 +128,7 @@ def test_every_sample_has_its_caption_and_a_cluster_of_it(pool):
     assert pool.condition(seeds[7:9]).captions == condition.captions[7:9]
     assert torch.equal(pool.condition(seeds[7:9]).cluster, condition.cluster[7:9])
     assert condition.guidance == 4.0
-    posterior = pool.clusters.of_caption(pool.pooled_texts(condition.captions))
+    posterior = pool.measures.clusters.of_caption(pool.pooled_texts(condition.captions))
     torch.testing.assert_close(posterior.sum(dim=1), torch.ones(600, dtype=torch.float64))
     drawn = condition.cluster.bincount(minlength=8) / 600
     assert (drawn - posterior.mean(dim=0)).abs().max() < 0.06  # three standard deviations
@@ -253,7 +253,7 @@ def test_a_model_with_nothing_but_the_release_has_captions_and_no_measures(spoil
     ) == (False, {}, None, {})
     assert next(iter(pool.measures.distances)) == "pixels"
     assert torch.equal(pool.prior, torch.full((8,), 0.125, dtype=torch.float64))
-    for ask in (lambda: pool.measures.real_states(1), lambda: pool.embed(torch.zeros(1, 3, 32, 32))):
+    for ask in (lambda: pool.measures.real_states(1), lambda: pool.measures.embed(torch.zeros(1, 3, 32, 32))):
         with pytest.raises(InputError, match=r"there is no (real.safetensors|image_encoder) in"):
             ask()
     assert sample(pool, Sampling("full", n=1, steps=1)).final.shape == (1, 4, 8, 8)

@@ -16,11 +16,11 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import read_part_card
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import read_tensors
-from mnist_ddm.training.batches import rows_of_step
+from mnist_ddm.training.data import rows_of_step
 from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
-from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
 
 
 def plan(images, out, **changes):

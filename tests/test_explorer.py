@@ -14,6 +14,7 @@ from PIL import Image
 from mnist_ddm import cli
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import predicted_clean
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
@@ -28,8 +29,8 @@ STEPS, N = 8, 2
 
 
 def ways(pool, *routings, steps=STEPS, n=N):
-    runs = [Sampling(r, n, seed=7, steps=steps) for r in routings]
-    return trajectories(pool, {run: sample(pool, run, needed(run)) for run in runs}, runs), runs
+    samplings = [Sampling(r, n, seed=7, steps=steps) for r in routings]
+    return trajectories(pool, {s: sample(pool, s, needed(s)) for s in samplings}, samplings), samplings
 
 
 def content(page):
@@ -52,8 +53,8 @@ def four(pool):
 
 
 def test_weights_are_what_each_strategy_makes_of_the_router(four):
-    found, _ = four
-    for way in found:
+    trajectories, _ = four
+    for way in trajectories:
         p = way.probabilities
         assert set(way.weights) == {"top1", "top2", "full"}
         best = torch.nn.functional.one_hot(p.argmax(dim=2), p.shape[2]).to(p)
@@ -73,12 +74,12 @@ def test_all_strategies_start_from_the_same_noise(four):
 
 def test_experts_angles_and_disagreement_are_those_of_the_shown_states(pool, four):
     for way in four[0]:
-        condition = pool.condition(sample(pool, way.run).seeds)
+        condition = pool.condition(sample(pool, way.sampling).seeds)
         for i in (0, 5):
             t = torch.full((N,), float(way.times[i]))
             for k in (0, 3):
                 torch.testing.assert_close(way.experts[:, i, k], pool.velocity(k, way.x[:, i], t, condition))
-        if way.run.routing == "top1":
+        if way.sampling.routing == "top1":
             alone = way.angles[way.weights["top1"] == 1]
             assert alone.abs().max() < 1e-2
         so_far = way.disagreement_so_far()
@@ -102,12 +103,12 @@ def test_a_strategy_without_a_router_still_shows_what_the_router_says(pool):
 
 
 def test_the_pictures_on_the_page_are_the_states_and_the_predictions(pool, four):
-    found, runs = four
-    frames = choose_frames(pool, runs)
-    data = content(explorer_page(pool, found, frames, "mnist-ddm explore"))
+    courses, samplings = four
+    frames = choose_frames(pool, samplings)
+    data = content(explorer_page(pool, courses, frames, "mnist-ddm explore"))
     assert data["times"] == pytest.approx([1 - i / STEPS for i in range(STEPS + 1)])
     assert len(data["samples"]) == N
-    for s, way in enumerate(found):
+    for s, way in enumerate(courses):
         course = data["samples"][1][s]
         sheet = pixels(course["sprite"])
         side = course["sprite"]["width"]
@@ -133,10 +134,22 @@ def test_the_pictures_on_the_page_are_the_states_and_the_predictions(pool, four)
     assert data["evaluatedAt"][-1] == pytest.approx(1 / STEPS)
 
 
-class Captioned(GaussianPool):
+class Captioned(ExpertPool):
     """Like a text-to-image system: states are latents, images are larger and coloured, samples have captions."""
 
+    name = "captioned"
+    n_experts = 8
+    state_shape = (1, 8, 8)
     side = 96
+
+    def __init__(self, latents):
+        self.latents = latents
+
+    def velocity(self, expert, x, t, condition):
+        return self.latents.velocity(expert, x, t, condition)
+
+    def router_logits(self, x, t):
+        return self.latents.router_logits(x, t)
 
     def condition(self, seeds):
         captions = tuple(f"</script><b>picture {int(s) % 10}</b>" for s in seeds)
@@ -145,18 +158,15 @@ class Captioned(GaussianPool):
     def decode(self, x):
         return torch.nn.functional.interpolate(x, (self.side, 2 * self.side)).expand(-1, 3, -1, -1)
 
-    def real_states(self, n, cluster=None, *, held_out=True):
-        raise InputError("this system has no data")
-
 
 @pytest.fixture
 def captioned(pool):
-    return Captioned(pool.means, pool.scales, pool.prior)
+    return Captioned(pool)
 
 
 def test_latents_captions_and_large_coloured_images(captioned):
-    found, runs = ways(captioned, "top2", "full")
-    page = explorer_page(captioned, found, choose_frames(captioned, runs), "mnist-ddm explore")
+    courses, samplings = ways(captioned, "top2", "full")
+    page = explorer_page(captioned, courses, choose_frames(captioned, samplings), "mnist-ddm explore")
     data = content(page)
     assert data["captions"][0].startswith("</script><b>picture")
     assert "<b>picture" not in page
@@ -166,7 +176,7 @@ def test_latents_captions_and_large_coloured_images(captioned):
     sheet = pixels(sprite)
     assert sheet.shape[2] == 3
     assert sprite["uri"].startswith("data:image/jpeg")
-    x = captioned.decode(found[0].x[0, :1])
+    x = captioned.decode(courses[0].x[0, :1])
     small = torch.nn.functional.interpolate(x, (40, 80), mode="bilinear", antialias=True)[0].clamp(0, 1) * 255
     assert np.abs(sheet[:40, :80].astype(float) - small.permute(1, 2, 0).numpy()).mean() < 8
     assert pixels(data["samples"][0][0]["result"]).shape == (96, 192, 3)
@@ -181,6 +191,13 @@ def test_a_large_system_gets_fewer_frames_and_too_much_is_refused(captioned):
         choose_frames(captioned, [Sampling("top1", 40, steps=200)])
     assert choose_frames(captioned, [Sampling("top1", 1, steps=3)]).visits == (0, 1, 2, 3)
     assert len(choose_frames(captioned, [Sampling("top1", 1, steps=200)]).visits) == 51
+
+
+def test_a_system_without_images_is_refused_in_one_line():
+    points = GaussianPool(torch.eye(2), torch.ones(2), torch.ones(2))
+    with pytest.raises(InputError, match="images only") as refused:
+        choose_frames(points, [Sampling("full", 1)])
+    assert "\n" not in str(refused.value)
 
 
 def test_sprites_keep_small_tiles_bit_for_bit():

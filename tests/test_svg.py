@@ -1,17 +1,22 @@
-"""Plots as SVG: well-formed, described, and drawn where the axes have a place."""
+"""Plots as SVG and PNG: well-formed, described, themed, and drawn where the axes have a place."""
 
+import itertools
 import json
 import math
 import re
 from dataclasses import asdict
 from xml.etree import ElementTree
 
+import matplotlib
+import numpy as np
 import pytest
+from PIL import Image
 
-from mnist_ddm.analyses.analysis import Plot, Series
-from mnist_ddm.figures.scale import axis_for, tick_text
-from mnist_ddm.figures.svg import WIDTH, plot_legend, plot_svg
-from mnist_ddm.study.results import plot_from
+from mnist_ddm.figures import draw
+from mnist_ddm.figures.draw import WIDTH, plot_legend, plot_svg, save_png
+from mnist_ddm.figures.palette import variables
+from mnist_ddm.figures.plot import Plot, Series, plot_from
+from mnist_ddm.figures.ticks import tick_text
 
 NAN = math.nan
 PLOTS = {
@@ -77,9 +82,103 @@ def test_every_kind_is_well_formed_named_and_described(name):
     assert title.text == plot.title
     assert plot.y_label in description.text
     assert "nan" not in text.lower().replace("title", "")
-    assert "#" not in re.sub(r"&#\d+;", "", text), "colours are the palette's variables"
-    places = [float(x) for x in re.findall(r' (?:x|x1|x2)="(-?[\d.]+)"', text)]
+    assert not re.search(r"#[0-9a-f]{6}|rgb|black|white", text), "colours are the palette's variables"
+    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", text)) <= variables().keys()
+    assert "font-family" not in text
+    assert not root.findall(".//style")
+    assert [e.text for e in root.iter("text")], "text stays text"
+    places = [float(e.get("x")) for e in root.iter() if e.tag in ("text", "use")]
     assert all(0 <= x <= WIDTH for x in places)
+
+
+def test_ids_of_a_page_are_each_plots_own():
+    def ids(ident):
+        text = str(plot_svg(PLOTS["lines"], ident))
+        own = {e.get("id") for e in ElementTree.fromstring(text).iter() if e.get("id")}
+        assert set(re.findall(r"(?:href=\"|url\()#([^\")]+)", text)) <= own
+        return own
+
+    assert ids("a").isdisjoint(ids("b"))
+    assert str(plot_svg(PLOTS["lines"], "a")) == str(plot_svg(PLOTS["lines"], "a"))
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_the_same_plot_becomes_a_png(name, tmp_path):
+    before = dict(matplotlib.rcParams)
+    save_png(PLOTS[name], tmp_path / "plot.png", {"Description": "mine"})
+    assert dict(matplotlib.rcParams) == before
+    with Image.open(tmp_path / "plot.png") as picture:
+        assert picture.text["Description"] == "mine"
+        assert picture.width == pytest.approx(WIDTH * 150 / 72, abs=1)
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+def test_what_a_user_has_set_for_matplotlib_changes_nothing():
+    expected = str(plot_svg(PLOTS["lines"], "p"))
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "red"}):
+        assert str(plot_svg(PLOTS["lines"], "p")) == expected
+
+
+def test_text_is_never_read_as_mathematics():
+    plot = Plot("a", "bars", "Title", "$x_1$ and $y", "FID", (Series("", ["$a$", "^b^"], [1.0, 2.0]),))
+    texts = [e.text for e in ElementTree.fromstring(str(plot_svg(plot, "p"))).iter("text")]
+    assert {"$a$", "^b^"} <= set(texts)
+
+
+def boxes(plot, monkeypatch):
+    """The boxes of the names that are written into a plot."""
+    from mnist_ddm.figures import names
+
+    written = {}
+    monkeypatch.setattr(names, "_write", lambda figure, text, box, mark: written.update({text: box}))
+    plot_svg(plot, "p")
+    return written
+
+
+def test_names_cover_neither_each_other_nor_marks_and_unneeded_ones_are_dropped(monkeypatch):
+    rng = np.random.Generator(np.random.Philox(5))
+    crowd = Series("rest", [*rng.normal(size=60)], [*rng.normal(size=60)], names=[f"name {i}" for i in range(60)])
+    front = Series("front", [0.05 * i for i in range(12)], [0.0] * 12, names=[f"needed {i}" for i in range(12)])
+    written = boxes(Plot("a", "named points", "Title", "x", "y", (crowd, front)), monkeypatch)
+    assert {f"needed {i}" for i in range(12)} <= written.keys()
+    assert 12 < len(written) < 72
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(written.values(), 2))
+    alone = tuple(Series(f"top{i}", [1 + i / 1000], [2.0], [0.9], [1.2]) for i in range(1, 12))
+    written = boxes(Plot("a", "points", "Title", "x", "y", alone), monkeypatch)
+    assert len(written) == 11
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(written.values(), 2))
+
+
+def test_marks_and_bars_say_what_they_are_when_they_are_pointed_at():
+    def titles(name):
+        root = ElementTree.fromstring(str(plot_svg(PLOTS[name], "p")))
+        return {e.text for e in root.iter("title")} - {PLOTS[name].title}
+
+    assert titles("alone") == {"top1: 1, 2", "full: 1.01, 2.01"}
+    assert titles("bars") == {"top1: 1"}
+    assert "full: 1, 1" in titles("named points")
+
+
+def test_a_large_cloud_keeps_a_page_small():
+    rng = np.random.Generator(np.random.Philox(1))
+    series = tuple(
+        Series(f"s{i}", rng.normal(size=20_000).tolist(), rng.normal(size=20_000).tolist()) for i in range(2)
+    )
+    text = str(plot_svg(Plot("a", "points", "Title", "x", "y", series), "p"))
+    assert 3900 <= text.count("<use") <= 4100
+    assert len(text) < 250_000
+
+
+def test_an_interval_of_a_single_point_belongs_to_x():
+    drawn = draw._drawn(PLOTS["alone"], alone=False)
+    (whisker,) = [line for line in drawn.axes.lines if len(line.get_xdata()) == 2]
+    assert [*whisker.get_xdata()] == [0.5, 1.5]
+    assert [*whisker.get_ydata()] == [2, 2]
+
+
+def test_time_falls_from_left_to_right():
+    low, high = draw._drawn(PLOTS["lines"], alone=False).axes.get_xlim()
+    assert low > 1 > 0 > high
 
 
 def test_a_plot_survives_the_run_folder():
@@ -96,14 +195,18 @@ def test_a_legend_stands_only_where_names_do_not_stand_inside():
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (3.0, 3.1), (-5.0, 70.0), (1e-7, 2e-7), (5.0, 5.0)])
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_ticks_are_round_few_and_inside(low, high, logarithmic):
-    axis = axis_for([low, high], 0, 100, logarithmic=logarithmic)
-    ticks = axis.ticks()
-    assert 2 <= len(ticks) <= 8
-    assert all(axis.low <= tick <= axis.high or math.isclose(tick, axis.low) for tick in ticks)
-    places = [axis(tick) for tick in ticks]
-    assert places == sorted(places)
-    assert 0 <= min(places) <= max(places) <= 100
+    plot = Plot("a", "points", "Title", "x", "y", (Series("s", [low, high], [low, high]),), logarithmic=logarithmic)
+    axes = draw._drawn(plot, alone=False).axes
+    for axis in (axes.xaxis, axes.yaxis):
+        ends = axis.get_view_interval()
+        ticks = [t for t in axis.get_ticklocs() if min(ends) <= t <= max(ends)]
+        assert 2 <= len(ticks) <= 8
+        assert min(ends) < max(ends)
+        texts = axis.get_major_formatter().format_ticks(ticks)
+        assert len(set(texts)) == len(texts)
+        assert max(map(len, texts)) <= 9
 
 
 def test_ticks_are_short():
     assert [tick_text(v) for v in (0, 0.25, 1e-5, 2e-5, 1000, 1e6)] == ["0", "0.25", "10⁻⁵", "2·10⁻⁵", "1000", "10⁶"]
+    assert [tick_text(v) for v in (-0.5, 250_000, -2e-5)] == ["−0.5", "2.5·10⁵", "−2·10⁻⁵"]  # noqa: RUF001 (a minus)

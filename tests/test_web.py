@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from mnist_ddm.report.web import page, palette
 
+from mnist_ddm.figures import palette
 from mnist_ddm.figures.palette import expert_style, mark_svg, routing_family, routing_style, series_styles
+from mnist_ddm.pages import page
 from mnist_ddm.pages.page import data_uri, json_for_html, render_page
 
 SCHEMES = ("light", "dark")
@@ -142,11 +143,11 @@ def template(monkeypatch):
 class _Elements(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.found, self.texts = [], []
+        self.elements, self.texts = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
+        self.elements.append((tag, dict(attributes)))
 
     def handle_data(self, data):
         self.texts.append(data)
@@ -158,17 +159,17 @@ HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&\u
 def test_what_a_page_is_given_is_escaped(template):
     text = '{% extends "base.html" %}{% block main %}<p title="{{ word }}">{{ word }}</p>{% endblock %}'
     html = template(text, {"title": HOSTILE, "word": HOSTILE}, data={"numbers": {"x": HOSTILE, "nan": float("nan")}})
-    elements = _Elements(html)
-    assert not [attributes for tag, attributes in elements.found if tag == "img"]
-    assert [a for tag, a in elements.found if tag == "script"] == [{"type": "application/json", "id": "numbers"}]
-    assert dict(elements.found)["p"]["title"] == HOSTILE
+    parsed = _Elements(html)
+    assert not [attributes for tag, attributes in parsed.elements if tag == "img"]
+    assert [a for tag, a in parsed.elements if tag == "script"] == [{"type": "application/json", "id": "numbers"}]
+    assert dict(parsed.elements)["p"]["title"] == HOSTILE
     (block,) = re.findall(r'id="numbers">(.*?)</script>', html)
     assert json.loads(block) == {"x": HOSTILE, "nan": None}
 
 
 def test_a_page_forbids_requests_and_foreign_scripts(template):
     html = template('{% extends "base.html" %}{% block main %}x{% endblock %}', {"title": "t"})
-    policy = next(a["content"] for tag, a in _Elements(html).found if a.get("http-equiv"))
+    policy = next(a["content"] for tag, a in _Elements(html).elements if a.get("http-equiv"))
     assert "default-src 'none'" in policy
     assert "script-src 'none'" in policy
     assert "img-src data:" in policy

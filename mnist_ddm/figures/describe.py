@@ -2,7 +2,7 @@
 
 import math
 
-from mnist_ddm.analyses.analysis import Plot
+from mnist_ddm.figures.plot import Plot
 
 _FEW = 12
 """Points that are told one by one."""

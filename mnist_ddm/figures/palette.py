@@ -8,9 +8,7 @@ dash, an expert its number.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
-
-Scheme = Literal["light", "dark"]
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -207,15 +205,20 @@ def mark_svg(style: Style) -> str:
     return f'<svg class="mark" viewBox="0 0 10 10" aria-hidden="true" focusable="false">{shape}</svg>'
 
 
+def variables() -> dict[str, Colour]:
+    """Every colour by the name of its CSS variable."""
+    named = {f"--{name}": colour for name, colour in SURFACES.items()}
+    named |= {f"--routing-{name}": colour for name, colour in _ROUTINGS.items()}
+    named[_UNKNOWN.variable] = _UNKNOWN.colour
+    named |= {f"--expert-{i}": colour for i, colour in enumerate(_EXPERTS)}
+    return named | {f"--other-{i}": colour for i, colour in enumerate(_OTHERS)}
+
+
 def css_variables() -> str:
     """The palette as CSS variables, light by default and in print, dark on screens that prefer it."""
-    names = {f"--{name}": colour for name, colour in SURFACES.items()}
-    names |= {f"--routing-{name}": colour for name, colour in _ROUTINGS.items()}
-    names[_UNKNOWN.variable] = _UNKNOWN.colour
-    names |= {f"--expert-{i}": colour for i, colour in enumerate(_EXPERTS)}
-    names |= {f"--other-{i}": colour for i, colour in enumerate(_OTHERS)}
-    light = "".join(f"{name}:{colour.light};" for name, colour in names.items())
-    dark = "".join(f"{name}:{colour.dark};" for name, colour in names.items())
+    named = variables()
+    light = "".join(f"{name}:{colour.light};" for name, colour in named.items())
+    dark = "".join(f"{name}:{colour.dark};" for name, colour in named.items())
     return (
         f":root{{color-scheme:light;{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{color-scheme:dark;{dark}}}}}\n"

@@ -1,6 +1,6 @@
 """What a plot shows, without how it is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mnist_ddm.stats.intervals import Estimate
@@ -46,6 +46,16 @@ class Plot:
     series: tuple[Series, ...]
     falling_x: bool = False
     logarithmic: bool = False
+
+
+def plot_from(value: Mapping[str, object]) -> Plot:
+    """The plot that `dataclasses.asdict` made a JSON-like value of.
+
+    Raises:
+        KeyError, TypeError: if the value is none.
+    """
+    series: Sequence[Mapping[str, object]] = value["series"]  # type: ignore[assignment]  # checked by what follows
+    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]  # likewise
 
 
 def banded(label: str, x: Sequence[float], values: Sequence[Value]) -> Series:

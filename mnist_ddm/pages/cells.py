@@ -5,9 +5,9 @@ from html import escape
 
 from markupsafe import Markup
 
-from mnist_ddm.analyses.analysis import Table, Value
 from mnist_ddm.claims.judge import Verdict
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.tables.table import Column, Table, Value
 from mnist_ddm.tables.terminal import shown_value
 
 _BADGES = {
@@ -37,11 +37,11 @@ def cell(value: Value) -> Markup:
     return Markup(escape(shown_value(value)))
 
 
-def is_number(table: Table, column: str) -> bool:
+def is_number(table: Table, column: Column) -> bool:
     """Whether a column holds numbers."""
-    return any(isinstance(row.get(column), int | float | Estimate) for row in table.rows)
+    return any(isinstance(value, int | float | Estimate) for value in table.column(column.key))
 
 
-def told_columns(table: Table) -> list[str]:
+def told_columns(table: Table) -> list[Column]:
     """The columns that hold anything."""
-    return [c for c in table.columns if any(row.get(c) is not None for row in table.rows)]
+    return [c for c in table.columns if any(value is not None for value in table.column(c.key))]

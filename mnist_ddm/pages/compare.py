@@ -1,27 +1,41 @@
 """Two runs side by side: two systems, two routings, or two versions of the code."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from mnist_ddm.analyses.analysis import Table, Value
-from mnist_ddm.claims.contrasts import difference
-from mnist_ddm.claims.judge import judge_all
+from mnist_ddm.claims.judge import Judgement, judge_all
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.word import measured_text, verdict_text
 from mnist_ddm.errors import InputError
+from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
-from mnist_ddm.study.results import Results, key_columns
+from mnist_ddm.study.results import Results
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
-_ROUTING = "routing"
-_SAID = ("versions", "code", "git", "hardware", "sources")
+_ROUTING: Final = "routing"
+_SAID: Final = ("versions", "code", "git", "hardware", "sources")
+"""What a manifest says beside the run itself of how it was made."""
+_LONGEST: Final = 60
+"""Letters of a fact that are written out."""
+_FACTS: Final = Schema("facts", (Column("what", "what", "key"), Column("a", "A", "note"), Column("b", "B", "note")))
+_VERDICTS: Final = Schema(
+    "verdicts",
+    (
+        Column("claim", "claim", "key"),
+        Column("a", "A", "note"),
+        Column("b", "B", "note"),
+        Column("verdict_a", "A verdict", "note"),
+        Column("verdict_b", "B verdict", "note"),
+    ),
+)
 
 
 def differing_facts(a: Mapping[str, Any], b: Mapping[str, Any]) -> Table:
     """What two manifests say differently of how they were made."""
-    flat = [_flat({**m["run"], **{k: m.get(k) for k in _SAID}}) for m in (a, b)]
-    keys = [key for key in dict.fromkeys([*flat[0], *flat[1]]) if flat[0].get(key) != flat[1].get(key)]
-    rows: list[dict[str, Value]] = [{"what": k, "A": flat[0].get(k, "-"), "B": flat[1].get(k, "-")} for k in keys]
-    return Table("facts", "What differs between the runs", ("what", "A", "B"), tuple(rows))
+    first, second = (_flat({**m["run"], **{k: m.get(k) for k in _SAID}}) for m in (a, b))
+    keys = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
+    rows = tuple({"what": k, "a": first.get(k, "-"), "b": second.get(k, "-")} for k in keys)
+    return Table(_FACTS, "What differs between the runs", rows)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, str]:
@@ -29,9 +43,6 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
         return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix} {key}".strip()).items()}
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return {prefix: text if len(text) <= _LONGEST else text[:_LONGEST] + "..."}
-
-
-_LONGEST = 60
 
 
 def side_by_side(a: Results, b: Results, routings: tuple[str, str] | None = None) -> list[Table]:
@@ -45,53 +56,70 @@ def side_by_side(a: Results, b: Results, routings: tuple[str, str] | None = None
     Raises:
         InputError: if there is nothing to compare.
     """
-    found = []
-    for name, table in a.tables.items():
-        if name in b.tables and (rows := _cells(table, b.tables[name], routings)):
-            title = table.title.split(", n = ")[0].split("; paper")[0]
-            found.append(Table(name, title, tuple(rows[0]), tuple(rows)))
-    if not found:
+    pairs = ((table, b.tables[name]) for name, table in a.tables.items() if name in b.tables)
+    tables = [joined for first, second in pairs if (joined := _joined(first, second, routings)).rows]
+    if not tables:
         what = f" with the routings {' and '.join(routings)}" if routings else ""
         raise InputError(f"the runs have no table{what} in common")
-    return found
+    return tables
 
 
-def _cells(first: Table, second: Table, routings: tuple[str, str] | None) -> list[dict[str, Value]]:
-    rows_a, rows_b = list(first.rows), list(second.rows)
-    if routings is not None:
-        rows_a, rows_b = (
-            [r for r in rows if r.get(_ROUTING) == name] for rows, name in zip((rows_a, rows_b), routings, strict=True)
-        )
-    keys = [k for k in key_columns(first) if not (routings is not None and k == _ROUTING)]
-    others = {tuple(row.get(k) for k in keys): row for row in rows_b}
-    found: list[dict[str, Value]] = []
-    for row in rows_a:
-        other = others.get(tuple(row.get(k) for k in keys))
-        if other is None:
-            continue
-        for column in first.columns:
-            if column in keys or column == _ROUTING or not _measured(column, row.get(column), other.get(column)):
-                continue
-            x, y = row[column], other[column]
-            apart = _apart(x, y)
-            found.append(
-                {**{k: row[k] for k in keys}, "column": column, "A": x, "B": y, "A - B": apart, "apart": _sign(apart)}
-            )
-    return found
+def _joined(first: Table, second: Table, routings: tuple[str, str] | None) -> Table:
+    """The measured cells of the rows that both tables have."""
+    known = {column.key for column in second.schema.columns}
+    common = [column for column in first.schema.columns if column.key in known]
+    keys = [column for column in common if column.role == "key" and not (routings and column.key == _ROUTING)]
+    measures = [column for column in common if column.role == "measure"]
+    schema = Schema(
+        first.name,
+        (
+            *keys,
+            Column("measured", "measured", "key", values={m.key: m.heading for m in measures}),
+            Column("a", "A"),
+            Column("b", "B"),
+            Column("difference", "A - B"),
+            Column("apart", "apart", "note"),
+        ),
+    )
+    mine, theirs = (_rows(t, r) for t, r in zip((first, second), routings or (None, None), strict=True))
+    beside: dict[tuple[Value, ...], Row] = {}
+    for row in theirs:
+        beside.setdefault(_place(row, keys), row)
+    pairs = [(row, beside[place]) for row in mine if (place := _place(row, keys)) in beside]
+    rows = tuple(cell for row, other in pairs for cell in _cells(row, other, keys, measures))
+    title = first.title if first.title == second.title else f"A: {first.title}; B: {second.title}"
+    return Table(schema, title, rows)
 
 
-def _measured(column: str, x: Value, y: Value) -> bool:
-    told = not column.startswith("paper") and not column.endswith(" sd") and column != "n"
-    return told and all(isinstance(v, float | Estimate) for v in (x, y))
+def _rows(table: Table, routing: str | None) -> list[Row]:
+    return list(table.rows) if routing is None else list(table.select(routing=routing))
 
 
-def _apart(x: Value, y: Value) -> Value:
+def _place(row: Row, keys: Sequence[Column]) -> tuple[Value, ...]:
+    return tuple(row.get(key.key) for key in keys)
+
+
+def _cells(row: Row, other: Row, keys: Sequence[Column], measures: Sequence[Column]) -> list[Row]:
+    place = {key.key: row.get(key.key) for key in keys}
+    cells: list[Row] = []
+    for column in measures:
+        x, y = row.get(column.key), other.get(column.key)
+        apart = _difference(x, y)
+        if apart is not None:
+            cells.append({**place, "measured": column.key, "a": x, "b": y, "difference": apart, "apart": _sign(apart)})
+    return cells
+
+
+def _difference(x: Value, y: Value) -> float | Estimate | None:
+    """Of two numbers; with an interval if both have one."""
     if isinstance(x, Estimate) and isinstance(y, Estimate):
         return difference(x, y)
-    return x - y if isinstance(x, float) and isinstance(y, float) else None
+    values = [v.value if isinstance(v, Estimate) else v for v in (x, y)]
+    numbers = [float(v) for v in values if isinstance(v, int | float)]
+    return numbers[0] - numbers[1] if len(numbers) == 2 else None
 
 
-def _sign(apart: Value) -> str:
+def _sign(apart: float | Estimate) -> str:
     if not isinstance(apart, Estimate) or apart.low != apart.low:
         return "no interval"
     return "yes" if apart.low > 0 or apart.high < 0 else "no"
@@ -100,24 +128,17 @@ def _sign(apart: Value) -> str:
 def verdicts_side_by_side(a: Results, b: Results) -> Table:
     """The verdict of every claim in both runs, and of the claims about two systems in both together."""
     claims = list(ledger().claims.values())
-    rows: list[dict[str, Value]] = []
-    for x, y in zip(judge_all(claims, a, b), judge_all(claims, b, a), strict=True):
-        if x.claim.systems:
-            measured = measured_text(x.readings[0]) if x.readings else "-"
-            rows.append(
-                {
-                    "claim": x.claim.id,
-                    "A": f"both: {measured}",
-                    "B": "-",
-                    "A verdict": verdict_text(x),
-                    "B verdict": "-",
-                }
-            )
-            continue
-        texts = [measured_text(j.readings[0]) if j.readings else "-" for j in (x, y)]
-        row: dict[str, Value] = {"claim": x.claim.id, "A": texts[0], "B": texts[1]}
-        rows.append({**row, "A verdict": verdict_text(x), "B verdict": verdict_text(y)})
-    return Table("verdicts", "The claims in both runs", tuple(rows[0]), tuple(rows))
+    rows = tuple(_verdicts(x, y) for x, y in zip(judge_all(claims, a, b), judge_all(claims, b, a), strict=True))
+    return Table(_VERDICTS, "The claims in both runs", rows)
+
+
+def _verdicts(a: Judgement, b: Judgement) -> Row:
+    first, second = (measured_text(j.readings[0]) if j.readings else "-" for j in (a, b))
+    if a.claim.systems:
+        told = {"a": f"both: {first}", "b": "-", "verdict_a": verdict_text(a), "verdict_b": "-"}
+    else:
+        told = {"a": first, "b": second, "verdict_a": verdict_text(a), "verdict_b": verdict_text(b)}
+    return {"claim": a.claim.id, **told}
 
 
 def notes_of(tables: Sequence[Table]) -> str:

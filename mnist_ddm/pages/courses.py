@@ -1,4 +1,4 @@
-"""What the explorer shows of a sampling run: the states, and what router, experts and every strategy say there."""
+"""What the explorer shows of some trajectories: the states, and what router, experts and every strategy say there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Trajectory:
     """One strategy's way from the noise to an image, for each of n samples at the T visited states.
 
     Attributes:
-        run: what was sampled.
+        sampling: what was sampled.
         condition: what the samples were asked to be.
         times: falling from 1, float64, shape ``(T,)``.
         x: the states, shape ``(n, T, *state_shape)``.
@@ -38,7 +38,7 @@ class Trajectory:
         evaluations: expert evaluations that the strategy asked for, shape ``(n,)``.
     """
 
-    run: Sampling
+    sampling: Sampling
     condition: Condition
     times: Tensor
     x: Tensor
@@ -59,14 +59,14 @@ class Trajectory:
         return torch.from_numpy(np.concatenate([inner, whole[:, None]], axis=1))
 
 
-def needed(run: Sampling) -> tuple[str, ...]:
-    """The observables that a run's recording must have kept."""
-    return ("x", "velocity") if run.routing == MONOLITH else ("x", "velocity", "velocities", "weights")
+def needed(sampling: Sampling) -> tuple[str, ...]:
+    """The observables that a recording of the explorer must have kept."""
+    return ("x", "velocity") if sampling.routing == MONOLITH else ("x", "velocity", "velocities", "weights")
 
 
 @torch.no_grad()
 def trajectories(
-    pool: ExpertPool, recordings: Mapping[Visits, Recording], runs: Sequence[Sampling]
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], samplings: Sequence[Sampling]
 ) -> list[Trajectory]:
     """The trajectories of some strategies from the same noise; each strategy is also asked what it says on the others'.
 
@@ -74,19 +74,21 @@ def trajectories(
 
     Args:
         pool: the system.
-        recordings: of the runs, with the observables of `needed`.
-        runs: which differ by routing alone.
+        recordings: of the samplings, with the observables of `needed`.
+        samplings: which differ by routing alone.
     """
-    strategies = {run.routing: parse_routing(run.routing) for run in runs if run.routing != MONOLITH}
-    return [_trajectory(pool, recordings[run], run, strategies) for run in runs]
+    strategies = {s.routing: parse_routing(s.routing) for s in samplings if s.routing != MONOLITH}
+    return [_trajectory(pool, recordings[sampling], sampling, strategies) for sampling in samplings]
 
 
-def _trajectory(pool: ExpertPool, recording: Recording, run: Sampling, strategies: Mapping[str, Routing]) -> Trajectory:
+def _trajectory(
+    pool: ExpertPool, recording: Recording, sampling: Sampling, strategies: Mapping[str, Routing]
+) -> Trajectory:
     observed, seeds = recording.observed, recording.seeds
     condition = pool.condition(seeds)
-    asked = {name: Samples(seeds, condition) for name in strategies if name != run.routing}
+    asked = {name: Samples(seeds, condition) for name in strategies if name != sampling.routing}
     everything, plain = RoutedField(pool, FullEnsemble()), Samples(seeds, condition)
-    found: dict[str, list[Tensor]] = {name: [] for name in ("p", "experts", "angles", "disagreement", *asked)}
+    said: dict[str, list[Tensor]] = {name: [] for name in ("p", "experts", "angles", "disagreement", *asked)}
     for i, time in enumerate(recording.times.tolist()):
         x, v = observed["x"][:, i].to(pool.device), observed["velocity"][:, i].to(pool.device)
         t = x.new_full((len(x),), time)
@@ -97,17 +99,17 @@ def _trajectory(pool: ExpertPool, recording: Recording, run: Sampling, strategie
             assert evaluation.logits is not None
             assert evaluation.experts is not None
             logits, experts = evaluation.logits, evaluation.experts
-        found["p"].append(logits.softmax(dim=1))
-        found["experts"].append(experts)
-        found["angles"].append(angle_degrees(experts, v[:, None]))
-        found["disagreement"].append(pairwise_disagreement(experts))
+        said["p"].append(logits.softmax(dim=1))
+        said["experts"].append(experts)
+        said["angles"].append(angle_degrees(experts, v[:, None]))
+        said["disagreement"].append(pairwise_disagreement(experts))
         for name, samples in asked.items():
             context = RoutingContext(x, t, i, samples, pool)
-            found[name].append(strategies[name].weights(logits, context))
-    stacked = {name: torch.stack(parts, dim=1).cpu() for name, parts in found.items()}
-    weights = {name: observed["weights"] if name == run.routing else stacked[name] for name in strategies}
+            said[name].append(strategies[name].weights(logits, context))
+    stacked = {name: torch.stack(parts, dim=1).cpu() for name, parts in said.items()}
+    weights = {name: observed["weights"] if name == sampling.routing else stacked[name] for name in strategies}
     return Trajectory(
-        run=run,
+        sampling=sampling,
         condition=condition,
         times=recording.times,
         x=observed["x"],

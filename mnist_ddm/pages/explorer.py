@@ -16,6 +16,7 @@ from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.palette import Style, expert_style, routing_label, series_styles
+from mnist_ddm.figures.pictures import are_images
 from mnist_ddm.pages.courses import Trajectory
 from mnist_ddm.pages.page import render_page
 from mnist_ddm.pages.sprites import make_sprite, tile_size
@@ -52,14 +53,17 @@ class Frames:
 
 
 @torch.no_grad()
-def choose_frames(pool: ExpertPool, runs: Sequence[Sampling]) -> Frames:
+def choose_frames(pool: ExpertPool, samplings: Sequence[Sampling]) -> Frames:
     """As many states as fit on a page of some megabytes, at about even distances.
 
     Raises:
-        InputError: if even a few would make the page too large.
+        InputError: if even a few would make the page too large, or the system's samples are no images.
     """
-    courses, states = sum(run.n for run in runs), runs[0].grid.size + 1
+    courses, states = sum(s.n for s in samplings), samplings[0].grid.size + 1
     image = pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
+    if not are_images(image):
+        shape = tuple(image.shape[1:])
+        raise InputError(f"the explorer shows images only; samples of the system {pool.name!r} have the shape {shape}")
     height, width = tile_size(image.shape[2], image.shape[3])
     room = MOST_PIXELS // (height * width * (pool.n_experts + 2) * courses)
     if room < min(_FEWEST_FRAMES, states):
@@ -79,9 +83,9 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         command: that made the page, for its foot.
     """
     first = trajectories[0]
-    run, samples = first.run, len(first.final)
-    styles = series_styles([t.run.routing for t in trajectories])
-    strategies = [_strategy(t.run.routing, style) for t, style in zip(trajectories, styles, strict=True)]
+    samples = len(first.final)
+    styles = series_styles([t.sampling.routing for t in trajectories])
+    strategies = [_strategy(t.sampling.routing, style) for t, style in zip(trajectories, styles, strict=True)]
     experts = [expert_style(k) for k in range(pool.n_experts)]
     examples = _examples(pool)
     data = {
@@ -97,7 +101,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "title": f"Routing explorer: {pool.name}",
         "description": f"How a router joins the {pool.n_experts} experts of the system {pool.name}, step by step.",
         "system": pool.name,
-        "run": run,
+        "sampling": first.sampling,
         "samples": samples,
         "frames": len(frames.visits),
         "strategies": [s | {"style": style} for s, style in zip(strategies, styles, strict=True)],

@@ -1,8 +1,10 @@
 """The picture of the paper's thesis: stability against quality by strategy, here and as the paper states it."""
 
-from mnist_ddm.analyses.analysis import PARIS, Plot, Series, Value, stated_value
+from mnist_ddm.analyses.paper import PARIS, stated_value
+from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
+from mnist_ddm.tables.table import Value
 
 _ROUTINGS = ("top1", "top2", "top4", "full")
 """Of the sentence: ways to join experts, which the monolith is not."""
@@ -13,8 +15,8 @@ def points(results: Results) -> dict[str, tuple[Estimate, float]]:
     """For each routing its refinement error and its Frechet distance, where both were measured."""
     if not {"routing-comparison", "quality"} <= results.tables.keys():
         return {}
-    stable = {str(row["routing"]): row["Delta_refine"] for row in results.tables["routing-comparison"].rows}
-    good = {str(row["routing"]): row["FID"] for row in results.tables["quality"].rows}
+    stable = _by_routing(results, "routing-comparison", "delta_refine")
+    good = _by_routing(results, "quality", "fid")
     return {
         name: (error, float(fid))
         for name, error in stable.items()
@@ -22,15 +24,17 @@ def points(results: Results) -> dict[str, tuple[Estimate, float]]:
     }
 
 
+def _by_routing(results: Results, table: str, column: str) -> dict[str, Value]:
+    return {str(row["routing"]): row.get(column) for row in results.tables[table].rows}
+
+
 def here(results: Results) -> Plot | None:
     """The plot of a run; ``None`` if it did not measure both."""
-    found = points(results)
-    if len(found) < 2:
+    both = points(results)
+    if len(both) < 2:
         return None
-    series = tuple(
-        Series(name, [error.value], [fid], [error.low], [error.high]) for name, (error, fid) in found.items()
-    )
-    positive = all(error.value > 0 and fid > 0 for error, fid in found.values())
+    series = tuple(Series(name, [error.value], [fid], [error.low], [error.high]) for name, (error, fid) in both.items())
+    positive = all(error.value > 0 and fid > 0 for error, fid in both.values())
     title = f"Stability and quality by routing, {results.system}"
     return Plot("dissociation", "points", title, _X, _Y, series, logarithmic=positive)
 
@@ -51,11 +55,11 @@ def in_the_paper() -> Plot:
 def answer(results: Results) -> str:
     """What the run says of the thesis that the most stable routing is the worst, in a few sentences."""
     thesis = "The paper says that the full ensemble is the most stable routing and has the worst FID."
-    found = {name: both for name, both in points(results).items() if name in _ROUTINGS}
-    if len(found) < 2:
+    measured = {name: both for name, both in points(results).items() if name in _ROUTINGS}
+    if len(measured) < 2:
         return f"{thesis} This run did not measure both stability and quality."
-    steady = min(found, key=lambda name: found[name][0].value)
-    by_quality = sorted(found, key=lambda name: found[name][1])
+    steady = min(measured, key=lambda name: measured[name][0].value)
+    by_quality = sorted(measured, key=lambda name: measured[name][1])
     order = ", ".join(by_quality)
     if by_quality[0] == steady:
         said = f"Here the most stable routing, {steady}, also has the best FID"

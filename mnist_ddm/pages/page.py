@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from mnist_ddm.figures.palette import Style, css_variables, mark_svg
 
-_PACKAGE: Final = "mnist_ddm.report.web"
+_PACKAGE: Final = "mnist_ddm.pages"
 
 
 def render_page(

@@ -4,23 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ddm.analyses.analysis import Plot
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict, judge_all
-from mnist_ddm.claims.ledger import claim_named, ledger
-from mnist_ddm.claims.stated import proper_name
+from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
+from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.claims.select import proper_name
 from mnist_ddm.claims.word import counts, full_table, holm_note
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
-from mnist_ddm.figures.svg import plot_legend, plot_svg
+from mnist_ddm.figures.plot import Plot, plot_from
 from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
 from mnist_ddm.pages.headline import answer, here, in_the_paper
 from mnist_ddm.pages.page import data_uri, render_page
 from mnist_ddm.storage.files import read_json, sha256, write_json, write_text
 from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
-from mnist_ddm.study.reproduction import SHOWN_ROUTINGS
-from mnist_ddm.study.results import Results, plot_from, read_manifest, read_results
-from mnist_ddm.tables.terminal import to_csv, to_json
+from mnist_ddm.study.results import Results, read_manifest, read_results
+from mnist_ddm.study.samples import SHOWN_ROUTINGS
+from mnist_ddm.tables.files import to_csv, to_json
+from mnist_ddm.tables.table import Table
 
 REPORT, VERDICTS = "report.html", "verdicts"
 _GROUPS: Mapping[str, str] = {
@@ -41,20 +42,17 @@ _HELPERS: Mapping[str, Any] = {
 }
 
 
-def judged(folder: Path) -> list[Judgement]:
-    """The verdicts of a run, of the claims that it was asked for."""
-    study = read_manifest(folder)["run"].get("study") or {}
-    claims = [claim_named(name) for name in study.get("only") or ledger().claims]
-    return judge_all(claims, read_results(folder))
-
-
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, judgements: Sequence[Judgement]) -> Path:
     """Write the report of a finished run, and its verdicts as CSV and JSON; returns the page.
+
+    Args:
+        folder: of the run.
+        judgements: of the claims that the run was asked for.
 
     Raises:
         InputError: if a result is missing or spoiled; the message names the file.
     """
-    manifest, results, judgements = read_manifest(folder), read_results(folder), judged(folder)
+    manifest, results = read_manifest(folder), read_results(folder)
     page, table = folder / REPORT, full_table(judgements)
     write_text(page, _report(folder, manifest, results, judgements))
     write_text(folder / f"{VERDICTS}.csv", to_csv(table))
@@ -69,9 +67,9 @@ def write_comparison(
     out: Path,
     folders: tuple[Path, Path],
     results: Sequence[Results],
-    facts: object,
-    tables: Sequence[object],
-    verdicts: object,
+    facts: Table,
+    tables: Sequence[Table],
+    verdicts: Table,
 ) -> None:
     """Write two runs side by side as a page."""
     names = [
@@ -90,7 +88,7 @@ def write_comparison(
 
 def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgements: Sequence[Judgement]) -> str:
     by_claim = {j.claim.id: j for j in judgements}
-    sections = [_section(folder, name, found, results, by_claim) for name, found in manifest["analyses"].items()]
+    sections = [_section(folder, name, entry, results, by_claim) for name, entry in manifest["analyses"].items()]
     groups = {title: [s for s in sections if s["group"] == group] for group, title in _GROUPS.items()}
     groups["Other"] = [s for s in sections if s["group"] not in _GROUPS]
     values = {
@@ -108,7 +106,7 @@ def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgeme
         "verdicts": Verdict,
         "holm": holm_note(judgements),
         "warnings": ledger().warnings,
-        "groups": {title: found for title, found in groups.items() if found},
+        "groups": {title: members for title, members in groups.items() if members},
         "samples": _samples(folder),
         "style": routing_style,
         "facts": _facts(manifest),
@@ -117,7 +115,7 @@ def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgeme
 
 
 def _section(
-    folder: Path, name: str, found: Mapping[str, Any], results: Results, by_claim: Mapping[str, Judgement]
+    folder: Path, name: str, entry: Mapping[str, Any], results: Results, by_claim: Mapping[str, Judgement]
 ) -> dict[str, Any]:
     analysis = ANALYSES.get(name)
     concerned: list[Judgement] = [j for j in by_claim.values() if j.claim.analyses[0] == name]
@@ -125,10 +123,9 @@ def _section(
         "id": name,
         "group": analysis.group if analysis else "",
         "question": analysis.question if analysis else name,
-        "n": found["n"],
         "judgements": concerned,
-        "tables": [results.tables[t] for t in found["tables"]],
-        "plots": [_plot(folder / PLOTS / f"{p}.json") for p in found["plots"]],
+        "tables": [results.tables[t] for t in entry["tables"]],
+        "plots": [_plot(folder / PLOTS / f"{p}.json") for p in entry["plots"]],
     }
 
 
@@ -140,7 +137,7 @@ def _plot(path: Path) -> Plot:
 
 
 def _samples(folder: Path) -> list[dict[str, Any]]:
-    found = []
+    samples = []
     for routing in SHOWN_ROUTINGS:
         file = folder / SAMPLES / f"{routing}.png"
         if file.exists():
@@ -148,14 +145,14 @@ def _samples(folder: Path) -> list[dict[str, Any]]:
                 content = file.read_bytes()
             except OSError as error:
                 raise InputError(f"cannot read {file}: {error.strerror}") from error
-            found.append({"routing": routing, "uri": data_uri(content)})
-    return found
+            samples.append({"routing": routing, "uri": data_uri(content)})
+    return samples
 
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Provenance, as names and texts."""
     git, hardware = manifest.get("git"), manifest.get("hardware", {})
-    found = {
+    facts = {
         "command": manifest["command"],
         "started": f"{manifest.get('started', '-')}, {manifest.get('seconds', '-')} s in all",
         "software": ", ".join(f"{k} {v}" for k, v in manifest.get("versions", {}).items()),
@@ -168,4 +165,4 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"{sum(r['expert evaluations'] for r in manifest['recordings'].values()):,} expert evaluations",
         "files": f"{len(manifest['results'])} results with their SHA-256 in {MANIFEST}",
     }
-    return list(found.items())
+    return list(facts.items())

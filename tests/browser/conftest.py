@@ -43,14 +43,14 @@ _FLAGS = (
 
 
 def _program(variable, *names):
-    found = os.environ.get(variable) or next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
+    program = os.environ.get(variable) or next((path for name in names if (path := shutil.which(name))), None)
+    if program is None:
         pytest.fail(
             f"the browser tests need {names[0]}; install it (Debian: apt-get install chromium chromium-driver) "
             f"or name it in ${variable}",
             pytrace=False,
         )
-    return found
+    return program
 
 
 @pytest.fixture(scope="session")

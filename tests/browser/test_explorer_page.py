@@ -25,9 +25,10 @@ return [...document.querySelectorAll(".experts .row-weight, .experts .row-angle,
 
 
 def write(pool, path, routings, n, steps):
-    runs = [Sampling(r, n, seed=7, steps=steps) for r in routings]
-    found = trajectories(pool, {run: sample(pool, run, needed(run)) for run in runs}, runs)
-    path.write_text(explorer_page(pool, found, choose_frames(pool, runs), "mnist-ddm explore"), encoding="utf-8")
+    samplings = [Sampling(r, n, seed=7, steps=steps) for r in routings]
+    courses = trajectories(pool, {s: sample(pool, s, needed(s)) for s in samplings}, samplings)
+    page = explorer_page(pool, courses, choose_frames(pool, samplings), "mnist-ddm explore")
+    path.write_text(page, encoding="utf-8")
     return path
 
 

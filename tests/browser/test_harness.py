@@ -1,7 +1,8 @@
 """The harness sees what is wrong: a check that cannot fail would prove nothing."""
 
 import pytest
-from mnist_ddm.report.web import page as web
+
+from mnist_ddm.pages import page as web
 
 GOOD = "<!doctype html><html lang=en><title>t</title><link rel=icon href='data:,'><h1>t</h1>"
 

@@ -48,7 +48,7 @@ class FolderHashes:
     def _hash(self, name: str) -> str:
         if name not in self._known:
             place = self._places[name]
-            self._known[name] = digest([sha256(file) for file in _files(place)]) if place.is_dir() else sha256(place)
+            self._known[name] = sha256(place) if place.is_file() else digest([sha256(file) for file in _files(place)])
         return self._known[name]
 
 

@@ -8,12 +8,13 @@ import torch
 
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.routing import known_modifiers, known_routings
 from mnist_ddm.core.visits import Noising, Sampling, start
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.fidelity import nearest_training_distance, router_accuracy
-from mnist_ddm.metrics.frechet import frechet_distance, statistics
+from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import record_all
 
@@ -47,7 +48,7 @@ def test_it_is_at_most_25_lines_of_code():
 
 @pytest.mark.parametrize("routing", ["top1", "top2", "full", "uniform", "label", "once", "each", "misaligned1", "full@centroids", "full+clip"])  # fmt: skip
 def test_samples_lie_where_the_data_lie(pool, smallest, routing):
-    recording = sample(pool, Sampling(routing, n=40, steps=20), ("weights", "velocity@tenths", "entropy"))
+    recording = sample(pool, Sampling(routing, n=40, steps=20), ("weights", "velocity@tenths", "disagreement", "jacobian-terms@tenths"))
     assert recording.final.shape == (40, 2)
     assert recording.observed["velocity@tenths"].shape == (40, 9, 2)
     if routing in ("label", "once", "full", "top2"):  # exact experts and an exact posterior
@@ -55,6 +56,14 @@ def test_samples_lie_where_the_data_lie(pool, smallest, routing):
         assert nearest.max() < 4 * smallest.VARIANCE**0.5
     if routing == "label":
         assert torch.equal(torch.cdist(recording.final, smallest.MEANS).argmin(dim=1), recording.cluster)
+
+
+@pytest.mark.parametrize("name", [n for n in OBSERVABLES if "reference" not in n])
+def test_every_observable_but_those_of_a_closed_form_takes_points(pool, name):
+    kind = Noising("full", n=4) if name == "target-errors" else Sampling("full", n=4, steps=10)
+    kept = sample(pool, kind, (f"{name}@tenths",)).observed[f"{name}@tenths"]
+    assert kept.shape[:2] == (4, 9)
+    assert not kept.isnan().all()
 
 
 def test_experts_are_those_of_the_gaussian_system(pool, smallest):
@@ -101,7 +110,7 @@ def test_measures_without_images_have_defaults(pool, smallest):
     (distance,) = measures.distances.values()
     torch.testing.assert_close(distance(states, states + torch.tensor([3.0, 4.0])), torch.full((600,), 5.0))
     (features,) = measures.frechet_features.values()
-    of = [statistics(features(s)) for s in (states, measures.real_states(600, held_out=False)[0])]
+    of = [extract(features, s) for s in (states, measures.real_states(600, held_out=False)[0])]
     assert 0 <= frechet_distance(*of) < 0.02
     assert (measures.reference, measures.classifier, dict(measures.adherence)) == (None, None, {})
     assert pool.decode(states) is states

@@ -16,6 +16,7 @@ from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import record
 from mnist_ddm.systems.registry import load_system
 from paris_ddm.attributes import read_classifier
@@ -180,7 +181,7 @@ def test_bfloat16_stays_near_float32(pool):
 def test_sampling_does_not_depend_on_workers(pool, tmp_path, global_state):
     run = Sampling("top2", n=5, steps=3)
     once = sample(pool, run, ("weights",))
-    again = record(pool, run, ("weights",), tmp_path)
+    again = record(pool, run, ("weights",), RecordingStore(tmp_path))
     assert torch.equal(once.final, again.final)
     assert torch.equal(sample(pool, Sampling("top2", n=2, steps=3)).final, once.final[:2])
 

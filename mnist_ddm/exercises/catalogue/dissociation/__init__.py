@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from mnist_ddm.analyses.analysis import paper_values
+from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call

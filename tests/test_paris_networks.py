@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mnist_ddm.errors import InputError
 from paris_ddm.checkpoint import load_mapped
-from paris_ddm.config import Details, DiTExpertConfig, RootConfig, DiTRouterConfig, read_config
+from paris_ddm.config import Details, DiTExpertConfig, DiTRouterConfig, RootConfig, read_config
 from paris_ddm.dit import ExpertDiT, RouterDiT, sincos_positions
 
 PARIS_EXPERT = DiTExpertConfig(1152, 28, 16, 2, 4, 4, 4.0, 768)

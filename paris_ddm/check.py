@@ -15,7 +15,7 @@ from torch import Tensor
 from mnist_ddm.core.flow import flow_matching_error, interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.stats.intervals import Estimate, mean_estimate
-from mnist_ddm.tables.table import Column, Schema, Table
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 from paris_ddm.config import Activation, Details, NullText, Order, Time
 from paris_ddm.pool import ParisPool, ParisSettings
 
@@ -114,7 +114,7 @@ def detail_table(losses: Sequence[DetailLoss], path: Path, n: int) -> Table:
         "Intervals are paired over latents. undecided: the interval of the difference reaches 0, so both may be right.",
     )
     title = f"Details of {path}, on {n} real latents, each by the expert of its own cluster"
-    rows = tuple(
+    rows: tuple[Row, ...] = tuple(
         {
             "detail": loss.detail,
             "value": str(loss.value),

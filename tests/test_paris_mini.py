@@ -162,7 +162,9 @@ def test_a_folder_of_pictures_becomes_clusters_and_real_states(tiny_paris, image
     place = [[captions[r] for r in rows].index(caption) for caption in mine.measures.real_condition(100).captions]
     expected = pool.encode((shown[place] * 255).round() / 255)
     torch.testing.assert_close(states, expected, atol=0.01, rtol=0.01)  # kept in half precision
-    assert torch.equal(clusters, mine.measures.clusters.nearest(mine.measures.embed((shown[place] * 255).round() / 255)))
+    assert torch.equal(
+        clusters, mine.measures.clusters.nearest(mine.measures.embed((shown[place] * 255).round() / 255))
+    )
     again = cluster_images(pool, pictures, tmp_path / "b", 30, 0.25, 0, out / "clusters.safetensors", lambda f: None)
     assert again == lines
     (pictures / "100.png").write_bytes(b"no picture")

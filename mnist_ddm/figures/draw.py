@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from markupsafe import Markup
@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from mnist_ddm.figures.names import Name, place_names
-from mnist_ddm.figures.palette import SURFACES, Style, routing_family, routing_style, series_styles
+from mnist_ddm.figures.palette import SURFACES, Dash, Style, routing_family, routing_style, series_styles
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.figures.themed import themed
 from mnist_ddm.figures.ticks import set_ticks
@@ -191,7 +191,7 @@ def _handle(plot: Plot, style: Style) -> Artist:
     colour = style.colour.light
     if plot.kind == "bars":
         return Patch(color=colour)
-    dash = style.dash if plot.kind == "lines" else ""
+    dash: Dash | Literal[""] = style.dash if plot.kind == "lines" else ""
     return Line2D([], [], color=colour, linestyle=dash, marker=style.mark.marker, markersize=6, markeredgewidth=0)
 
 

@@ -8,7 +8,10 @@ dash, an expert its number.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
+
+Dash = Literal["-", "--", ":", "-."]
+"""Matplotlib's line styles."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class Style:
         variable: the CSS variable that holds the colour, such as `--routing-top2`.
         colour: the same for what is drawn without CSS.
         mark: a shape for points and legends.
-        dash: matplotlib's line style.
+        dash: of lines.
     """
 
     variable: str
     colour: Colour
     mark: Mark
-    dash: str = "-"
+    dash: Dash = "-"
 
     @property
     def css(self) -> str:
@@ -70,7 +73,7 @@ _MARKS: Final = (
     Mark("M5 .2l2.9 4.8l-2.9 4.8l-2.9-4.8z", "d"),
     Mark("M3.3 .6h3.4l2.7 2.7v3.4l-2.7 2.7h-3.4l-2.7-2.7v-3.4z", "8"),
 )
-_DASHES: Final = ("-", "--", ":", "-.")
+_DASHES: Final[tuple[Dash, ...]] = ("-", "--", ":", "-.")
 
 SURFACES: Final[Mapping[str, Colour]] = {
     "page": Colour("#f7f7f4", "#14171b"),

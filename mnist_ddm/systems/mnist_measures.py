@@ -1,4 +1,4 @@
-"""What measures the MNIST system: its images, the digit classifier, and perceptual networks whose files the user has."""
+"""What measures the MNIST system: its images, the digit classifier, and networks whose files the user may have."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from mnist_ddm.tables.terminal import to_rich
 _WIDTH = 110
 
 
-def ask(pool: ExpertPool, *analyses: str, **choices: object) -> list[Answer]:
+def ask(pool: ExpertPool, *analyses: str, **choices: Any) -> list[Answer]:
     """Ask some analyses of a system and keep nothing on disk; what they share is computed once.
 
     Args:
@@ -39,7 +40,7 @@ def ask(pool: ExpertPool, *analyses: str, **choices: object) -> list[Answer]:
         InputError: if there is no such analysis, or the system cannot answer it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        study = Study(pool, analyses, store=RecordingStore(Path(folder)), **choices)  # type: ignore[arg-type]  # by name
+        study = Study(pool, analyses, store=RecordingStore(Path(folder)), **choices)
         for why in study.absent.values():
             raise InputError(why)
         return list(study.run().values())

@@ -111,11 +111,10 @@ def check(
     folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
 ) -> None:
     """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
-    from mnist_ddm.tables.files import to_csv
-
     from mnist_ddm.errors import InputError
     from mnist_ddm.storage.files import write_text
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.files import to_csv
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.progress import progress_bars
     from paris_ddm.check import check as measure
@@ -144,13 +143,12 @@ def check(
 @options.device
 def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | None, device: str) -> None:
     """Measure a small model's figures and put them on its card: reconstruction, adherence, Frechet distances."""
-    from mnist_ddm.tables.files import to_json
-
     from mnist_ddm.data import load_images
     from mnist_ddm.errors import InputError
     from mnist_ddm.storage.files import read_json, write_json
     from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.tables.files import to_json
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
     from paris_ddm.figures import own_figures
@@ -166,7 +164,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     study = Study(pool, ["quality"], scale="full", n=n, steps=steps, seed=seed, routings=_ON_CARD)
     if study.absent:
         raise InputError("; ".join(study.absent.values()))
-    recordings = record_with_progress(console, study, options.resolve_workers(workers, device))
+    recordings = record_with_progress(console, study.plan(), options.resolve_workers(workers, device))
     tables = study.answer(recordings)["quality"].tables
     data = held_out_set(load_images(), int(card["plan"]["seed"]))
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}

@@ -117,7 +117,7 @@ def test_an_experts_error_is_a_variant_of_the_gaussian_system():
 def test_the_plots_can_be_drawn(tmp_path, name, answered):
     pool, analysis = load(), analysis_named(name)
     for n in (1, 30):
-        for plot in answered(analysis, pool, replace(analysis.sizes["small"], n=n, steps=2)).plots:
+        for plot in answered(analysis, pool, replace(analysis.sizes.at("small"), n=n, steps=2)).plots:
             save_png(plot, tmp_path / f"{plot.name}-{n}.png", {})
             assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")
 

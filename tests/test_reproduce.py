@@ -16,12 +16,12 @@ from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
-from mnist_ddm.pages.readme import BEGIN, END, put_verdicts
+from mnist_ddm.pages.readme import BEGIN, END, put_verdicts, verdict_block
 from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.files import read_json, write_json
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.folder import used_recordings
-from mnist_ddm.study.record import record_all
+from mnist_ddm.study.results import read_results
 from mnist_ddm.study.verify import recomputable
 from mnist_ddm.systems.registry import load_system
 
@@ -329,7 +329,7 @@ def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
     text, shipped = (root / "README.md").read_text(), Path("docs/results/reproduce-mnist")
     assert text.index(BEGIN) < text.index(END)
     if (shipped / "manifest.json").exists():
-        assert verdict_block(shipped) in text
+        assert verdict_block(shipped, judge_run(shipped)) in text
 
 
 @pytest.mark.parametrize("name", ["alignment", "sensitivity", "quality", "appendix-b"])

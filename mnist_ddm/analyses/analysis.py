@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 from torch import Tensor
 
@@ -51,6 +51,25 @@ class Answer:
     artefacts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
+@final
+@dataclass(frozen=True)
+class Sizes(Generic[Own]):
+    """The settings of an analysis at each of `SCALES`."""
+
+    small: Own
+    medium: Own
+    full: Own
+
+    def at(self, scale: str) -> Own:
+        """The settings at a scale.
+
+        Raises:
+            AttributeError: if there is no such scale.
+        """
+        own: Own = getattr(self, scale)
+        return own
+
+
 class Analysis(ABC, Generic[Own]):
     """One scientific question.
 
@@ -66,7 +85,7 @@ class Analysis(ABC, Generic[Own]):
     group: ClassVar[str]
     question: ClassVar[str]
     tables: ClassVar[tuple[Schema, ...]]
-    sizes: ClassVar[Mapping[str, Any]]
+    sizes: ClassVar[Sizes[Any]]
 
     def __init_subclass__(cls) -> None:
         """Refuse an analysis that leaves one of its attributes out."""

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import TIME
 from mnist_ddm.analyses.settings import SamplingSettings
 from mnist_ddm.analyses.systems import fitting
@@ -41,11 +41,11 @@ class AveragingVariance(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Does averaging over experts lower the variance of the velocities? (Section 4.1, first link)"
     tables = (_TABLE,)
-    sizes = {
-        "small": SamplingSettings(n=16, steps=4),
-        "medium": SamplingSettings(n=200),
-        "full": SamplingSettings(n=500),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=16, steps=4),
+        medium=SamplingSettings(n=200),
+        full=SamplingSettings(n=500),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if len(fitting(pool, ROUTINGS)) < len(ROUTINGS):

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from scipy.special import log_softmax
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import TIME
 from mnist_ddm.analyses.settings import NoisingSettings
 from mnist_ddm.core.pool import ExpertPool
@@ -48,11 +48,11 @@ class RouterCalibration(Analysis[NoisingSettings]):
     group = "alignment"
     question = "Is the router calibrated, as the full ensemble needs it? (beyond the paper)"
     tables = (_TABLE,)
-    sizes = {
-        "small": NoisingSettings(n=64),
-        "medium": NoisingSettings(n=1000),
-        "full": NoisingSettings(n=1000),
-    }
+    sizes = Sizes(
+        small=NoisingSettings(n=64),
+        medium=NoisingSettings(n=1000),
+        full=NoisingSettings(n=1000),
+    )
 
     def needs(self, pool: ExpertPool, settings: NoisingSettings) -> tuple[Need, ...]:
         pool.measures.real_states(1)

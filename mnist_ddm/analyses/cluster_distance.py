@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, of_paper, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
@@ -76,11 +76,11 @@ class ClusterDistance(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Does each routing select the experts whose data lie closest to the state? (Table 1)"
     tables = (_TABLE, _BY_TIME)
-    sizes = {
-        "small": SamplingSettings(n=16, steps=4),
-        "medium": SamplingSettings(n=200),
-        "full": SamplingSettings(n=500),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=16, steps=4),
+        medium=SamplingSettings(n=200),
+        full=SamplingSettings(n=500),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if not pool.measures.embeddings:

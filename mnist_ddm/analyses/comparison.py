@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     DELTA_REFINE,
     FID,
@@ -125,11 +125,11 @@ class RoutingComparison(Analysis[JoinedSettings]):
     group = "sensitivity"
     question = "Does stability predict quality? (Table 3, Figure 3)"
     tables = (_COMPARISON, _STEPS, _CHAIN, _FOOTNOTE)
-    sizes = {
-        "small": JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
-        "medium": JoinedSettings(n=50, quality_n=200),
-        "full": JoinedSettings(n=1000),
-    }
+    sizes = Sizes(
+        small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
+        medium=JoinedSettings(n=50, quality_n=200),
+        full=JoinedSettings(n=1000),
+    )
 
     def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, YES_NO, N, mean_and_sd, number_key, with_sd
 from mnist_ddm.analyses.settings import SamplingSettings
 from mnist_ddm.analyses.stability import TERM_NORMS, lipschitz, strategies, term_norms
@@ -77,11 +77,11 @@ class Convergence(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Does the sampler converge as the steps get smaller? (Proposition E.1, Definition C.3, Appendix D)"
     tables = (_TABLE, _QUANTILES, _GRID)
-    sizes = {
-        "small": SamplingSettings(n=4, steps=4),
-        "medium": SamplingSettings(n=50),
-        "full": SamplingSettings(n=100),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=4, steps=4),
+        medium=SamplingSettings(n=50),
+        full=SamplingSettings(n=100),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         needs = []
@@ -187,7 +187,7 @@ def _order(coarse: Array, fine: Array) -> float:
 
 def _quantiles(recordings: Mapping[Visits, Recording], settings: SamplingSettings, names: Sequence[str]) -> Table:
     largest = {r: lipschitz(term_norms(recordings[settings.sampling(r)])["expert"]) for r in names}
-    rows = tuple(
+    rows: tuple[Row, ...] = tuple(
         {"delta": delta, "routing": r, "bound": float(np.quantile(values, 1 - delta))}
         for delta in _DELTAS
         for r, values in largest.items()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import FID, ROUTING
 from mnist_ddm.analyses.quality import (
     CLEAR,
@@ -75,11 +75,11 @@ class CostAndQuality(Analysis[QualitySettings]):
     group = "regimes"
     question = "Which routing buys the most quality for the fewest expert evaluations? (beyond the paper)"
     tables = (_TABLE,)
-    sizes = {
-        "small": QualitySettings(n=16, steps=10, routings=FEW_ROUTINGS),
-        "medium": QualitySettings(n=200, routings=FEWER_ROUTINGS),
-        "full": QualitySettings(n=LONG, routings=ROUTINGS),
-    }
+    sizes = Sizes(
+        small=QualitySettings(n=16, steps=10, routings=FEW_ROUTINGS),
+        medium=QualitySettings(n=200, routings=FEWER_ROUTINGS),
+        full=QualitySettings(n=LONG, routings=ROUTINGS),
+    )
 
     def needs(self, pool: ExpertPool, settings: QualitySettings) -> tuple[Need, ...]:
         return Quality().needs(pool, settings)

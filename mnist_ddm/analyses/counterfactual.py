@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import final
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import DELTA_REFINE, FID, ROUTING, mean_and_sd, of_paper, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_frechet_distances
@@ -43,11 +43,11 @@ class Counterfactual(Analysis[JoinedSettings]):
     group = "interventions"
     question = "Do steadier experts or the wrong experts change stability and quality? (Table 8)"
     tables = (_TABLE,)
-    sizes = {
-        "small": JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
-        "medium": JoinedSettings(n=20, quality_n=200),
-        "full": JoinedSettings(n=50),
-    }
+    sizes = Sizes(
+        small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
+        medium=JoinedSettings(n=20, quality_n=200),
+        full=JoinedSettings(n=50),
+    )
 
     def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
         if pool.n_experts < 2:

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, mean_and_sd, paper_cells, paper_columns, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
@@ -46,11 +46,11 @@ class JacobianDecomposition(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Does the sensitivity come from the experts or from the router? (Table 6, Figure 4)"
     tables = (_MIDDLE_TABLE, _BY_TIME)
-    sizes = {
-        "small": SamplingSettings(n=4, steps=4),
-        "medium": SamplingSettings(n=50),
-        "full": SamplingSettings(n=100),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=4, steps=4),
+        medium=SamplingSettings(n=50),
+        full=SamplingSettings(n=100),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if not strategies(pool, ROUTINGS):

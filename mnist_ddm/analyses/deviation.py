@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import TIME, is_number, p_value
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
@@ -87,11 +87,11 @@ class ExpertDeviation(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Do selected experts agree better with the routed velocity than the others? (Tables 2 and 4)"
     tables = (_SUMMARY, _REFERENCES, _BY_TIME, _BY_RANK, _REFERENCES_BY_RANK)
-    sizes = {
-        "small": SamplingSettings(n=16, steps=4),
-        "medium": SamplingSettings(n=200),
-        "full": SamplingSettings(n=500),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=16, steps=4),
+        medium=SamplingSettings(n=200),
+        full=SamplingSettings(n=500),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
@@ -294,7 +294,7 @@ def _mean_of_present(values: Array) -> Estimate | None:
 
 def _by_rank(c: _Comparison) -> Table:
     angles = c.ranked.mean(axis=1)
-    rows = tuple({"rank": k + 1, "angle": mean_estimate(angles[:, k])} for k in range(angles.shape[1]))
+    rows: tuple[Row, ...] = tuple({"rank": k + 1, "angle": mean_estimate(angles[:, k])} for k in range(angles.shape[1]))
     title = "Angle to the routed velocity by rank of the router's weight (1 = most probable)"
     return Table(_BY_RANK, title, rows)
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import N, p_value
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import RefinementSettings
@@ -75,11 +75,11 @@ class Disagreement(Analysis[RefinementSettings]):
     group = "alignment"
     question = "Does the full ensemble drift from Top-2 where experts disagree? (Figure 1, Appendix B)"
     tables = (_CORRELATIONS, _QUARTILES)
-    sizes = {
-        "small": RefinementSettings(n=16, steps=4),
-        "medium": RefinementSettings(n=200),
-        "full": RefinementSettings(n=500),
-    }
+    sizes = Sizes(
+        small=RefinementSettings(n=16, steps=4),
+        medium=RefinementSettings(n=200),
+        full=RefinementSettings(n=500),
+    )
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     DELTA_REFINE,
     L_EFF,
@@ -75,11 +75,11 @@ class FailureModes(Analysis[RefinementSettings]):
     group = "sensitivity"
     question = "How often does each routing fail, and how? (Table 13)"
     tables = (_TABLE, _RELATIVE)
-    sizes = {
-        "small": RefinementSettings(n=4, steps=4),
-        "medium": RefinementSettings(n=50),
-        "full": RefinementSettings(n=100),
-    }
+    sizes = Sizes(
+        small=RefinementSettings(n=4, steps=4),
+        medium=RefinementSettings(n=50),
+        full=RefinementSettings(n=100),
+    )
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         if pool.n_experts < 2:

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     DELTA_REFINE,
     L_EFF,
@@ -88,11 +88,11 @@ class Generalization(Analysis[RefinementSettings]):
     group = "interventions"
     question = "Do the rankings persist under shifted inputs and a harder regime? (Tables 11 and 14)"
     tables = (_TABLE,)
-    sizes = {
-        "small": RefinementSettings(n=4, steps=4),
-        "medium": RefinementSettings(n=50),
-        "full": RefinementSettings(n=100),
-    }
+    sizes = Sizes(
+        small=RefinementSettings(n=4, steps=4),
+        medium=RefinementSettings(n=50),
+        full=RefinementSettings(n=100),
+    )
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, YES_NO, mean_and_sd, paper_cells, paper_columns, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
@@ -57,11 +57,11 @@ class LocalError(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Is the error of a single solver step the same for every routing? (Table 5)"
     tables = (_TABLE, _SWITCHING)
-    sizes = {
-        "small": SamplingSettings(n=8, steps=4),
-        "medium": SamplingSettings(n=50),
-        "full": SamplingSettings(n=1000),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=8, steps=4),
+        medium=SamplingSettings(n=50),
+        full=SamplingSettings(n=1000),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         return tuple(Need(settings.sampling(r), (_ERRORS,)) for r in strategies(pool, ROUTINGS))

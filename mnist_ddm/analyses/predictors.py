@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     ROUTING,
     N,
@@ -94,11 +94,11 @@ class FailurePredictors(Analysis[RefinementSettings]):
     group = "sensitivity"
     question = "What predicts a large refinement error: margins, gaps, Jacobians? (Tables 12 and 15)"
     tables = (_TABLE, _MARGINS)
-    sizes = {
-        "small": RefinementSettings(n=4, steps=4),
-        "medium": RefinementSettings(n=50),
-        "full": RefinementSettings(n=100),
-    }
+    sizes = Sizes(
+        small=RefinementSettings(n=4, steps=4),
+        medium=RefinementSettings(n=50),
+        full=RefinementSettings(n=100),
+    )
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         if pool.n_experts < 2:

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, is_field
 from mnist_ddm.analyses.settings import SamplingSettings
 from mnist_ddm.analyses.stability import TERM_NORMS, effort_note, fixed_times, strategies, term_norms
@@ -61,11 +61,11 @@ class SensitivityProfile(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "How much does sensitivity vary between trajectories, and between experts? (Figure 2)"
     tables = (_PROFILE, _SINGLE, _GAP)
-    sizes = {
-        "small": SamplingSettings(n=4, steps=4),
-        "medium": SamplingSettings(n=20),
-        "full": SamplingSettings(n=20),
-    }
+    sizes = Sizes(
+        small=SamplingSettings(n=4, steps=4),
+        medium=SamplingSettings(n=20),
+        full=SamplingSettings(n=20),
+    )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
@@ -78,7 +78,7 @@ class SensitivityProfile(Analysis[SamplingSettings]):
         times = fixed_times(recorded[_SPLIT])
         norms = {r: term_norms(recording)["expert"] for r, recording in recorded.items()}
         cumulative = {r: _cumulated(n, times) for r, n in norms.items()}
-        rows = tuple(
+        rows: tuple[Row, ...] = tuple(
             {
                 "t": float(t),
                 "routing": r,
@@ -123,7 +123,7 @@ def _gaps(norms: Mapping[str, Array], times: Array) -> Table:
     def gap(a: Array, b: Array, i: int) -> Array:
         return np.abs(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i])
 
-    rows = tuple(
+    rows: tuple[Row, ...] = tuple(
         {
             "routing": r,
             "t_half": float(times[half]),

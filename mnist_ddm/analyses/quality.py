@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import FID, ROUTING, N, of_paper
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
@@ -116,11 +116,11 @@ class Quality(Analysis[QualitySettings]):
     group = "quality"
     question = "How good are the samples of each routing? (Table 3's FID)"
     tables = (_TABLE, _CLASSES, _ADHERENCE)
-    sizes = {
-        "small": QualitySettings(n=16, steps=10),
-        "medium": QualitySettings(n=200),
-        "full": _USUAL,
-    }
+    sizes = Sizes(
+        small=QualitySettings(n=16, steps=10),
+        medium=QualitySettings(n=200),
+        full=_USUAL,
+    )
 
     def needs(self, pool: ExpertPool, settings: QualitySettings) -> tuple[Need, ...]:
         pool.measures.real_states(1)

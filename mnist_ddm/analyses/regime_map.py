@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import is_number
 from mnist_ddm.analyses.quality import STEPS, stored_frechet_distances
 from mnist_ddm.analyses.settings import TrajectorySettings
@@ -71,11 +71,11 @@ class RegimeMap(Analysis[RegimeSettings]):
     group = "regimes"
     question = "When does averaging over all experts fail? (beyond the paper)"
     tables = (_TABLE,)
-    sizes = {
-        "small": RegimeSettings(n=8, steps=10),
-        "medium": RegimeSettings(n=100),
-        "full": RegimeSettings(n=500),
-    }
+    sizes = Sizes(
+        small=RegimeSettings(n=8, steps=10),
+        medium=RegimeSettings(n=100),
+        full=RegimeSettings(n=500),
+    )
 
     def needs(self, pool: ExpertPool, settings: RegimeSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     DELTA_REFINE,
     FID,
@@ -81,11 +81,11 @@ class Rescue(Analysis[JoinedSettings]):
     group = "interventions"
     question = "Can the full ensemble be rescued by temperature or truncation? (Tables 7, 9, 10)"
     tables = (_SUMMARY, _BY_TEMPERATURE, _BY_SHARE)
-    sizes = {
-        "small": JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
-        "medium": JoinedSettings(n=30, quality_n=200),
-        "full": JoinedSettings(n=50),
-    }
+    sizes = Sizes(
+        small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
+        medium=JoinedSettings(n=30, quality_n=200),
+        full=JoinedSettings(n=50),
+    )
 
     def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)

@@ -78,7 +78,14 @@ def analyze(
         distance_named(pool, distance)
     if features is not None:
         features_named(pool, features)
-    choices = {"n": n, "steps": steps, "seed": seed, "solver": solver, "distance": distance, "features": features}
+    choices: dict[str, Any] = {
+        "n": n,
+        "steps": steps,
+        "seed": seed,
+        "solver": solver,
+        "distance": distance,
+        "features": features,
+    }
     study = Study(pool, names, **choices)
     for name, why in study.absent.items():
         if name in analyses or group is None or not study.analyses:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def bootstrap(statistic: Callable[..., float], *columns: Array) -> Estimate:
     return _bootstrap(value, lambda rows: statistic(*(column[rows] for column in columns)), len(columns[0]), False)
 
 
-def bootstrap_batched(statistic: Callable[..., Array], *columns: Array) -> Estimate:
+def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -> Estimate:
     """A statistic of samples with its interval; equals `bootstrap`, only faster.
 
     Args:
@@ -72,7 +73,7 @@ def bootstrap_batched(statistic: Callable[..., Array], *columns: Array) -> Estim
     return _bootstrap(value, of_rows, len(columns[0]), True)
 
 
-def _bootstrap(value: float, statistic: Callable[..., object], n: int, vectorized: bool) -> Estimate:
+def _bootstrap(value: float, statistic: Callable[..., Any], n: int, vectorized: bool) -> Estimate:
     """Resample row numbers, so that columns of any shape go together."""
     if n < 2:
         return Estimate(value, float("nan"), float("nan"))
@@ -176,7 +177,7 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
 
 
 def _areas(scores: Array, positive: NDArray[np.bool_]) -> Array:
-    """The area under the ROC curve of each row, NaN where a row has no event or nothing else; ``(R, n)`` to ``(R,)``."""
+    """The area under the ROC curve of each row, NaN without both kinds; ``(R, n)`` to ``(R,)``."""
     ranks, n = stats.rankdata(scores, axis=1), positive.sum(axis=1)
     pairs = n * (positive.shape[1] - n)
     above = np.where(positive, ranks, 0).sum(axis=1) - n * (n + 1) / 2

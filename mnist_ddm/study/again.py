@@ -39,7 +39,7 @@ def study_again(manifest: Mapping[str, Any], pool: ExpertPool, store: RecordingS
     """For each analysis of a run a study that asks it alone, with the settings that it had."""
     studies = {}
     for name, settings in manifest["run"]["settings"].items():
-        own = {field.name for field in dataclasses.fields(analysis_named(name).sizes[manifest["run"]["scale"]])}
+        own = {field.name for field in dataclasses.fields(analysis_named(name).sizes.at(manifest["run"]["scale"]))}
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items() if key in own}
         studies[name] = Study(pool, [name], scale=manifest["run"]["scale"], store=store, **given)
     return studies

@@ -52,7 +52,7 @@ class Study:
         *,
         scale: str = "full",
         store: RecordingStore | None = None,
-        **choices: object,
+        **choices: Any,
     ) -> None:
         """Choose what to ask.
 
@@ -78,11 +78,11 @@ class Study:
         self.absent: dict[str, str] = {}
         self._needs: dict[str, tuple[Need, ...]] = {}
         for analysis in asked:
-            self._ask(analysis, _with_choices(analysis.sizes[scale], given))
+            self._ask(analysis, _with_choices(analysis.sizes.at(scale), given))
 
     @staticmethod
     def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
-        known = {field.name for analysis in asked for field in fields(analysis.sizes[scale])}
+        known = {field.name for analysis in asked for field in fields(analysis.sizes.at(scale))}
         if unknown := sorted(given.keys() - known):
             names = ", ".join(analysis.id for analysis in asked)
             raise InputError(
@@ -186,6 +186,6 @@ class Study:
         return opened
 
 
-def _with_choices(settings: Settings, given: Mapping[str, object]) -> Settings:
+def _with_choices(settings: Settings, given: Mapping[str, Any]) -> Settings:
     known = {field.name for field in fields(settings)}
     return replace(settings, **{name: value for name, value in given.items() if name in known})

@@ -294,7 +294,7 @@ def _mean_of_present(values: Array) -> Estimate | None:
 
 def _by_rank(c: _Comparison) -> Table:
     angles = c.ranked.mean(axis=1)
-    rows = tuple({"rank": k + 1, "angle": mean_estimate(angles[:, k])} for k in range(angles.shape[1]))
+    rows: tuple[Row, ...] = tuple({"rank": k + 1, "angle": mean_estimate(angles[:, k])} for k in range(angles.shape[1]))
     title = "Angle to the routed velocity by rank of the router's weight (1 = most probable)"
     return Table(_BY_RANK, title, rows)
 

@@ -17,7 +17,7 @@ from mnist_ddm.core.recording import sample
 from mnist_ddm.data import load_images
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
-from mnist_ddm.training.run import TrainingPlan, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, training_jobs
 from paris_ddm.mini.build import build
 from paris_ddm.mini.plan import MiniPlan
 

@@ -1,6 +1,6 @@
 """The analyses that exist: the command line, the report and the tests iterate over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist_ddm.analyses.analysis import Analysis
@@ -22,7 +22,7 @@ from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
-from mnist_ddm.errors import unknown
+from mnist_ddm.errors import InputError, unknown
 
 ANALYSES: Mapping[str, Analysis[Any]] = {
     a.id: a
@@ -78,3 +78,22 @@ def analyses_in(group: str) -> list[Analysis[Any]]:
     if group not in groups():
         raise unknown("group", group, groups())
     return [a for a in ANALYSES.values() if group in ("all", a.group)]
+
+
+def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> list[str]:
+    """The names of the analyses that a user asked for, each once.
+
+    Args:
+        names: of analyses.
+        group: all of it as well; Appendix B's two if neither is given.
+        without: analyses and groups to leave out.
+
+    Raises:
+        InputError: if an analysis or a group does not exist, or nothing is left.
+    """
+    asked = [*(a.id for a in (analyses_in(group) if group else ())), *(analysis_named(name).id for name in names)]
+    left_out = {a.id for name in without for a in ([ANALYSES[name]] if name in ANALYSES else analyses_in(name))}
+    kept = [name for name in dict.fromkeys(asked or APPENDIX_B) if name not in left_out]
+    if not kept:
+        raise InputError("nothing is left to run; --without leaves out everything that was asked for")
+    return kept

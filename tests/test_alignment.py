@@ -1,5 +1,7 @@
 """The alignment analyses on the exact system, by hand from the definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,137 +10,143 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import MulticlassCalibrationError
 
-from mnist_ddm.analyses.analysis import Settings, paper_values
 from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
+from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, groups
 from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.field import make_field
-from mnist_ddm.core.noise import sample_seeds, subsets
+from mnist_ddm.core.noise import Purpose, sample_seeds, subsets
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import TENTHS, Noising, Sampling, start
 from mnist_ddm.errors import InputError
-from mnist_ddm.metrics.calibration import calibration_error, reliability
-from mnist_ddm.study.record import record_all
-from mnist_ddm.study.study import make_plan
+from mnist_ddm.metrics.calibration import calibration_estimate, reliability
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.study import Study
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
-SETTINGS = Settings(n=30, steps=10)
+SMALL = {"n": 30, "steps": 10}
 
 
-def run(pool, name, settings=SETTINGS):
-    analysis = analysis_named(name)
-    filled = analysis.settings(settings)
-    plan = make_plan(pool, {analysis: filled})
-    recordings = {r: sample(pool, r, names) for r, names in plan.observables.items()}
-    return {t.name: t for t in analysis.answer(pool, recordings, filled).tables}
+@pytest.fixture
+def tables(answered):
+    """From a pool and the name of an analysis to its tables by name."""
+
+    def tables_of(pool, name, choices=SMALL):
+        analysis = analysis_named(name)
+        return {t.name: t for t in answered(analysis, pool, replace(analysis.sizes["full"], **choices)).tables}
+
+    return tables_of
 
 
-@pytest.mark.parametrize("of", [NOISY, CLEAN])
-def test_cluster_distance_by_hand(of):
+@pytest.mark.parametrize("state", [NOISY, CLEAN])
+def test_cluster_distance_by_hand(state, tables):
     pool = load()
-    table = run(pool, "cluster-distance")["cluster-distance"]
-    found = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocity", "weights"))
+    table = tables(pool, "cluster-distance")["cluster-distance"]
+    recording = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocity", "weights"))
     mean_rank, least_rank, share, anyone = [], [], [], []
     for i in range(30):
         for t in TIMES:
-            j = int(np.abs(found.times.numpy() - t).argmin())
-            x = found.observed["x"][i, j].double()
-            shown = x if of == NOISY else x - float(found.times[j]) * found.observed["velocity"][i, j].double()
-            distance = [float((shown - mean).norm()) for mean in pool.means]
-            chosen = [k for k in range(8) if found.observed["weights"][i, j, k] > 0]
+            j = int(np.abs(recording.times.numpy() - t).argmin())
+            x = recording.observed["x"][i, j].double()
+            clean = x - float(recording.times[j]) * recording.observed["velocity"][i, j].double()
+            distance = [float(((x if state == NOISY else clean) - mean).norm()) for mean in pool.means]
+            chosen = [k for k in range(8) if recording.observed["weights"][i, j, k] > 0]
             ranks = [1 + sum(other < distance[k] for other in distance) for k in chosen]
             mean_rank.append(np.mean(ranks))
             least_rank.append(min(ranks))
             share.append(np.mean([r <= 2 for r in ranks]))
             anyone.append(min(ranks) <= 2)
-    (row,) = (r for r in table.rows if r["routing"] == "top2" and r["of"] == of)
-    assert row["mean rank (all selected)"].value == pytest.approx(np.mean(mean_rank), rel=1e-12)
-    assert row["mean rank (closest selected)"].value == pytest.approx(np.mean(least_rank), rel=1e-12)
-    assert row["among two closest (% of selected)"].value == pytest.approx(100 * np.mean(share), rel=1e-12)
-    assert row["among two closest (% any)"].value == pytest.approx(100 * np.mean(anyone), rel=1e-12)
+    (row,) = table.select(routing="top2", state=state, default="yes")
+    assert row["mean_rank"].value == pytest.approx(np.mean(mean_rank), rel=1e-12)
+    assert row["closest_rank"].value == pytest.approx(np.mean(least_rank), rel=1e-12)
+    assert row["among_two"].value == pytest.approx(100 * np.mean(share), rel=1e-12)
+    assert row["among_two_any"].value == pytest.approx(100 * np.mean(anyone), rel=1e-12)
 
 
-def test_the_full_ensembles_ranks_are_what_construction_makes_them():
-    rows = [r for r in run(load(), "cluster-distance")["cluster-distance"].rows if r["routing"] == "full"]
+def test_the_full_ensembles_ranks_are_what_construction_makes_them(tables):
+    rows = list(tables(load(), "cluster-distance")["cluster-distance"].select(routing="full"))
+    assert len(rows) == 2
     for row in rows:
-        assert row["mean rank (all selected)"].value == 4.5
-        assert row["sd"] == 0
-        assert row["mean rank (closest selected)"].value == 1
-        assert row["among two closest (% of selected)"].value == 25
-        assert row["among two closest (% any)"].value == 100
+        assert row["mean_rank"].value == row["chance_rank"] == 4.5
+        assert row["mean_rank_sd"] == 0
+        assert row["closest_rank"].value == 1
+        assert row["among_two"].value == row["chance_match"] == 25
+        assert row["among_two_any"].value == 100
     table1 = paper_values("cluster-distance", "paris")
     assert (table1["full"]["rank"], table1["full"]["match"]) == (4.5, 25.0)
 
 
 def test_the_reading_by_weight_follows_the_weights():
     ranks = np.array([[[2, 1, 3]]])
-    found = readings(ranks, np.array([[[0.5, 0.2, 0.3]]]), everything=True)
-    assert found["mean rank (by weight)"][0, 0] == pytest.approx(0.5 * 2 + 0.2 + 0.9)
+    by_column = readings(ranks, np.array([[[0.5, 0.2, 0.3]]]), everything=True)
+    assert by_column["rank_by_weight"][0, 0] == pytest.approx(0.5 * 2 + 0.2 + 0.9)
 
 
 def test_near_the_data_the_exact_router_selects_the_closest_cluster():
     pool = load()
-    found = sample(pool, Sampling("top1", n=40, steps=10), ("x@tenths", "velocity@tenths", "weights@tenths"))
-    ranks = centroid_ranks(pool, pool.measures.embeddings["raw"], found, CLEAN)
-    chosen = found.observed["weights@tenths"].argmax(dim=2).numpy()
+    recording = sample(pool, Sampling("top1", n=40, steps=10), ("x@tenths", "velocity@tenths", "weights@tenths"))
+    ranks = centroid_ranks(pool, pool.measures.embeddings["raw"], recording, CLEAN)
+    chosen = recording.observed["weights@tenths"].argmax(dim=2).numpy()
     rank = np.take_along_axis(ranks, chosen[:, :, None], axis=2)[:, :, 0]
     assert (rank[:, -1] == 1).mean() > 0.9
 
 
-def test_deviation_against_the_exact_velocity_and_the_target_by_hand():
+def test_deviation_against_the_exact_velocity_and_the_target_by_hand(tables):
     pool = load(expert_error=1.0)
-    rows = {r["against"]: r for r in run(pool, "expert-deviation")["expert-deviation-references"].rows}
-    found = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocities", "weights"))
+    references = tables(pool, "expert-deviation")["expert-deviation-references"]
+    recording = sample(pool, Sampling("top2", n=30, steps=10), ("x", "velocities", "weights"))
     chosen, others = [], []
     for i in range(30):
         near, far = [], []
         for t in TENTHS:
-            j = int(np.abs(found.times.numpy() - t).argmin())
-            time = found.times[j : j + 1].float()
-            x = found.observed["x"][i, j][None]
+            j = int(np.abs(recording.times.numpy() - t).argmin())
+            time = recording.times[j : j + 1].float()
+            x = recording.observed["x"][i, j][None]
             exact = pool.monolith_velocity(x, time, None).flatten().double().numpy()
             a, b = [], []
             for k in range(8):
-                v = found.observed["velocities"][i, j, k].flatten().double().numpy()
+                v = recording.observed["velocities"][i, j, k].flatten().double().numpy()
                 cosine = v @ exact / np.linalg.norm(v) / np.linalg.norm(exact)
                 angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-                (a if found.observed["weights"][i, j, k] > 0 else b).append(angle)
+                (a if recording.observed["weights"][i, j, k] > 0 else b).append(angle)
             near.append(np.mean(a))
             far.append(np.mean(b))
         chosen.append(np.mean(near))
         others.append(np.mean(far))
-    row = rows["velocity of the exact marginal"]
+    row = references.row(reference="closed_form")
     assert row["selected"].value == pytest.approx(np.mean(chosen), rel=1e-4)
-    assert row["non-selected"].value == pytest.approx(np.mean(others), rel=1e-4)
+    assert row["non_selected"].value == pytest.approx(np.mean(others), rel=1e-4)
     noised = sample(pool, Noising("top2", n=30), ("velocities", "weights", "x"))
     real = pool.measures.real_states(30)[0]
     target = (noised.observed["x"][:, 0] - 0.1 * real) / 0.9 - real
     errors = (noised.observed["velocities"] - target[:, None, None]).flatten(3).square().mean(dim=3)
     selected = noised.observed["weights"] > 0
     excess = errors[~selected].reshape(30, 9, 6).mean(dim=2) - errors[selected].reshape(30, 9, 2).mean(dim=2)
-    assert rows["flow-matching target, held-out states"]["reduction"].value == pytest.approx(
-        float(excess.mean()), rel=1e-4
-    )
+    assert references.row(reference="target")["reduction"].value == pytest.approx(float(excess.mean()), rel=1e-4)
 
 
-def test_a_selected_expert_is_compared_with_the_other_one_when_it_is_left_out():
+def test_a_selected_expert_is_compared_with_the_other_one_when_it_is_left_out(tables):
     pool = load()
-    rows = {r["against"]: r for r in run(pool, "expert-deviation")["expert-deviation-references"].rows}
-    by_blend, left_out = rows["routed velocity (the paper's)"], rows["blend of the other experts"]
+    references = tables(pool, "expert-deviation")["expert-deviation-references"]
+    by_blend, left_out = (references.row(reference=key) for key in ("routed", "left_out"))
     assert left_out["selected"].value > by_blend["selected"].value
-    assert left_out["non-selected"].value == pytest.approx(by_blend["non-selected"].value, rel=1e-5)
+    assert left_out["non_selected"].value == pytest.approx(by_blend["non_selected"].value, rel=1e-5)
 
 
-def test_an_exact_router_is_the_posterior_and_a_miscalibrated_one_is_not():
-    exact = run(load(), "router-calibration", Settings(n=400))["router-calibration"].rows
-    warm = run(load(router_temperature=5.0), "router-calibration", Settings(n=400))["router-calibration"].rows
+def test_an_exact_router_is_the_posterior_and_a_miscalibrated_one_is_not(tables):
+    systems = load(), load(router_temperature=5.0)
+    exact, warm = (tables(pool, "router-calibration", {"n": 400})["router-calibration"].rows for pool in systems)
     for a, b in zip(exact, warm, strict=True):
-        assert a["TV to reference"].value < 1e-6
-        assert a["accuracy"] == a["reference accuracy"] == b["accuracy"]
-        assert a["ECE"].value == pytest.approx(a["reference ECE"].value, abs=1e-6)
-        assert b["ECE"].value >= a["ECE"].value
-        assert a["log loss (nats)"].value <= b["log loss (nats)"].value
-    assert max(row["ECE"].value for row in warm) > 0.3
+        assert a["tv_to_reference"].value < 1e-6
+        assert a["accuracy"] == a["reference_accuracy"] == b["accuracy"]
+        assert a["ece"].value == pytest.approx(a["reference_ece"].value, abs=1e-6)
+        assert b["ece"].value >= a["ece"].value
+        assert a["log_loss"].value <= b["log_loss"].value
+    assert max(row["ece"].value for row in warm) > 0.3
+
+
+def calibration_error(curve):
+    return (curve.count * np.abs(curve.accuracy - curve.confidence)).sum() / curve.count.sum()
 
 
 def test_calibration_error_is_torchmetrics():
@@ -147,9 +155,12 @@ def test_calibration_error_is_torchmetrics():
     probabilities = logits.softmax(dim=1)
     expected = MulticlassCalibrationError(6, n_bins=15, norm="l1")(probabilities, truth)
     confidence, label = probabilities.max(dim=1)
-    right = (label == truth).double().numpy()
-    assert calibration_error(confidence.numpy(), right) == pytest.approx(float(expected), abs=1e-6)
-    curve = reliability(confidence.numpy(), right)
+    confidence, right = confidence.numpy(), (label == truth).double().numpy()
+    assert calibration_estimate(confidence, right).value == pytest.approx(float(expected), abs=1e-6)
+    backwards = calibration_estimate(confidence[::-1], right[::-1]).value
+    assert backwards == pytest.approx(float(expected), abs=1e-6)
+    curve = reliability(confidence, right)
+    assert calibration_error(curve) == pytest.approx(float(expected), abs=1e-6)
     assert curve.count.sum() == 500
     assert (np.diff(curve.confidence) > 0).all()
 
@@ -158,9 +169,9 @@ def test_calibration_error_is_torchmetrics():
 def test_calibration_error_does_not_depend_on_the_order(confidence, order):
     right = (np.arange(40) % 3 == 0).astype(float)
     order = list(order)
-    assert calibration_error(confidence[order], right[order]) == pytest.approx(
-        calibration_error(confidence, right), abs=1e-12
-    )
+    mixed, straight = reliability(confidence[order], right[order]), reliability(confidence, right)
+    assert mixed.count.tolist() == straight.count.tolist()
+    assert calibration_error(mixed) == pytest.approx(calibration_error(straight), abs=1e-12)
 
 
 def test_the_empirical_reference_is_the_sum_over_all_points():
@@ -194,22 +205,22 @@ def test_the_empirical_reference_of_many_points_comes_near_the_exact_velocity():
     assert (reference.posterior(x, t) - pool.measures.reference.posterior(x, t)).abs().max() < 0.06
 
 
-def test_experts_of_a_random_partition_show_no_alignment():
+def test_experts_of_a_random_partition_show_no_alignment(tables):
     """Identical experts: nothing can be gained by selecting some of them."""
     alike = GaussianPool(torch.zeros(5, 1, 2, 2), torch.full((5,), 0.5), torch.ones(5))
-    rows = {r["against"]: r for r in run(alike, "expert-deviation")["expert-deviation-references"].rows}
-    assert rows["flow-matching target, held-out states"]["reduction"].value == pytest.approx(0, abs=1e-6)
+    references = tables(alike, "expert-deviation")["expert-deviation-references"]
+    assert references.row(reference="target")["reduction"].value == pytest.approx(0, abs=1e-6)
 
 
-def test_the_variance_of_velocities_by_hand():
+def test_the_variance_of_velocities_by_hand(tables):
     pool = load()
-    rows = run(pool, "averaging-variance")["averaging-variance"].rows
+    rows = tables(pool, "averaging-variance")["averaging-variance"].rows
     for routing in ("top1", "full"):
-        found = sample(pool, Sampling(routing, n=30, steps=10), ("velocity",)).observed["velocity"]
+        velocities = sample(pool, Sampling(routing, n=30, steps=10), ("velocity",)).observed["velocity"]
         (at_half,) = (row for row in rows if abs(row["t"] - 0.5) < 1e-9)
-        expected = found[:, 5].flatten(1).double().numpy().var(axis=0).mean()
+        expected = velocities[:, 5].flatten(1).double().numpy().var(axis=0).mean()
         assert at_half[routing].value == pytest.approx(expected, rel=1e-10)
-    assert at_half["full / top1"].value == pytest.approx(at_half["full"].value / at_half["top1"].value, rel=1e-12)
+    assert at_half["full_over_top1"].value == pytest.approx(at_half["full"].value / at_half["top1"].value, rel=1e-12)
 
 
 class Counting:
@@ -228,35 +239,31 @@ class Counting:
 
 def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     pool = Counting(load())
-    analyses = {a: a.settings(Settings(n=100, steps=8)) for a in analyses_in("alignment")}
-    plan = make_plan(pool, analyses)
-    recordings = record_all(pool, plan.observables, tmp_path, 1)
+    study = Study(pool, analyses_in("alignment"), store=RecordingStore(tmp_path), n=100, steps=8)
+    study.record()
     pool.rows.clear()
-    recordings = record_all(pool, plan.observables, tmp_path / "again", 1)
+    again = Study(pool, analyses_in("alignment"), store=RecordingStore(tmp_path / "again"), n=100, steps=8)
+    planned = again.plan().evaluations
+    recordings = again.record()
     counted = sum(pool.rows)
-    assert counted <= 1.2 * plan.expert_evaluations(pool, list(plan.observables))
+    assert counted <= 1.2 * planned
     assert sum(int(r.evaluations.sum()) for r in recordings.values()) <= counted
     pool.rows.clear()
-    for analysis, settings in analyses.items():
-        analysis.answer(pool, recordings, settings)
+    again.answer(recordings)
     assert pool.rows == []
-    record_all(pool, plan.observables, tmp_path, 1)
+    study.record()
     assert pool.rows == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cluster-distance", "expert-deviation", "disagreement", "router-calibration"])
-def test_findings_do_not_depend_on_workers(tmp_path, name):
-    pool, analysis = load(), analysis_named(name)
-    settings = analysis.settings(Settings(n=260, steps=2))
-    plan = make_plan(pool, {analysis: settings})
+def test_answers_do_not_depend_on_workers(tmp_path, name):
+    def rows(workers):
+        choices = {"n": 260} if name == "router-calibration" else {"n": 260, "steps": 2}
+        study = Study(load(), [name], store=RecordingStore(tmp_path / str(workers)), **choices)
+        return [repr(table.rows) for table in study.run(workers)[name].tables]
 
-    def tables(workers):
-        recordings = record_all(pool, plan.observables, tmp_path / str(workers), workers)
-        return analysis.answer(pool, recordings, settings).tables
-
-    for a, b in zip(tables(1), tables(2), strict=True):
-        assert repr(a.rows) == repr(b.rows)
+    assert rows(1) == rows(2)
 
 
 def test_groups():
@@ -277,22 +284,24 @@ def test_the_random_routings_follow_the_samples_seed_and_the_interval():
         assert not torch.equal(weights[:, 0] > 0, weights[:, 1] > 0)
         few = sample(pool, Sampling(name, n=5, steps=6))
         assert torch.equal(few.final, coarse.final[:5])
-    found = sample(pool, Sampling("misaligned2", n=60, steps=6, refine=2), ("weights",))
+    fine = sample(pool, Sampling("misaligned2", n=60, steps=6, refine=2), ("weights",))
     for step in range(12):
-        pairs = subsets(found.seeds, step // 2, 8, 2)
+        pairs = subsets(fine.seeds, Purpose.SUBSET, step // 2, 8, 2)
         assert (pairs[:, 0] != pairs[:, 1]).all()
-        inside = found.observed["weights"][:, step].gather(1, pairs).sum(dim=1)
+        inside = fine.observed["weights"][:, step].gather(1, pairs).sum(dim=1)
         torch.testing.assert_close(inside, torch.ones(60))
 
 
 def test_a_random_pair_keeps_the_routers_proportions():
     pool = load()
     x = pool.measures.real_states(20)[0]
-    found = make_field(pool, "misaligned2").evaluate(x, torch.full((20,), 0.8), start(pool, sample_seeds(0, 20))[1])
+    evaluation = make_field(pool, "misaligned2").evaluate(
+        x, torch.full((20,), 0.8), start(pool, sample_seeds(0, 20))[1]
+    )
     posterior = pool.posterior_logits(x, torch.full((20,), 0.8)).softmax(dim=1)
-    chosen = found.weights > 0
+    chosen = evaluation.weights > 0
     expected = torch.where(chosen, posterior, 0)
-    torch.testing.assert_close(found.weights, expected / expected.sum(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(evaluation.weights, expected / expected.sum(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
 
 
 def test_real_states_are_a_prefix_of_any_longer_list():

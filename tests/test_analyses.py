@@ -1,89 +1,110 @@
 """Analyses on the exact system against direct computations from the definitions."""
 
+import csv
+import io
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
+from mnist_ddm.tables.files import to_csv, to_json
 from scipy import stats
 
-from mnist_ddm.analyses import quality as quality_module
-from mnist_ddm.analyses.analysis import Settings, p_value, paper_values
+from mnist_ddm.analyses.columns import p_value
 from mnist_ddm.analyses.deviation import ExpertDeviation
-from mnist_ddm.analyses.quality import Quality
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.quality import (
+    LONG,
+    MAIN,
+    Quality,
+    QualitySettings,
+    frechet_note,
+    long_samplings,
+    quality_choices,
+    stored_frechet_distances,
+)
 from mnist_ddm.analyses.registry import ANALYSES, analysis_named
+from mnist_ddm.analyses.settings import JoinedSettings, SamplingSettings
 from mnist_ddm.core.measures import Features
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.metrics import real
+from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.stats.intervals import Estimate, bootstrap, bootstrap_of_sums, mean_estimate, spearman_estimate
 from mnist_ddm.stats.summaries import integrate_over_time, quartile
 from mnist_ddm.stats.tests import spearman
-from mnist_ddm.study.study import make_plan
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.cost import expert_evaluations
+from mnist_ddm.study.study import Study
 from mnist_ddm.systems.gaussian import GaussianPool, load
-from mnist_ddm.tables.terminal import to_csv, to_json, to_rich
+from mnist_ddm.tables.terminal import to_rich
 
-SETTINGS = Settings(n=40, steps=8)
+SMALL = {"n": 40, "steps": 8}
 
 
-def run(pool, name, settings=SETTINGS):
+@pytest.fixture(scope="module")
+def pool():
+    """One for all, so that what samples are compared with is computed once."""
+    return load()
+
+
+def sized(name, **choices):
+    """An analysis with its own settings but for some numbers, as far as it has them."""
     analysis = analysis_named(name)
-    filled = analysis.settings(settings)
-    plan = make_plan(pool, {analysis: filled})
-    recordings = {s: sample(pool, s, names) for s, names in plan.observables.items()}
-    return analysis.answer(pool, recordings, filled)
+    settings = analysis.sizes["full"]
+    known = {field.name for field in fields(settings)}
+    return analysis, replace(settings, **{key: value for key, value in choices.items() if key in known})
 
 
-def test_expert_deviation_is_the_mean_angle_by_hand():
-    pool = load()
-    table = run(pool, "expert-deviation").tables[0]
-    found = sample(pool, Sampling("top2", n=40, steps=8), ("velocities", "velocity", "weights"))
+def test_expert_deviation_is_the_mean_angle_by_hand(pool, answered):
+    analysis, settings = sized("expert-deviation", **SMALL)
+    table = answered(analysis, pool, settings).tables[0]
+    recording = sample(pool, Sampling("top2", n=40, steps=8), ("velocities", "velocity", "weights"))
     chosen, others = [], []
     for i in range(40):
         for j in range(8):
-            blend = found.observed["velocity"][i, j].flatten().double().numpy()
+            blend = recording.observed["velocity"][i, j].flatten().double().numpy()
             for k in range(8):
-                v = found.observed["velocities"][i, j, k].flatten().double().numpy()
+                v = recording.observed["velocities"][i, j, k].flatten().double().numpy()
                 cosine = np.clip(v @ blend / np.linalg.norm(v) / np.linalg.norm(blend), -1, 1)
-                (chosen if found.observed["weights"][i, j, k] > 0 else others).append(np.degrees(np.arccos(cosine)))
+                (chosen if recording.observed["weights"][i, j, k] > 0 else others).append(np.degrees(np.arccos(cosine)))
     assert len(chosen) == 40 * 8 * 2
-    rows = {row["quantity"]: row for row in table.rows}
-    assert rows["selected (deg)"]["measured"].value == pytest.approx(np.mean(chosen), rel=1e-5)
-    assert rows["non-selected (deg)"]["measured"].value == pytest.approx(np.mean(others), rel=1e-5)
+    measured = {row["quantity"]: row["measured"] for row in table.rows}
+    assert measured["selected"].value == pytest.approx(np.mean(chosen), rel=1e-5)
+    assert measured["non_selected"].value == pytest.approx(np.mean(others), rel=1e-5)
     reduction = np.mean(others) - np.mean(chosen)
-    assert rows["reduction (deg)"]["measured"].value == pytest.approx(reduction, rel=1e-5)
-    assert rows["reduction (%)"]["measured"].value == pytest.approx(100 * reduction / np.mean(others), rel=1e-5)
+    assert measured["reduction"].value == pytest.approx(reduction, rel=1e-5)
+    assert measured["reduction_percent"].value == pytest.approx(100 * reduction / np.mean(others), rel=1e-5)
     expected = stats.ttest_ind(chosen, others, equal_var=False).pvalue
-    assert rows["p, independent"]["measured"] == pytest.approx(expected, rel=1e-2, abs=1e-300)
+    assert measured["p_independent"] == pytest.approx(expected, rel=1e-2, abs=1e-300)
 
 
-def test_disagreement_by_hand_and_a_system_whose_experts_agree_has_none():
-    pool = load()
-    table = run(pool, "disagreement").tables[0]
+def test_disagreement_by_hand_and_a_system_whose_experts_agree_has_none(pool, answered):
+    analysis, settings = sized("disagreement", **SMALL)
+    table = answered(analysis, pool, settings).tables[0]
     full = sample(pool, Sampling("full", n=40, steps=8), ("disagreement",))
     top2 = sample(pool, Sampling("top2", n=40, steps=8))
     d = full.observed["disagreement"].double().numpy()
     integral = d[:, :-1].sum(1) / 16 + d[:, 1:].sum(1) / 16 + d[:, -1] / 8
     distance = (full.final - top2.final).flatten(1).norm(dim=1).numpy()
     rho = stats.spearmanr(integral, distance).statistic
-    found = {row["D_int against"]: row["Spearman"].value for row in table.rows}
-    assert found["l2"] == pytest.approx(rho, abs=1e-9)
+    assert table.row(outcome="perceptual_distance")["spearman"].value == pytest.approx(rho, abs=1e-9)
     alike = GaussianPool(torch.zeros(3, 1, 2, 2), torch.full((3,), 0.5), torch.ones(3))
     assert sample(alike, Sampling("full", n=4, steps=3), ("disagreement",)).observed["disagreement"].abs().max() < 1e-6
 
 
-def test_quality_knows_exact_samples_from_corrupted_ones():
-    good, bad = load(), load(expert_error=4.0, router_temperature=100.0)
-    quality, settings = Quality(dict.fromkeys(("label", "full", "once"), 400)), Settings(steps=6)
-    found = []
-    for pool in (good, bad):
-        recordings = {r: sample(pool, r) for r in make_plan(pool, {quality: settings}).observables}
-        tables = quality.answer(pool, recordings, settings).tables
-        found.append({t.name: {r["routing"]: r for r in t.rows} for t in tables})
-    assert found[0]["quality-classes"]["label"]["recognised"].value == 1.0
-    assert found[0]["quality"]["full"]["FID"] < 0.2 * found[1]["quality"]["full"]["FID"]
-    assert found[0]["quality"]["full"]["KID x 1000"].value < found[1]["quality"]["full"]["KID x 1000"].low
-    assert found[0]["quality"]["full"]["coverage"] > found[1]["quality"]["full"]["coverage"]
-    assert found[0]["quality"]["label"]["expert evaluations"] == 11
-    assert found[0]["quality-classes"]["once"]["class imbalance"] < 0.1
+def test_quality_knows_exact_samples_from_corrupted_ones(pool, answered):
+    settings = QualitySettings(n=400, steps=6, routings=("label", "full", "once"))
+    pools = pool, load(expert_error=4.0, router_temperature=100.0)
+    good, bad = ({t.name: t for t in answered(Quality(), system, settings).tables} for system in pools)
+    full, worse = (tables["quality"].row(routing="full") for tables in (good, bad))
+    assert good["quality-classes"].row(routing="label")["recognised"].value == 1.0
+    assert full["fid"] < 0.2 * worse["fid"]
+    assert full["kid"].value < worse["kid"].low
+    assert full["coverage"] > worse["coverage"]
+    assert good["quality"].row(routing="label")["expert_evaluations"] == 11
+    assert good["quality-classes"].row(routing="once")["class_imbalance"] < 0.1
 
 
 def test_real_features_are_extracted_once_for_a_pool_even_for_one_that_cannot_be_hashed():
@@ -92,6 +113,10 @@ def test_real_features_are_extracted_once_for_a_pool_even_for_one_that_cannot_be
 
         def __eq__(self, other):
             return True
+
+        @property
+        def measures(self):
+            return self
 
         def real_states(self, n):
             type(self).calls += 1
@@ -102,40 +127,79 @@ def test_real_features_are_extracted_once_for_a_pool_even_for_one_that_cannot_be
 
     with pytest.raises(TypeError):
         hash(Unhashable())
-    features = Features("raw", 2, lambda images: images)
+    features = Features("raw", lambda images: images)
     pool, other = Unhashable(), Unhashable()
-    first = quality_module._reference(pool, features)
-    assert quality_module._reference(pool, features) is first
-    assert quality_module._reference(other, features) is not first
+    first = real.real_features(pool, features)
+    assert real.real_features(pool, features) is first
+    assert real.real_features(other, features) is not first
     assert Unhashable.calls == 2
-    before = len(quality_module._references)
+    before = len(real._known)
     del other
-    quality_module._reference(pool, features)
-    assert len(quality_module._references) == before - 1
+    real.real_features(pool, features)
+    assert len(real._known) == before - 1
 
 
-def test_quality_compares_frechet_distances_at_one_n():
-    """The first samples of the larger runs stand beside the smaller ones."""
-    pool, quality = load(), Quality({"label": 300, "uniform": 100})
-    settings = quality.settings(Settings(steps=4))
-    plan = make_plan(pool, {quality: settings})
-    recordings = {r: sample(pool, r) for r in plan.observables}
-    findings = quality.answer(pool, recordings, settings)
-    rows = {row["routing"]: row for row in findings.tables[0].rows}
-    assert (rows["label"]["n"], rows["uniform"]["n"]) == (300, 100)
-    assert rows["uniform"]["FID of the first 100"] == rows["uniform"]["FID"]
-    assert rows["label"]["FID of the first 100"] != rows["label"]["FID"]
-    statistics = findings.artefacts["reference-raw"]
+def test_quality_compares_frechet_distances_at_one_n(pool, answered):
+    """The first samples of the larger recordings stand beside the smaller ones."""
+    settings = QualitySettings(n=300, n_others=100, steps=4, routings=("label", "uniform"))
+    answer = answered(Quality(), pool, settings)
+    label, uniform = answer.tables[0].rows
+    assert (label["n"], uniform["n"]) == (300, 100)
+    assert label["n_common"] == uniform["n_common"] == 100
+    assert uniform["fid_common"] == uniform["fid"]
+    assert label["fid_common"] != label["fid"]
+    statistics = answer.artefacts["reference-raw"]
     assert statistics["covariance"].shape == (64, 64)
 
 
+def test_the_other_routings_have_no_more_samples_than_the_main_ones(pool):
+    def sizes(**choices):
+        samplings = replace(Quality.sizes["full"], **choices).samplings(pool)
+        return {routing in MAIN: sampling.n for routing, sampling in samplings.items()}
+
+    assert sizes() == {True: 5000, False: 1000}
+    assert sizes(n=200) == {True: 200, False: 200}
+    assert sizes(n=2000, n_others=0) == {True: 2000, False: 2000}
+
+
+def test_stored_samples_that_may_be_joined(pool):
+    usual = quality_choices(pool, JoinedSettings(n=40), ("top2", "full", "top4", "commit=0.9"))
+    assert {r: [(s.n, s.steps, s.solver) for s in choices] for r, choices in usual.items()} == {
+        "top2": [(5000, 25, "heun"), (1000, 25, "heun"), (40, 25, "heun")],
+        "full": [(5000, 25, "heun"), (1000, 25, "heun"), (40, 25, "heun")],
+        "top4": [(1000, 25, "heun"), (40, 25, "heun")],
+    }
+    small = JoinedSettings(n=4, seed=3, quality_n=16, quality_steps=10)
+    assert [s.n for s in quality_choices(pool, small, ("top4",))["top4"]] == [16, 1000, 4]
+    assert long_samplings(pool, small, ("full+equal",)) == {"full+equal": Sampling("full+equal", 16, 3, steps=10)}
+    assert long_samplings(pool, JoinedSettings(n=4), ("full",)) == {"full": Sampling("full", LONG, steps=25)}
+
+
+def test_joined_frechet_distances_are_of_one_n(pool):
+    few, many, missing = (Sampling("top1", 20, steps=4), Sampling("full", 30, steps=4), Sampling("full", 50, steps=4))
+    recordings = {sampling: sample(pool, sampling) for sampling in (few, many)}
+    choices = {"top1": [few], "full": [missing, many], "uniform": [missing]}
+    fids, n = stored_frechet_distances(pool, recordings, choices, "")
+    assert (list(fids), n) == (["top1", "full"], 20)
+    raw = pool.measures.frechet_features["raw"]
+    expected = frechet_distance(
+        extract(raw, pool.measures.real_states(10_000)[0]), recordings[many].final[:20].flatten(1)
+    )
+    assert fids["full"] == pytest.approx(expected, rel=1e-12)
+    assert "of 20 samples each from stored recordings with 4 Heun steps" in frechet_note(n, 4)
+    assert stored_frechet_distances(pool, {}, choices, "") == ({}, 0)
+    assert "none is stored" in frechet_note(0, 4)
+
+
 @pytest.mark.parametrize("name", list(ANALYSES))
-def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(name):
-    findings = run(load(), name, Settings(n=1, steps=1))
-    for table in findings.tables:
-        lines = to_csv(table).splitlines()
-        assert len(lines) == len(table.rows) + 1
-        assert len({line.count(",") for line in lines}) >= 1
+def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(name, pool, answered):
+    analysis, settings = sized(name, n=1, steps=1)
+    for table in answered(analysis, pool, settings).tables:
+        header, *lines = csv.reader(io.StringIO(to_csv(table)))
+        assert len(lines) == len(table.rows)
+        assert {len(line) for line in lines} == {len(header)}
+        assert {column.key for column in table.columns} <= set(header)
+        assert len(set(header)) == len(header)
         assert to_json(table)["rows"]
         wide, narrow = to_rich(table, 10_000), to_rich(table, 80)
         assert len(wide) == 1
@@ -143,16 +207,15 @@ def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(
         assert all(piece.row_count == len(table.rows) for piece in narrow)
 
 
-def test_analyses_share_recordings():
-    pool = load()
-    both = {a: a.settings(SETTINGS) for a in (ANALYSES["expert-deviation"], ANALYSES["disagreement"])}
-    plan = make_plan(pool, both)
+def test_analyses_share_recordings(pool, tmp_path):
+    study = Study(pool, ["expert-deviation", "disagreement"], store=RecordingStore(tmp_path), **SMALL)
+    wanted = study.plan().wanted
     top2 = Sampling("top2", n=40, steps=8)
     full = Sampling("full", n=40, steps=8)
-    assert list(plan.observables) == [top2, Noising("top2", n=40), full]
-    assert {"angles", "reference-angles@tenths", "weights"} < set(plan.observables[top2])
-    assert plan.observables[full] == ("disagreement",)
-    assert plan.expert_evaluations(pool, [top2]) == 40 * (8 * 8 + 7 * 2)
+    assert list(wanted) == [top2, Noising("top2", n=40), full]
+    assert {"angles", "reference-angles@tenths", "weights"} < set(wanted[top2])
+    assert wanted[full] == ("disagreement",)
+    assert expert_evaluations(pool, {top2: wanted[top2]}) == 40 * (8 * 8 + 7 * 2)
     counted = int(sample(pool, top2).evaluations.sum())
     assert 0.9 < counted / (40 * 15 * 2) <= 1  # a second expert of negligible weight is not run
 
@@ -160,11 +223,11 @@ def test_analyses_share_recordings():
 def test_too_few_experts_are_refused():
     pool = GaussianPool(torch.zeros(2, 1, 2, 2), torch.ones(2), torch.ones(2))
     with pytest.raises(InputError, match="at least 3 experts"):
-        ExpertDeviation().needs(pool, ExpertDeviation().settings(SETTINGS))
+        ExpertDeviation().needs(pool, SamplingSettings(n=40, steps=8))
 
 
-def test_an_unknown_experiment_is_refused_with_the_list():
-    with pytest.raises(InputError, match="expert-deviation, disagreement"):
+def test_an_unknown_analysis_is_refused_with_the_list():
+    with pytest.raises(InputError, match=r"unknown analysis .*expert-deviation, disagreement"):
         analysis_named("astrology")
 
 
@@ -191,12 +254,12 @@ def test_the_integral_of_a_line_is_exact_down_to_the_last_time():
 
 def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
     values = np.random.Generator(np.random.Philox(0)).normal(size=400)
-    found = bootstrap(lambda v: float(np.mean(v)), values)
+    mean = bootstrap(lambda v: float(np.mean(v)), values)
     half = 1.96 * values.std() / 20
-    assert found.low == pytest.approx(found.value - half, abs=0.15 * half)
-    assert found.high == pytest.approx(found.value + half, abs=0.15 * half)
+    assert mean.low == pytest.approx(mean.value - half, abs=0.15 * half)
+    assert mean.high == pytest.approx(mean.value + half, abs=0.15 * half)
     faster = mean_estimate(values)
-    assert (faster.low, faster.high) == pytest.approx((found.low, found.high), rel=1e-12)
+    assert (faster.low, faster.high) == pytest.approx((mean.low, mean.high), rel=1e-12)
     columns = np.stack([values, values**2], axis=1)
     spread = bootstrap(lambda v: float(np.mean(v**2) - np.mean(v) ** 2), values)
     sums = bootstrap_of_sums(lambda m: m[:, 1] - m[:, 0] ** 2, columns)
@@ -207,10 +270,10 @@ def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
 
 
 def test_intervals_of_one_sample_are_not_defined():
-    found = bootstrap(lambda v: float(np.mean(v)), np.array([2.0]))
-    assert found.value == 2.0
-    assert np.isnan(found.low)
-    assert isinstance(found, Estimate)
+    mean = bootstrap(lambda v: float(np.mean(v)), np.array([2.0]))
+    assert mean.value == 2.0
+    assert np.isnan(mean.low)
+    assert isinstance(mean, Estimate)
 
 
 def test_spearman_of_a_constant_is_not_defined():

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torchmetrics.functional.image.lpips import _LPIPS
 from torchmetrics.image.kid import poly_mmd
 
-from mnist_ddm.analyses.analysis import Settings
-from mnist_ddm.analyses.quality import Quality
-from mnist_ddm.analyses.registry import analysis_named
+from mnist_ddm.analyses.disagreement import Disagreement
+from mnist_ddm.analyses.quality import Quality, QualitySettings
+from mnist_ddm.analyses.settings import RefinementSettings
 from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import perceptual
@@ -43,7 +43,7 @@ def test_one_sample_has_no_frechet_distance():
 
 
 def test_features_do_not_depend_on_the_batches():
-    features = Features("sum", 2, lambda images: images.flatten(1)[:, :2])
+    features = Features("sum", lambda images: images.flatten(1)[:, :2])
     images = torch.rand(1100, 1, 3, 3)
     assert torch.equal(extract(features, images), images.flatten(1)[:, :2].double())
 
@@ -52,17 +52,17 @@ def test_the_digit_feature_distance_is_a_distance_of_directions(tiny_checkpoint,
     pool = MnistPool(tiny_checkpoint, images)
     distance = pool.measures.distances["digits"]
     a, b = (pool.decode(pool.measures.real_states(20, cluster=k)[0]) for k in (3, 8))
-    found = distance(a, b)
+    between = distance(a, b)
     assert torch.equal(distance(a, a), torch.zeros(20))
-    torch.testing.assert_close(found, distance(b, a), rtol=1e-6, atol=1e-7)
-    assert found.min() > 0
-    assert found.max() <= 4
-    maps = zip(pool._classifier.maps(a * 2 - 1), pool._classifier.maps(b * 2 - 1), strict=True)
+    torch.testing.assert_close(between, distance(b, a), rtol=1e-6, atol=1e-7)
+    assert between.min() > 0
+    assert between.max() <= 4
+    maps = zip(pool.measures._classifier.maps(a * 2 - 1), pool.measures._classifier.maps(b * 2 - 1), strict=True)
     expected = [
         np.mean([((x / np.linalg.norm(x, axis=0) - y / np.linalg.norm(y, axis=0)) ** 2).sum(0).mean()])
         for x, y in ((f[0].double().numpy(), g[0].double().numpy()) for f, g in maps)
     ]
-    assert float(found[0]) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert float(between[0]) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_a_missing_trunk_gets_one_line_that_says_where_to_put_it(tmp_path, monkeypatch):
@@ -110,8 +110,8 @@ def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_say
     population = KernelDistance(_features(4000, 0.4, seed=100))(_features(4000, seed=101)).value
     covered = 0
     for i in range(100):
-        found = KernelDistance(_features(150, 0.4, seed=2 * i))(_features(150, seed=2 * i + 1))
-        covered += found.low <= population <= found.high
+        estimate = KernelDistance(_features(150, 0.4, seed=2 * i))(_features(150, seed=2 * i + 1))
+        covered += estimate.low <= population <= estimate.high
     assert 88 <= covered <= 100
 
 
@@ -141,8 +141,8 @@ def test_the_nearest_training_image_is_the_nearest():
     pool = load()
     states, clusters = pool.measures.real_states(200, held_out=False)
     images = pool.decode(states[:9]) + 0.01
-    found = nearest_training_distance(pool, images, None)
-    assert found.max() <= 0.01 * 8 + 1e-6
+    nearest = nearest_training_distance(pool, images, None)
+    assert nearest.max() <= 0.01 * 8 + 1e-6
     (first,) = nearest_training_distance(pool, images[:1], clusters[:1])
     ours, _ = pool.measures.real_states(ALL, int(clusters[0]), held_out=False)
     assert float(first) == pytest.approx(float((ours - images[0]).flatten(1).norm(dim=1).min()), rel=1e-5)
@@ -157,17 +157,17 @@ def test_a_metric_without_its_weights_says_what_to_do_before_any_sampling(tmp_pa
     monkeypatch.setattr(torch.hub, "download_url_to_file", _offline)
     pool = load_system("mnist")
     with pytest.raises(InputError, match=r"get https://.*inception_v3_google-0cc3c7bd\.pth and put it at"):
-        Quality().needs(pool, Settings(features="inception"))
+        Quality().needs(pool, QualitySettings(n=1, features="inception"))
     with pytest.raises(InputError, match="LPIPS with squeeze needs"):
-        analysis_named("disagreement").needs(pool, Settings(n=1, steps=1, distance="squeeze"))
+        Disagreement().needs(pool, RefinementSettings(n=1, steps=1, distance="squeeze"))
 
 
 @pytest.mark.slow
 def test_inception_features_of_grey_images():
     model = build_inception(None)
-    found = model(_prepare(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))))
-    assert found.shape == (2, 2048)
-    assert found.isfinite().all()
+    vectors = model(_prepare(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))))
+    assert vectors.shape == (2, 2048)
+    assert vectors.isfinite().all()
 
 
 def test_lpips_is_torchmetrics_lpips_on_the_same_trunk(tmp_path, monkeypatch):
@@ -185,14 +185,14 @@ def test_lpips_is_torchmetrics_lpips_on_the_same_trunk(tmp_path, monkeypatch):
     place.parent.mkdir(parents=True)
     plain.rename(place)
     a, b = torch.rand(2, 3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    found = lpips_distance("squeeze")(a, b)
+    distance = lpips_distance("squeeze")(a, b)
     with torch.random.fork_rng():
         reference = _LPIPS(pretrained=True, net="squeeze", pnet_rand=True)
     trunk_weights = [value for name, value in weights.items() if name.startswith("features.")]
     reference.net.load_state_dict(dict(zip(reference.net.state_dict(), trunk_weights, strict=True)))
     expected = reference.eval()(*(2 * x.expand(-1, 3, -1, -1) - 1 for x in (a, b))).flatten()
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-7)
-    assert found.min() > 0
+    torch.testing.assert_close(distance, expected.detach(), rtol=1e-5, atol=1e-7)
+    assert distance.min() > 0
 
 
 @pytest.mark.parametrize("name", list(TRUNKS))

@@ -187,16 +187,16 @@ def _order(coarse: Array, fine: Array) -> float:
 
 def _quantiles(recordings: Mapping[Visits, Recording], settings: SamplingSettings, names: Sequence[str]) -> Table:
     largest = {r: lipschitz(term_norms(recordings[settings.sampling(r)])["expert"]) for r in names}
-    rows: tuple[Row, ...] = tuple(
+    rows: list[Row] = [
         {"delta": delta, "routing": r, "bound": float(np.quantile(values, 1 - delta))}
         for delta in _DELTAS
         for r, values in largest.items()
-    )
+    ]
     title = (
         "L(delta): the bound that L_eff keeps with probability 1 - delta "
         f"(expert term, t = 0.9, ..., 0.1, n = {settings.n})"
     )
-    return Table(_QUANTILES, title, rows, ("Definition C.3; quantiles of few samples end at their maximum.",))
+    return Table(_QUANTILES, title, tuple(rows), ("Definition C.3; quantiles of few samples end at their maximum.",))
 
 
 def _grid_table(recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Table:

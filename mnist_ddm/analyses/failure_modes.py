@@ -103,7 +103,7 @@ class FailureModes(Analysis[RefinementSettings]):
             }
             for r in names
         ]
-        relative = tuple({"routing": r, **_shares_above(indicators[r], limits)} for r in names)
+        relative: list[Row] = [{"routing": r, **_shares_above(indicators[r], limits)} for r in names]
         notes = (
             "entropy: the largest of the router's softmax over t in [0.1, 0.9]. Over all t it says little: a "
             f"calibrated router of {pool.n_experts} equal clusters has {np.log(pool.n_experts):.2f} nats at t = 1.",
@@ -115,7 +115,10 @@ class FailureModes(Analysis[RefinementSettings]):
         relative_title = f"The same with thresholds at Top-2's {_PERCENTILE}th percentiles: {chosen}"
         relative_notes = (f"Top-2 has {100 - _PERCENTILE}% by construction, or less where values are equal.",)
         return Answer(
-            (Table(_TABLE, title, tuple(rows), notes), Table(_RELATIVE, relative_title, relative, relative_notes))
+            (
+                Table(_TABLE, title, tuple(rows), notes),
+                Table(_RELATIVE, relative_title, tuple(relative), relative_notes),
+            )
         )
 
 

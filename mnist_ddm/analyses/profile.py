@@ -78,7 +78,7 @@ class SensitivityProfile(Analysis[SamplingSettings]):
         times = fixed_times(recorded[_SPLIT])
         norms = {r: term_norms(recording)["expert"] for r, recording in recorded.items()}
         cumulative = {r: _cumulated(n, times) for r, n in norms.items()}
-        rows: tuple[Row, ...] = tuple(
+        rows: list[Row] = [
             {
                 "t": float(t),
                 "routing": r,
@@ -87,7 +87,7 @@ class SensitivityProfile(Analysis[SamplingSettings]):
             }
             for i, t in enumerate(times)
             for r, n in norms.items()
-        )
+        ]
         split = _split(recorded[_SPLIT], times)
         notes = (
             "The paper: the cumulative range of Top-2 lies apart from the others', and more so as denoising "
@@ -96,7 +96,7 @@ class SensitivityProfile(Analysis[SamplingSettings]):
         )
         title = f"Interquartile range over samples of the expert term's norm, n = {settings.n}; paper: Figure 2"
         tables = (
-            Table(_PROFILE, title, rows, notes),
+            Table(_PROFILE, title, tuple(rows), notes),
             Table(_SINGLE, "Jacobian norms of single experts along Top-2 trajectories", split),
             _gaps(norms, times),
         )
@@ -123,7 +123,7 @@ def _gaps(norms: Mapping[str, Array], times: Array) -> Table:
     def gap(a: Array, b: Array, i: int) -> Array:
         return np.abs(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i])
 
-    rows: tuple[Row, ...] = tuple(
+    rows: list[Row] = [
         {
             "routing": r,
             "t_half": float(times[half]),
@@ -134,10 +134,10 @@ def _gaps(norms: Mapping[str, Array], times: Array) -> Table:
         }
         for r, n in norms.items()
         if r != _SPLIT
-    )
+    ]
     title = "Size of the gap between the cumulative range of Top-2 and of the other routings"
     notes = ("Intervals resample trajectories from the same noise together; the size of a gap is never negative.",)
-    return Table(_GAP, title, rows, notes)
+    return Table(_GAP, title, tuple(rows), notes)
 
 
 def _split(recording: Recording, times: Array) -> tuple[Row, ...]:

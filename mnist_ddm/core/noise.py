@@ -89,7 +89,7 @@ def sample_seeds(seed: int, n: int, start: int = 0) -> Tensor:
 
 def sample_numbers(seeds: Tensor) -> Tensor:
     """The number of each sample in its run, from its seed; int64, shape of ``seeds``."""
-    return torch.bitwise_and(seeds, 2**_SAMPLE_BITS - 1)
+    return torch.bitwise_and(seeds, _WORD)
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

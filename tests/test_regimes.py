@@ -1,0 +1,48 @@
+"""Cost and quality, and the map of regimes: on the exact system, against the definitions."""
+
+import math
+
+import pytest
+
+from mnist_ddm.analyses.cost import CostAndQuality, _front
+from mnist_ddm.analyses.quality import QualitySettings
+from mnist_ddm.analyses.regime_map import RegimeMap, RegimeSettings
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.systems.gaussian import load
+
+
+def test_the_front_holds_what_nothing_else_dominates():
+    points = {"a": (1.0, 5.0), "b": (2.0, 3.0), "c": (2.0, 4.0), "d": (3.0, 3.0), "e": (9.0, 1.0), "twin": (9.0, 1.0)}
+    assert _front(points) == ["a", "b", "e", "twin"]
+
+
+def test_cost_and_quality_reports_what_was_measured(answered):
+    pool, settings = load(), QualitySettings(n=300, seed=1, steps=10, routings=("top1", "full", "once", "uniform"))
+    (table,) = answered(CostAndQuality(), pool, settings).tables
+    rows = {row["routing"]: row for row in table.rows}
+    assert rows["once"]["expert_evaluations"] == rows["top1"]["expert_evaluations"] == 19
+    evaluations = float(sample(pool, Sampling("full", 300, 1, steps=10)).evaluations.double().mean())
+    assert rows["full"]["cost_over_top1"] == pytest.approx(evaluations / 19)
+    best = min(row["fid"] for row in rows.values())
+    assert table.column("fid") == sorted(table.column("fid"))
+    assert rows["uniform"]["fid_over_best"] == pytest.approx(rows["uniform"]["fid"] / best)
+    assert rows["uniform"]["on_the_front"] == "no"
+    assert rows["once"]["clear"].value == 1
+    reached = [r for r, row in rows.items() if row["fid_over_best"] <= 1.05 and row["cost_over_top1"] <= 1.3]
+    assert "once" in reached
+    assert table.notes[0].endswith(f"Reached by: {', '.join(reached)}.")
+
+
+def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one(answered):
+    settings = RegimeSettings(n=200, steps=10, temperatures=(1.0, math.inf))
+    (table,) = answered(RegimeMap(), load(), settings).tables
+    rows = {(row["experts"], row["t_router"]): row for row in table.rows}
+    assert len(rows) == 5 * 2
+    assert rows["as they are", 1.0]["order"].startswith("full")
+    assert rows["error=4", "infinite"]["order"].endswith("full")
+    assert rows["as they are", 1.0]["fid_top1"] == rows["as they are", "infinite"]["fid_top1"]
+    far = rows["error=4", "infinite"]
+    expected = far["fid_full"] / min(far["fid_top1"], far["fid_top2"])
+    assert expected > 1
+    assert far["full_over_best"] == pytest.approx(expected)

@@ -1,0 +1,55 @@
+"""What analyses declare of their tables is what their tables are."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from mnist_ddm.analyses.analysis import SCALES
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.systems.gaussian import load
+
+NOT_ON_GAUSSIANS = {"quality-adherence"}
+"""Nothing is asked of a Gaussian, so nothing judges whether it is there."""
+TINY = {"n": 4, "steps": 2, "routings": ("label", "top1", "top2", "full"), "temperatures": (1.0, 4.0)}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return load()
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered):
+    analysis = ANALYSES[name]
+    known = {field.name for field in fields(analysis.sizes["small"])}
+    settings = replace(analysis.sizes["small"], **{key: value for key, value in TINY.items() if key in known})
+    tables = answered(analysis, pool, settings).tables
+    declared = [schema for schema in analysis.tables if schema.name not in NOT_ON_GAUSSIANS]
+    assert [table.schema for table in tables] == declared
+    for table in tables:
+        keys = [column.key for column in table.schema.keys]
+        assert keys, f"{table.name} has no key"
+        places = [tuple(row[key] for key in keys) for row in table.rows]
+        assert len(set(places)) == len(places) > 0
+        for column in table.schema.keys:
+            assert all(column.allows(str(value)) for value in table.column(column.key)), column.key
+
+
+def test_every_analysis_has_a_size_at_each_scale_and_tables_of_its_own():
+    names = [schema.name for analysis in ANALYSES.values() for schema in analysis.tables]
+    assert len(set(names)) == len(names)
+    for analysis in ANALYSES.values():
+        assert tuple(analysis.sizes) == SCALES
+        assert len({type(settings) for settings in analysis.sizes.values()}) == 1
+
+
+@pytest.mark.parametrize("name", list(ANALYSES))
+def test_columns_are_named_alike(name):
+    for column in (column for schema in ANALYSES[name].tables for column in schema.columns):
+        words = column.key.split("_")
+        assert column.key.isidentifier()
+        assert column.key == column.key.lower()
+        assert column.title
+        assert not column.values or column.role == "key"
+        assert (words[0] == "paper") == (column.role == "paper")
+        assert words[-1] != "sd" or column.role in ("note", "paper")

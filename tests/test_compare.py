@@ -25,7 +25,9 @@ SCHEMA = Schema(
 
 
 def results(*rows):
-    table = Table(SCHEMA, "Errors", tuple(dict(zip(("routing", "t", "n", "error", "count"), row)) for row in rows))
+    table = Table(
+        SCHEMA, "Errors", tuple(dict(zip(("routing", "t", "n", "error", "count"), row, strict=True)) for row in rows)
+    )
     return Results("gaussian", {"errors": table})
 
 

@@ -53,7 +53,7 @@ for row in table_named(found, "regime-map").rows:
 # %% [markdown]
 # ## 3. What quality costs
 #
-# The same question with a price: `mnist-ddm analyze --system gaussian --experiment cost-and-quality` draws quality against
+# The same question with a price: `mnist-ddm analyze --system gaussian --analysis cost-and-quality` draws quality against
 # the number of expert evaluations for all routings.
 #
 # ## Your turn

@@ -37,8 +37,8 @@ class Attribute:
 
     def label(self, caption: str) -> int:
         """The number of the label that a caption states, or `UNSAID`."""
-        found = re.search(self.pattern, caption)
-        word = next((group for group in found.groups() if group), "") if found else ""
+        match = re.search(self.pattern, caption)
+        word = next((group for group in match.groups() if group), "") if match else ""
         return self.labels.index(word) if word in self.labels else UNSAID
 
 

@@ -23,8 +23,8 @@ def read_captions(path: Path) -> tuple[str, ...]:
         raise InputError(f"cannot read the captions {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
-    found = _of_json(path, text) if path.suffix.lower() == ".json" else text.splitlines()
-    captions = tuple(caption for line in found if (caption := " ".join(line.split())))
+    lines = _of_json(path, text) if path.suffix.lower() == ".json" else text.splitlines()
+    captions = tuple(caption for line in lines if (caption := " ".join(line.split())))
     if not captions:
         raise InputError(f"{path} holds no caption; write one in a line")
     return captions

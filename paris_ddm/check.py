@@ -6,6 +6,7 @@ captions they belong to and no guidance. All variants see the same noise and tim
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from mnist_ddm.core.flow import flow_matching_error, interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.stats.intervals import Estimate, mean_estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 from paris_ddm.config import Activation, Details, NullText, Order, Time
 from paris_ddm.pool import ParisPool, ParisSettings
 
@@ -27,12 +29,22 @@ ALTERNATIVES: dict[str, tuple[object, ...]] = {
 """Every value of every detail."""
 OF_ROUTER = ("head_activation",)
 """Details that experts do not have: the router's own loss decides them."""
+_TABLE = Schema(
+    "paris-check",
+    (
+        Column("detail", "detail", role="key"),
+        Column("value", "value", role="key"),
+        Column("loss", "loss"),
+        Column("difference_to_best", "difference to the best"),
+        Column("verdict", "verdict", role="note"),
+    ),
+)
 assert set(ALTERNATIVES) == {field.name for field in fields(Details)}
 
 
 @dataclass(frozen=True)
-class Variant:
-    """What was found of one value of one detail.
+class DetailLoss:
+    """How well one value of one detail fits the model.
 
     Attributes:
         detail: its name.
@@ -53,7 +65,7 @@ class Variant:
 @torch.no_grad()
 def check(
     settings: ParisSettings, n: int = 64, seed: int = 0, report: Callable[[float], None] = lambda fraction: None
-) -> list[Variant]:
+) -> list[DetailLoss]:
     """Try every value of every detail, one at a time.
 
     Args:
@@ -71,7 +83,6 @@ def check(
     seeds = sample_seeds(seed, len(clean))
     noise = initial_noise(seeds, pool.state_shape).to(clean)
     t = ((torch.arange(len(clean)) + 0.5) / len(clean)).to(clean)  # every time once
-    found: list[Variant] = []
     trials = list(_trials(settings))
     losses: dict[tuple[str, object], Tensor] = {}
     for done, (detail, value, chosen) in enumerate(trials):
@@ -88,9 +99,32 @@ def check(
             loss = flow_matching_error(velocity, clean, noise)
         losses[detail, value] = loss.double().cpu()
         report((done + 1) / len(trials))
-    for detail, values in ALTERNATIVES.items():
-        found += _judged(detail, values, [losses[detail, value] for value in values])
-    return found
+    return [
+        judged
+        for detail, values in ALTERNATIVES.items()
+        for judged in _judged(detail, values, [losses[detail, value] for value in values])
+    ]
+
+
+def detail_table(losses: Sequence[DetailLoss], path: Path, n: int) -> Table:
+    """What `check` measured of the model in ``path`` on ``n`` latents, to be read."""
+    notes = (
+        "loss: squared error of the velocity for each number of a latent; of the router's details "
+        f"({', '.join(OF_ROUTER)}) its cross-entropy in nats.",
+        "Intervals are paired over latents. undecided: the interval of the difference reaches 0, so both may be right.",
+    )
+    title = f"Details of {path}, on {n} real latents, each by the expert of its own cluster"
+    rows: tuple[Row, ...] = tuple(
+        {
+            "detail": loss.detail,
+            "value": str(loss.value),
+            "loss": loss.loss,
+            "difference_to_best": loss.difference,
+            "verdict": loss.verdict,
+        }
+        for loss in losses
+    )
+    return Table(_TABLE, title, rows, notes)
 
 
 def _trials(settings: ParisSettings) -> Iterator[tuple[str, object, Details]]:
@@ -99,14 +133,14 @@ def _trials(settings: ParisSettings) -> Iterator[tuple[str, object, Details]]:
             yield detail, value, replace(settings.details, **{detail: value})  # type: ignore[arg-type]  # Details checks it
 
 
-def _judged(detail: str, values: Sequence[object], losses: Sequence[Tensor]) -> list[Variant]:
+def _judged(detail: str, values: Sequence[object], losses: Sequence[Tensor]) -> list[DetailLoss]:
     best = min(range(len(values)), key=lambda i: float(losses[i].mean()))
-    found = []
+    judged = []
     for i, (value, loss) in enumerate(zip(values, losses, strict=True)):
         difference = mean_estimate((loss - losses[best]).numpy())
         verdict = "best" if i == best else "undecided" if difference.low <= 0 else "worse"
-        found.append(Variant(detail, value, mean_estimate(loss.numpy()), difference, verdict))
+        judged.append(DetailLoss(detail, value, mean_estimate(loss.numpy()), difference, verdict))
     # A winner that another value may equal is not decided either.
-    if any(variant.verdict == "undecided" for variant in found):
-        found[best] = replace(found[best], verdict="undecided (lowest)")
-    return found
+    if any(other.verdict == "undecided" for other in judged):
+        judged[best] = replace(judged[best], verdict="undecided (lowest)")
+    return judged

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 
 
 @click.group("paris")
@@ -111,14 +111,15 @@ def check(
     folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
 ) -> None:
     """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
-    from mnist_ddm.analyses.analysis import Table, Value
+    from mnist_ddm.tables.files import to_csv
+
     from mnist_ddm.errors import InputError
     from mnist_ddm.storage.files import write_text
     from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.terminal import to_csv, to_rich
+    from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.check import OF_ROUTER
     from paris_ddm.check import check as measure
+    from paris_ddm.check import detail_table
     from paris_ddm.pool import ParisPool
 
     if n < 2:
@@ -127,24 +128,8 @@ def check(
     pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
-        variants = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
-    rows: tuple[dict[str, Value], ...] = tuple(
-        {
-            "detail": v.detail,
-            "value": str(v.value),
-            "loss": v.loss,
-            "difference to the best": v.difference,
-            "verdict": v.verdict,
-        }
-        for v in variants
-    )
-    notes = (
-        "loss: squared error of the velocity for each number of a latent; of the router's details "
-        f"({', '.join(OF_ROUTER)}) its cross-entropy in nats.",
-        "Intervals are paired over latents. undecided: the interval of the difference reaches 0, so both may be right.",
-    )
-    title = f"Details of {pool.settings.path}, on {n} real latents, each by the expert of its own cluster"
-    table = Table("paris-check", title, tuple(rows[0]), rows, notes)
+        losses = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
+    table = detail_table(losses, pool.settings.path, n)
     console.print(*to_rich(table, console.width), sep="\n")
     if out is not None:
         write_text(out, to_csv(table))
@@ -159,13 +144,14 @@ def check(
 @options.device
 def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | None, device: str) -> None:
     """Measure a small model's figures and put them on its card: reconstruction, adherence, Frechet distances."""
-    from mnist_ddm.analyses.analysis import Settings
-    from mnist_ddm.analyses.quality import Quality
+    from mnist_ddm.tables.files import to_json
+
     from mnist_ddm.data import load_images
+    from mnist_ddm.errors import InputError
     from mnist_ddm.storage.files import read_json, write_json
-    from mnist_ddm.study.study import make_plan
+    from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.terminal import to_json, to_rich
+    from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
     from paris_ddm.figures import own_figures
     from paris_ddm.folder import CARD
@@ -177,11 +163,11 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     pool = load_system("paris", device=device, paris_dir=folder)
     assert isinstance(pool, ParisPool)
     card = read_json(folder / CARD)
-    quality = Quality(dict.fromkeys(("monolith", "top1", "top2", "full", "label"), n))
-    settings = quality.settings(Settings(n=n, steps=steps, seed=seed))
-    plan = make_plan(pool, {quality: settings})
-    recordings = record_with_progress(console, pool, plan, options.resolve_workers(workers, device))
-    tables = quality.answer(pool, recordings, settings).tables
+    study = Study(pool, ["quality"], scale="full", n=n, steps=steps, seed=seed, routings=_ON_CARD)
+    if study.absent:
+        raise InputError("; ".join(study.absent.values()))
+    recordings = record_with_progress(console, study, options.resolve_workers(workers, device))
+    tables = study.answer(recordings)["quality"].tables
     data = held_out_set(load_images(), int(card["plan"]["seed"]))
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})
@@ -191,3 +177,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
         if isinstance(value, float):
             console.print(f"{key}: {value:.4g}")
     console.print(f"on the card of {folder} ({time.monotonic() - begin:.0f} s)")
+
+
+_ON_CARD = ("monolith", "top1", "top2", "full", "label")
+"""The routings whose figures stand on a model's card."""

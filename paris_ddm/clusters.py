@@ -36,8 +36,8 @@ class Clusters:
 
     def nearest(self, embeddings: Tensor) -> Tensor:
         """The cluster of the nearest centroid for embeddings ``(B, dim)``, int64, shape ``(B,)``."""
-        found = torch.cdist(embeddings.double().cpu(), self.centroids.double().cpu()).argmin(dim=1)
-        return found.to(embeddings.device)
+        nearest = torch.cdist(embeddings.double().cpu(), self.centroids.double().cpu()).argmin(dim=1)
+        return nearest.to(embeddings.device)
 
     def of_caption(self, pooled: Tensor) -> Tensor:
         r""":math:`p(k \mid caption)` for pooled embeddings ``(B, E)``, float64, shape ``(B, K)``.

@@ -85,7 +85,7 @@ class RootConfig:
 
 
 @dataclass(frozen=True)
-class ExpertConfig:
+class DiTExpertConfig:
     """`config.json` of one expert."""
 
     hidden_size: int
@@ -99,7 +99,7 @@ class ExpertConfig:
 
 
 @dataclass(frozen=True)
-class RouterConfig:
+class DiTRouterConfig:
     """`config.json` of the router; an MLP ratio that it does not state is 4."""
 
     num_clusters: int
@@ -113,17 +113,17 @@ class RouterConfig:
 
 _FLAGS: Mapping[type, Mapping[str, object]] = {
     RootConfig: {"use_latents": True, "expert_architecture": "dit", "router_architecture": "dit"},
-    ExpertConfig: {
+    DiTExpertConfig: {
         "use_text_conditioning": True,
         "use_class_conditioning": False,
         "use_dit_time_embed": True,
         "use_adaln_single": True,
     },
-    RouterConfig: {"use_dit_time_embed": True},
+    DiTRouterConfig: {"use_dit_time_embed": True},
 }
 """Settings that the networks here are written for; another value is another architecture."""
 
-Config = TypeVar("Config", RootConfig, ExpertConfig, RouterConfig)
+Config = TypeVar("Config", RootConfig, DiTExpertConfig, DiTRouterConfig)
 
 
 def read_config(path: Path, kind: type[Config]) -> Config:
@@ -141,7 +141,7 @@ def read_config(path: Path, kind: type[Config]) -> Config:
     for field in fields(kind):
         if field.name in stated:
             values[field.name] = _positive(path, field.name, stated[field.name], whole=field.name != "mlp_ratio")
-        elif field.name != "mlp_ratio" or kind is ExpertConfig:
+        elif field.name != "mlp_ratio" or kind is DiTExpertConfig:
             raise InputError(f"{path} does not say {field.name}")
     if "num_heads" in values and values["hidden_size"] % values["num_heads"]:
         raise InputError(f"{path}: {values['num_heads']} heads do not divide hidden_size {values['hidden_size']}")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_ddm.compute.batches import fill
-from paris_ddm.config import Details, ExpertConfig, RouterConfig
+from paris_ddm.config import Details, DiTExpertConfig, DiTRouterConfig
 
 FREQUENCIES = 256
 """Numbers in the sinusoidal embedding of a time."""
@@ -71,7 +71,7 @@ class Times(NamedTuple):
 
 
 @final
-class TimeEmbedding(nn.Module):
+class DiTTimeEmbedding(nn.Module):
     """Sinusoid, Linear, SiLU, Linear: times ``(B,)`` to hidden size."""
 
     def __init__(self, dim: int) -> None:
@@ -136,7 +136,7 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
 class ExpertLayer(nn.Module):
     """Self-attention, cross-attention to the text, MLP."""
 
-    def __init__(self, config: ExpertConfig, details: Details) -> None:
+    def __init__(self, config: DiTExpertConfig, details: Details) -> None:
         """Build one layer."""
         super().__init__()
         dim = config.hidden_size
@@ -176,7 +176,7 @@ class FinalLayer(nn.Module):
 class ExpertDiT(nn.Module):
     """One expert: a velocity of latents, given time and text."""
 
-    def __init__(self, config: ExpertConfig, size: int, details: Details | None = None) -> None:
+    def __init__(self, config: DiTExpertConfig, size: int, details: Details | None = None) -> None:
         """Build for square latents of side ``size``."""
         super().__init__()
         details = details or Details()
@@ -184,7 +184,7 @@ class ExpertDiT(nn.Module):
         self.config, self.details = config, details
         self.patch_embed = nn.Conv2d(config.in_channels, dim, patch, patch)
         self.pos_embed = nn.Parameter(sincos_positions(dim, size // patch))
-        self.time_embed = TimeEmbedding(dim)
+        self.time_embed = DiTTimeEmbedding(dim)
         self.text_proj = nn.Linear(config.text_embed_dim, dim)
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.layers = nn.ModuleList(ExpertLayer(config, details) for _ in range(config.num_layers))
@@ -193,11 +193,11 @@ class ExpertDiT(nn.Module):
     def text(self, embedding: Tensor) -> list[KeysValues]:
         """What every layer needs of a text ``(B, L, text_embed_dim)``; the same at every step of a trajectory."""
         projected = self.text_proj(embedding)
-        found = []
+        keys_values = []
         for layer in self.layers:
             assert isinstance(layer, ExpertLayer)
-            found.append(layer.cross_attn.keys_values(projected))
-        return found
+            keys_values.append(layer.cross_attn.keys_values(projected))
+        return keys_values
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor | list[KeysValues]) -> Tensor:
         """Latents ``(B, C, S, S)``, times ``(B,)``, and a text's embedding or what `text` made of it."""
@@ -222,7 +222,7 @@ class ExpertDiT(nn.Module):
 class RouterLayer(nn.Module):
     """Self-attention and MLP with a modulation of its own (adaLN)."""
 
-    def __init__(self, config: RouterConfig, details: Details) -> None:
+    def __init__(self, config: DiTRouterConfig, details: Details) -> None:
         """Build one layer."""
         super().__init__()
         dim = config.hidden_size
@@ -243,7 +243,7 @@ class RouterLayer(nn.Module):
 class RouterDiT(nn.Module):
     """The router: logits of the experts, given latents and time; it sees no text."""
 
-    def __init__(self, config: RouterConfig, size: int, details: Details | None = None) -> None:
+    def __init__(self, config: DiTRouterConfig, size: int, details: Details | None = None) -> None:
         """Build for square latents of side ``size``."""
         super().__init__()
         details = details or Details()
@@ -252,7 +252,7 @@ class RouterDiT(nn.Module):
         self.patch_embed = nn.Conv2d(config.in_channels, dim, patch, patch)
         self.pos_embed = nn.Parameter(sincos_positions(dim, size // patch))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.time_embed = TimeEmbedding(dim)
+        self.time_embed = DiTTimeEmbedding(dim)
         self.layers = nn.ModuleList(RouterLayer(config, details) for _ in range(config.num_layers))
         activation = _ACTIVATIONS[details.head_activation]
         self.head = nn.Sequential(

@@ -22,7 +22,7 @@ def own_figures(pool: ParisPool, images: ColouredDigits, n: int = 2000) -> dict[
     real = images.images(rows)
     again = torch.cat([pool.decode(pool.encode(batch)) for batch in real.split(250)])
     error = (again - real).square().mean()
-    found: dict[str, object] = {
+    figures: dict[str, object] = {
         "reconstruction RMSE (pixels in [0, 1])": float(error.sqrt()),
         "reconstruction PSNR (dB)": float(-10 * error.log10()),
         "router accuracy by t": router_accuracy(pool, n),
@@ -31,5 +31,5 @@ def own_figures(pool: ParisPool, images: ColouredDigits, n: int = 2000) -> dict[
     for name, judge in pool.measures.adherence.items():
         for what, shown in (("real", real), ("reconstructed", again)):
             right = torch.cat([judge(shown[i], asked.select(i)) for i in rows.split(250)])
-            found[f"{CLASSIFIER} accuracy on {what} images: {name}"] = float(right.nanmean())
-    return found
+            figures[f"{CLASSIFIER} accuracy on {what} images: {name}"] = float(right.nanmean())
+    return figures

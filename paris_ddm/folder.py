@@ -37,6 +37,11 @@ class ParisFolder:
     root: RootConfig
     data: Path | None = None
 
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """Of a latent, ``(C, S, S)``."""
+        return (self.root.num_channels, self.root.image_size, self.root.image_size)
+
     def expert(self, k: int) -> Path:
         """The folder of an expert."""
         return self.path / f"expert_{k}"
@@ -52,11 +57,11 @@ class ParisFolder:
         Raises:
             InputError: if there is none; the message ends with the remedy.
         """
-        found = self.find(name)
-        if found is None:
-            where = " or ".join(str(place) for place in (self.data, self.path) if place is not None)
+        place = self.find(name)
+        if place is None:
+            where = " or ".join(str(folder) for folder in (self.data, self.path) if folder is not None)
             raise InputError(f"there is no {name} in {where}; {remedy}")
-        return found
+        return place
 
 
 def open_folder(path: Path, data: Path | None = None) -> ParisFolder:

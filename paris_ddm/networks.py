@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mnist_ddm.errors import InputError
 from paris_ddm.checkpoint import load_mapped
-from paris_ddm.config import Details, ExpertConfig, RouterConfig, read_config
+from paris_ddm.config import Details, DiTExpertConfig, DiTRouterConfig, read_config
 from paris_ddm.dit import ExpertDiT, KeysValues, RouterDiT, sincos_positions
 from paris_ddm.folder import CONFIG, EXPERT_WEIGHTS, MONOLITH, ROUTER, ROUTER_WEIGHTS, ParisFolder
 from paris_ddm.precision import evaluate, read
@@ -80,8 +80,8 @@ class GuidedExpert:
         if guidance == 1:
             return evaluate(self.network, x, t, _layers(table[rows]))
         both = torch.cat([rows, torch.full_like(rows, len(table) - 1)])
-        found = evaluate(self.network, torch.cat([x, x]), torch.cat([t, t]), _layers(table[both]))
-        conditional, unconditional = found.chunk(2)
+        velocities = evaluate(self.network, torch.cat([x, x]), torch.cat([t, t]), _layers(table[both]))
+        conditional, unconditional = velocities.chunk(2)
         guided: Tensor = unconditional + guidance * (conditional - unconditional)
         return guided
 
@@ -134,7 +134,7 @@ class Networks:
     def router(self) -> RouterDiT:
         """The router."""
         place, root = self._folder.path / ROUTER, self._folder.root
-        config = read_config(place / CONFIG, RouterConfig)
+        config = read_config(place / CONFIG, DiTRouterConfig)
         if config.num_clusters != root.num_experts:
             raise InputError(f"{place / CONFIG} has {config.num_clusters} clusters for {root.num_experts} experts")
         _check_channels(place / CONFIG, config.in_channels, root.num_channels)
@@ -144,7 +144,7 @@ class Networks:
 
     def _load_expert(self, place: Path) -> GuidedExpert:
         root = self._folder.root
-        config = read_config(place / CONFIG, ExpertConfig)
+        config = read_config(place / CONFIG, DiTExpertConfig)
         for channels in (config.in_channels, config.out_channels):
             _check_channels(place / CONFIG, channels, root.num_channels)
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The Paris model as an expert pool: latents, captions, guidance, and everything that measurements need."""
+"""The Paris model as an expert pool: latents, captions, guidance, and a few experts in memory at a time."""
 
 import copy
 import math
@@ -13,37 +13,28 @@ from torch import Tensor
 
 from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.condition import Condition
-from mnist_ddm.core.measures import Adherence, Classifier, Distance, Embedding, Features, Reference
 from mnist_ddm.core.noise import Purpose, categorical, sample_numbers, uniforms
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
-from mnist_ddm.metrics.inception import inception_features
-from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
-from mnist_ddm.storage.files import digest, sha256
-from paris_ddm.attributes import UNSAID, AttributeClassifier, read_classifier
+from mnist_ddm.storage.files import digest
 from paris_ddm.captions import read_captions
-from paris_ddm.clusters import Clusters, read_clusters
 from paris_ddm.config import Details
 from paris_ddm.folder import (
     CAPTIONS,
-    CLASSIFIER,
     CLUSTERS,
-    EXPERT_WEIGHTS,
     HELD_OUT_CAPTIONS,
-    IMAGE_ENCODER,
     MONOLITH,
     REAL,
     ROUTER,
-    ROUTER_WEIGHTS,
     TEXT_ENCODER,
     TOKENIZER,
-    VAE,
     open_folder,
 )
-from paris_ddm.images import ImageCodec, ImageEncoder
+from paris_ddm.hashes import FolderHashes
+from paris_ddm.images import ImageCodec
+from paris_ddm.measures import ParisMeasures
 from paris_ddm.networks import DTYPES, GuidedExpert, Networks
 from paris_ddm.precision import evaluate
-from paris_ddm.real import RealStates, read_real
 from paris_ddm.text import TextEncoder
 
 GUIDANCE = 4.0
@@ -119,6 +110,8 @@ class ParisPool(ExpertPool):
         self._texts = TextEncoder(self._folder, self._device, settings.details)
         self._networks = Networks(self._folder, self._texts, self._device, DTYPES[settings.dtype], settings.details)
         self._codec = ImageCodec(self._folder, self._device)
+        self._hashes = FolderHashes(self._folder)
+        self._measures = ParisMeasures(self._folder, self._hashes, self._codec, self._device)
 
     def __copy__(self) -> "ParisPool":
         """A pool that shares all that is loaded."""
@@ -139,35 +132,25 @@ class ParisPool(ExpertPool):
             return f"{self.settings.path.name}, the small model that ships, not the weights of Paris"
         return f"the weights in {self.settings.path}"
 
-    @cached_property
+    @property
     def sources(self) -> Mapping[str, str]:
         """SHA-256 of every file that decides a result; of a folder, of all its files together."""
-        path, find = self._folder.path, self._folder.find
-        files = {f"expert_{k}": self._folder.expert(k) / EXPERT_WEIGHTS for k in range(self.n_experts)}
-        files[ROUTER] = path / ROUTER / ROUTER_WEIGHTS
-        if (monolith := find(MONOLITH)) is not None:
-            files[MONOLITH] = monolith / EXPERT_WEIGHTS
-        files |= {name: place for name in (CLUSTERS, REAL) if (place := find(name)) is not None}
-        folders = {name: path / name for name in (TEXT_ENCODER, TOKENIZER, VAE)}
-        folders |= {name: place for name in (IMAGE_ENCODER, CLASSIFIER) if (place := find(name)) is not None}
-        of_folders = {name: digest([sha256(file) for file in _files(place)]) for name, place in folders.items()}
-        return {name: sha256(file) for name, file in files.items()} | of_folders
+        return self._hashes.all
 
     @cached_property
-    def _hashes(self) -> dict[str, str]:
-        """Of files alone; guidance and captions come on top."""
-        of = self.sources
-        common = [of[TEXT_ENCODER], of[TOKENIZER], vars(self.settings.details), self.settings.dtype]
-        routed = [of[f"expert_{k}"] for k in range(self.n_experts)]
-        found = {"experts": digest([*routed, of[ROUTER], of.get(CLUSTERS), of.get(REAL), common])}
-        if MONOLITH in of:
-            found["monolith"] = digest([of[MONOLITH], common])
-        return found | {"metrics": digest([of.get(name) for name in (VAE, IMAGE_ENCODER, CLASSIFIER)])}
+    def _weights(self) -> dict[str, str]:
+        """Hashes of files and details alone; guidance and captions come on top."""
+        of = self._hashes.of
+        common = [*of(TEXT_ENCODER, TOKENIZER), vars(self.settings.details), self.settings.dtype]
+        routed = of(*(f"expert_{k}" for k in range(self.n_experts)), ROUTER, CLUSTERS, REAL)
+        models = {"experts": digest([*routed, common])}
+        return models | ({"monolith": digest([*of(MONOLITH), common])} if self.has_monolith else {})
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
         condition = digest([self._guidance, *self._captions])
-        return {k: v if k == "metrics" else digest([v, condition]) for k, v in self._hashes.items()}
+        asked = {name: digest([weights, condition]) for name, weights in self._weights.items()}
+        return {**asked, "metrics": self._measures.fingerprint}
 
     @property
     def n_experts(self) -> int:
@@ -175,25 +158,17 @@ class ParisPool(ExpertPool):
 
     @property
     def state_shape(self) -> tuple[int, ...]:
-        root = self._folder.root
-        return (root.num_channels, root.image_size, root.image_size)
+        return self._folder.state_shape
 
     @property
     def device(self) -> torch.device:
         return self._device
 
-    @cached_property
-    def clusters(self) -> Clusters | None:
-        """What is known of the experts' clusters, if the folder says it."""
-        place = self._folder.find(CLUSTERS)
-        return None if place is None else read_clusters(place, self.n_experts)
-
     @property
     def prior(self) -> Tensor:
         """The shares of the clusters; equal where the folder does not say them."""
-        if self.clusters is None:
-            return torch.full((self.n_experts,), 1 / self.n_experts, dtype=torch.float64)
-        return self.clusters.prior
+        clusters = self._measures.clusters
+        return super().prior if clusters is None else clusters.prior
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         return self._guided(self._networks.expert(expert), x, t, condition)
@@ -236,9 +211,10 @@ class ParisPool(ExpertPool):
         return Condition(cluster.to(self._device), captions, self._guidance)
 
     def _caption_posteriors(self, captions: tuple[str, ...]) -> Tensor:
-        if self.clusters is None or self.clusters.text_bias.numel() == 0:
+        clusters = self._measures.clusters
+        if clusters is None or clusters.text_bias.numel() == 0:
             return self.prior
-        return self.clusters.of_caption(self.pooled_texts(captions))
+        return clusters.of_caption(self.pooled_texts(captions))
 
     def pooled_texts(self, captions: Sequence[str]) -> Tensor:
         """One vector of the text encoder for each caption, shape ``(B, E)``."""
@@ -256,100 +232,9 @@ class ParisPool(ExpertPool):
         """Pixels along a side of a decoded image."""
         return self._folder.root.image_size * self._codec.shrinkage
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, H, W)`` in ``[0, 1]`` as vectors of the image encoder, shape ``(B, dim)``.
-
-        Raises:
-            InputError: if the model has no image encoder.
-        """
-        remedy = "put DINOv2 there (config.json and model.safetensors of facebook/dinov2-large)"
-        self._folder.need(IMAGE_ENCODER, remedy)
-        assert self._image_encoder is not None
-        return self._image_encoder.embed(images)
-
-    @cached_property
-    def _image_encoder(self) -> ImageEncoder | None:
-        place = self._folder.find(IMAGE_ENCODER)
-        return None if place is None else ImageEncoder(place, self._device)
-
-    def _embedded(self) -> dict[str, Features]:
-        encoder = self._image_encoder
-        return {} if encoder is None else {"dinov2": Features("dinov2", encoder.dim, encoder.embed)}
-
     @property
-    def embeddings(self) -> Mapping[str, Embedding]:
-        if self.clusters is None:
-            return {}
-        centroids = self.clusters.centroids.to(self._device)
-        return {name: Embedding(features, centroids) for name, features in self._embedded().items()}
-
-    @cached_property
-    def _real(self) -> dict[str, RealStates]:
-        remedy = "make it from a folder of images with `mnist-ddm paris cluster` and give it with --data-dir"
-        return read_real(self._folder.need(REAL, remedy), self.state_shape)
-
-    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
-        states = self._real["held-out" if held_out else "training"]
-        rows = states.rows(n, cluster)
-        return states.latents[rows].to(self._device), states.clusters[rows].to(self._device)
-
-    def real_condition(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> Condition:
-        """The captions of the real images, without guidance, which would aim beside the data on purpose."""
-        states = self._real["held-out" if held_out else "training"]
-        rows = states.rows(n, cluster)
-        return Condition(states.clusters[rows].to(self._device), tuple(states.captions[int(i)] for i in rows))
-
-    @property
-    def reference(self) -> Reference | None:
-        return None
-
-    @property
-    def distances(self) -> Mapping[str, Distance]:
-        found = {"pixels": Distance("pixels", lambda a, b: (a - b).square().flatten(1).mean(dim=1).sqrt())}
-        if (encoder := self._image_encoder) is not None:
-            found = {"dinov2": Distance("dinov2", encoder.distance), **found}
-        return found | {name: lpips_distance(name, self._device) for name in TRUNKS}
-
-    @property
-    def frechet_features(self) -> Mapping[str, Features]:
-        found = self._embedded() | {"inception": inception_features(self._device)}
-        if (model := self._attributes) is not None:
-            found = {"classifier": Features("classifier", model.dim, _without_graph(model.embed)), **found}
-        return found
-
-    @cached_property
-    def _attributes(self) -> AttributeClassifier | None:
-        place = self._folder.find(CLASSIFIER)
-        return None if place is None else read_classifier(place, self._device)
-
-    @property
-    def classifier(self) -> Classifier | None:
-        """The head of the first attribute, where there is a classifier; clusters are not classes."""
-        model = self._attributes
-        if model is None:
-            return None
-        first = model.attributes[0]
-        probabilities = _without_graph(lambda images: model(images)[0].softmax(dim=1))
-        return Classifier(f"{first.name} classifier", first.labels, probabilities, None)
-
-    @property
-    def adherence(self) -> Mapping[str, Adherence]:
-        """For each attribute whether an image shows what its caption says, and whether it shows all of that."""
-        model = self._attributes
-        if model is None:
-            return {}
-
-        @torch.no_grad()
-        def right(images: Tensor, condition: Condition) -> Tensor:
-            seen = torch.stack([logits.argmax(dim=1) for logits in model(images)], dim=1).cpu()
-            said = torch.tensor([[a.label(caption) for a in model.attributes] for caption in condition.captions])
-            return torch.where(said == UNSAID, torch.nan, (seen == said).double())
-
-        def judge(column: int) -> Callable[[Tensor, Condition], Tensor]:
-            return lambda images, condition: right(images, condition)[:, column]
-
-        found = {a.name: Adherence(a.name, judge(i)) for i, a in enumerate(model.attributes)}
-        return {**found, "all": Adherence("all", lambda images, condition: right(images, condition).prod(dim=1))}
+    def measures(self) -> ParisMeasures:
+        return self._measures
 
     @property
     def shifts(self) -> tuple[str, ...]:
@@ -391,15 +276,3 @@ def _again(settings: ParisSettings, guidance: float, captions: tuple[str, ...], 
     pool = ParisPool(settings)
     pool._guidance, pool._captions, pool.noise_scale = guidance, captions, noise_scale
     return pool
-
-
-def _without_graph(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def call(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return function(images)
-
-    return call
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file())

@@ -45,8 +45,8 @@ def evaluate(network: ExpertDiT | RouterDiT, x: Tensor, t: Tensor, *text: list[K
         with WideLayers():
             wide: Tensor = network(x.float(), t, *text)
             return wide.to(x.dtype)
-    found: Tensor = network(x.to(dtype), t, *text)
-    return found.to(x.dtype)
+    output: Tensor = network(x.to(dtype), t, *text)
+    return output.to(x.dtype)
 
 
 def read(network: ExpertDiT, text: Tensor) -> list[KeysValues]:

@@ -48,7 +48,7 @@ def read_real(path: Path, shape: tuple[int, ...]) -> dict[str, RealStates]:
         InputError: if the file is damaged or holds latents of another shape.
     """
     tensors, header = read_tensors(path)
-    found = {}
+    splits = {}
     for name in SPLITS:
         try:
             latents, clusters = tensors[f"{name}.latents"], tensors[f"{name}.clusters"]
@@ -60,5 +60,5 @@ def read_real(path: Path, shape: tuple[int, ...]) -> dict[str, RealStates]:
                 f"{path} holds {name} latents of shape {tuple(latents.shape)} for {len(clusters)} clusters and "
                 f"{len(captions)} captions, but the model's states have shape {shape}"
             )
-        found[name] = RealStates(latents.float(), clusters.long(), captions)
-    return found
+        splits[name] = RealStates(latents.float(), clusters.long(), captions)
+    return splits

@@ -54,7 +54,7 @@ def cluster_images(
     for start in range(0, len(files), _BATCH):
         batch = torch.stack([read_image(file, pool.image_side) for file in files[start : start + _BATCH]])
         latents.append(pool.encode(batch).cpu())
-        features.append(pool.embed(batch).cpu())
+        features.append(pool.measures.embed(batch).cpu())
         report(min(1.0, (start + _BATCH) / len(files)))
     embedded = torch.cat(features)
     if known is None:

@@ -50,8 +50,8 @@ class TextEncoder:
             tokenizer, model = self._parts
             length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
             tokens = tokenizer([caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-            found = model(tokens["input_ids"].to(self._device))
-            self._known[caption] = (found.last_hidden_state[0].float(), found.pooler_output[0].float())
+            encoded = model(tokens["input_ids"].to(self._device))
+            self._known[caption] = (encoded.last_hidden_state[0].float(), encoded.pooler_output[0].float())
         return self._known[caption]
 
 

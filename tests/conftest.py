@@ -13,10 +13,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from mnist_ddm.core.recording import sample
 from mnist_ddm.data import load_images
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
-from mnist_ddm.training.run import TrainingPlan, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, training_jobs
 from paris_ddm.mini.build import build
 from paris_ddm.mini.plan import MiniPlan
 
@@ -51,6 +52,20 @@ def gaussian():
     rng = np.random.Generator(np.random.Philox(7))
     means = torch.from_numpy(rng.normal(size=(4, 1, 2, 3)))
     return GaussianPool(means, torch.tensor([0.3, 0.5, 0.7, 0.4]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+@pytest.fixture(scope="session")
+def answered():
+    """From an analysis, a pool and settings to the answer; what is stored for optional needs is said beside them."""
+
+    def answer(analysis, pool, settings, stored=()):
+        wanted = dict.fromkeys(stored, ())
+        for need in analysis.needs(pool, settings):
+            if not need.optional:
+                wanted[need.visits] = tuple(sorted({*wanted.get(need.visits, ()), *need.observables}))
+        return analysis.answer(pool, {v: sample(pool, v, names) for v, names in wanted.items()}, settings)
+
+    return answer
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The claims ledger, and verdicts as a pure function of tables: one synthetic table for every kind of verdict."""
 
 import math
+import re
 import tomllib
 from importlib.resources import files
 
@@ -8,16 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mnist_ddm.analyses.analysis import Table, stated_value
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.claims.contrasts import Outcome, above, below, between, difference, log_ratio, point
-from mnist_ddm.claims.expectations import EXPECTATIONS
+from mnist_ddm.claims.contrasts import EXPECTATIONS, Agreement, above, below, between
 from mnist_ddm.claims.judge import MEANINGS, Verdict, judge, judge_all, number_tested
-from mnist_ddm.claims.ledger import Claim, Comparison, Reading, claim_named, ledger
+from mnist_ddm.claims.ledger import Claim, Comparison, LedgerError, Reading, claim_named, ledger, read_ledger
 from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, verdict_text
 from mnist_ddm.errors import InputError
+from mnist_ddm.stats.differences import difference, log_ratio, point
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
+from mnist_ddm.tables.table import Column, Schema, Table
 
 NAN = float("nan")
 
@@ -30,43 +31,72 @@ def test_every_claim_names_analyses_that_exist_and_every_analysis_has_a_claim():
     assert named == set(ANALYSES)
 
 
-def test_every_claim_can_be_decided_or_says_why_not():
+def test_every_claim_is_a_sentence_about_systems_of_the_paper():
     for claim in ledger().claims.values():
-        assert bool(claim.readings) != bool(claim.untestable), claim.id
         assert claim.statement.endswith(".")
         assert set(claim.stated_for) <= {"paris", "mnist"}
-        for comparison in (c for r in claim.readings for c in r.comparisons):
-            assert comparison.expect in EXPECTATIONS, claim.id
-            needed = {"alike": "within", "equals": "within", "above": "limit", "below": "limit"}.get(comparison.expect)
-            assert needed is None or getattr(comparison, needed) is not None, claim.id
-            cells = len(comparison.rows) * len(comparison.columns) * max(1, len(comparison.systems))
-            assert cells > 1 or comparison.expect in ("above", "below", "equals"), claim.id
+
+
+def test_the_ledger_knows_every_expectation():
+    used = {c.expect for claim in ledger().claims.values() for r in claim.readings for c in r.comparisons}
+    assert used == set(EXPECTATIONS)
+
+
+def _named(word, places):
+    """The numbers after a word, as in "Tables 12 and 14", and nothing that only begins like one."""
+    listed = re.findall(rf"{word}s? (\d+(?:(?:, | and )\d+)*)", places)
+    return {int(number) for numbers in listed for number in re.findall(r"\d+", numbers)}
 
 
 def test_every_table_and_figure_of_the_paper_has_a_claim():
-    places = " ".join(claim.place for claim in ledger().claims.values())
-    for number in range(1, 16):
-        assert any(f"{word} {number}" in places for word in ("Table", "Tables", "and")), number
-    for number in range(1, 5):
-        assert f"Figure {number}" in places
+    places = "; ".join(claim.place for claim in ledger().claims.values())
+    assert _named("Table", places) == set(range(1, 16))
+    assert _named("Figure", places) == set(range(1, 5))
     for place in ("Footnote 1", "Proposition E.1", "Definition C.3", "Appendix D", "Appendix B", "Section 4.1"):
         assert place in places
 
 
-def test_the_papers_values_stand_in_one_place_only():
-    text = files("mnist_ddm.claims").joinpath("claims.toml").read_text()
-    found = tomllib.loads(text)
-    for entry in found["claim"]:
-        claim = claim_named(entry["id"])
-        for comparison in (c for r in claim.readings for c in r.comparisons):
-            paths = [*comparison.stated, *([comparison.size] if comparison.size else [])]
-            if isinstance(comparison.limit, str) and not comparison.limit.startswith("{"):
-                paths.append(comparison.limit)
-            for path in paths:
-                keys = [next(reversed(row.values()), "") for row in comparison.rows] if "{row}" in path else [""]
-                known = [stated_value(claim.analyses[0], "paris", path.replace("{row}", key))[0] for key in keys]
-                known += [stated_value(claim.analyses[0], "mnist", path.replace("{row}", key))[0] for key in keys]
-                assert any(value is not None for value in known), (claim.id, path)
+STORED = tomllib.loads(files("mnist_ddm.claims").joinpath("claims.toml").read_text())
+
+
+def _spoiled(claim, **changes):
+    """The shipped ledger with the first comparison of one claim changed."""
+    entries = [dict(entry) for entry in STORED["claim"] if entry["id"] == claim]
+    reading = dict(entries[0]["reading"][0])
+    reading["compare"] = [{**reading["compare"][0], **changes}]
+    entries[0]["reading"] = [reading]
+    return {"claim": entries, "warnings": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"table": "nowhere"}, "no table 'nowhere'"),
+        ({"column": "Delta_refine"}, "no column 'Delta_refine'"),
+        ({"column": "more"}, "is a key, not a measure"),
+        ({"decided_by": "kid"}, "no column 'kid'"),
+        ({"rows": [{"routing": "full"}]}, "no column 'routing'"),
+        ({"rows": [{"more": "fuller", "fewer": "top1"}]}, "no row whose more is 'fuller'"),
+        ({"rows": [{"delta_refine_ratio": "1"}]}, "says nothing of which row"),
+        ({"expect": "larger"}, "no expectation"),
+        ({"limit": "full:Delta_refined"}, "states no value 'full:Delta_refined'"),
+        ({"size": "{row}:nowhere"}, "states no value 'top2:nowhere'"),
+        ({"expect": "alike", "within": None}, "needs a margin"),
+        ({"limit": None}, "needs a limit"),
+    ],
+)
+def test_a_key_that_does_not_exist_is_an_error_when_the_ledger_is_loaded(changes, said):
+    assert read_ledger(_spoiled("full-least-refinement-error")).claims
+    with pytest.raises(LedgerError, match=re.escape(said)):
+        read_ledger(_spoiled("full-least-refinement-error", **changes))
+
+
+def test_a_claim_needs_an_analysis_that_exists_and_a_reading_or_a_reason():
+    entry = _spoiled("full-least-refinement-error")["claim"][0]
+    with pytest.raises(LedgerError, match="no analysis 'nowhere'"):
+        read_ledger({"claim": [{**entry, "analyses": ["nowhere"]}], "warnings": []})
+    with pytest.raises(LedgerError, match="needs readings"):
+        read_ledger({"claim": [{**entry, "reading": []}], "warnings": []})
 
 
 def test_the_trap_of_the_published_numbers_is_said():
@@ -102,42 +132,44 @@ def test_the_interval_of_a_difference_covers_what_it_should():
 
 
 @pytest.mark.parametrize(
-    ("found", "outcome"),
+    ("estimate", "agreement"),
     [
-        (Estimate(1, 0.5, 2), Outcome.FOR),
-        (Estimate(1, -0.5, 2), Outcome.OPEN),
-        (Estimate(-1, -2, -0.5), Outcome.AGAINST),
-        (Estimate(1, NAN, NAN), Outcome.OPEN),
-        (Estimate(0, 0, 0), Outcome.OPEN),
+        (Estimate(1, 0.5, 2), Agreement.FOR),
+        (Estimate(1, -0.5, 2), Agreement.OPEN),
+        (Estimate(-1, -2, -0.5), Agreement.AGAINST),
+        (Estimate(1, NAN, NAN), Agreement.OPEN),
+        (Estimate(0, 0, 0), Agreement.OPEN),
     ],
 )
-def test_an_interval_decides_or_leaves_open(found, outcome):
-    assert above("x", found).outcome is outcome
-    mirrored = Estimate(-found.value, -found.high, -found.low)
-    assert below("x", mirrored).outcome is outcome
-    contrast = above("x", found)
-    if contrast.p is not None and outcome is not Outcome.OPEN:
+def test_an_interval_decides_or_leaves_open(estimate, agreement):
+    assert above("x", estimate).agreement is agreement
+    mirrored = Estimate(-estimate.value, -estimate.high, -estimate.low)
+    assert below("x", mirrored).agreement is agreement
+    contrast = above("x", estimate)
+    if contrast.p is not None and agreement is not Agreement.OPEN:
         assert contrast.p < 0.05
-    assert bool(contrast.reason) == (outcome is Outcome.OPEN)
+    assert bool(contrast.reason) == (agreement is Agreement.OPEN)
 
 
 def test_two_things_are_alike_only_if_the_interval_of_their_ratio_says_so():
     def alike(a, b, within=0.1):
-        return between("x", log_ratio(a, b), within, a).outcome
+        return between("x", log_ratio(a, b), within, a).agreement
 
-    assert alike(Estimate(1.02, 1.0, 1.04), point(1.0)) is Outcome.FOR
-    assert alike(Estimate(1.02, 0.7, 1.4), point(1.0)) is Outcome.OPEN
-    assert alike(Estimate(1.5, 1.4, 1.6), point(1.0)) is Outcome.AGAINST
-    assert alike(point(0.0), point(0.0)) is Outcome.FOR
-    assert alike(Estimate(0.0, 0.0, 0.1), point(1.0)) is Outcome.OPEN
-    assert alike(Estimate(1.0, 0.95, NAN), Estimate(1.0, NAN, NAN)) is Outcome.OPEN
+    assert alike(Estimate(1.02, 1.0, 1.04), point(1.0)) is Agreement.FOR
+    assert alike(Estimate(1.02, 0.7, 1.4), point(1.0)) is Agreement.OPEN
+    assert alike(Estimate(1.5, 1.4, 1.6), point(1.0)) is Agreement.AGAINST
+    assert alike(point(0.0), point(0.0)) is Agreement.FOR
+    assert alike(Estimate(0.0, 0.0, 0.1), point(1.0)) is Agreement.OPEN
+    assert alike(Estimate(1.0, 0.95, NAN), Estimate(1.0, NAN, NAN)) is Agreement.OPEN
 
 
 # Verdicts
 
 
 def results(rows, name="toy", **more):
-    table = Table(name, "a table", tuple(rows[0]), tuple(rows))
+    keys = ("routing", "quantity", "t")
+    columns = tuple(Column(key, key, "key" if key in keys else "measure", optional=True) for key in rows[0])
+    table = Table(Schema(name, columns), "a table", tuple(rows))
     defaults = {"system": "mnist", "samples": {"expert-deviation": 100}}
     return Results(**(defaults | more), tables={name: table})
 
@@ -262,7 +294,7 @@ def test_what_was_not_measured_is_not_run_and_says_why():
     absent = results(ROWS, absent={"expert-deviation": "needs at least 3 experts"})
     assert "3 experts" in judge(claim(Comparison("above", "other", ("value",), limit=0)), absent).reason
     assert judge(claim(readings=(), untestable="no bound"), results(ROWS)).reason == "no bound"
-    assert "no reference" in verdict(Comparison("above", "toy", ("{reference}",), limit=0)).reason
+    assert "no column 'reference'" in verdict(Comparison("above", "toy", ("reference",), limit=0)).reason
     only_paris = claim(compare("rising", "low", "high"), stated_for=("paris",), only_there=True)
     assert judge(only_paris, results(ROWS)).verdict is Verdict.ABSENT
 
@@ -316,10 +348,18 @@ def test_all_matching_rows_can_be_asked_at_once():
     assert "t 0.5" in found.reason
 
 
-def test_names_and_patterns_are_filled_in():
-    rows = [{"routing": "best of T = 4", "l2": HIGH}, {"routing": "other", "l2": LOW}]
-    comparison = Comparison("highest", "toy", ("{distance}",), ({"routing": "best*"}, {"routing": "!best*"}))
-    assert judge(claim(comparison), results(rows, names={"distance": "l2"})).verdict is Verdict.REPRODUCED
+def test_a_limit_can_stand_in_the_row_itself():
+    rows = [{"t": t, "accuracy": Estimate(0.5, 0.4, 0.6), "chance": 0.1} for t in (0.9, 0.5)]
+    comparison = Comparison("above", "toy", ("accuracy",), each=True, limit_column="chance")
+    assert judge(claim(comparison), results(rows)).verdict is Verdict.REPRODUCED
+    rows = [{**row, "chance": 0.7} for row in rows]
+    assert judge(claim(comparison), results(rows)).verdict is Verdict.NOT
+
+
+def test_rows_are_found_by_number_too():
+    rows = [{"t": 0.1 * k, "value": Estimate(k, k - 0.1, k + 0.1)} for k in range(1, 10)]
+    comparison = Comparison("above", "toy", ("value",), ({"t": "0.3"},), limit=2.5)
+    assert judge(claim(comparison), results(rows)).verdict is Verdict.REPRODUCED
 
 
 def test_holm_says_which_verdicts_stand_for_all_claims_together():

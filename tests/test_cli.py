@@ -88,7 +88,7 @@ def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tmp_path):
+def test_a_group_runs_its_analyses_and_keeps_the_reference_statistics(run, tmp_path):
     code, out, _ = run(*ANALYZE, "--group", "quality", "--n", 20, "--steps", 2, "--out", "q")
     assert code == 0
     assert "misaligned2" in out
@@ -106,7 +106,7 @@ def test_a_group_runs_its_experiments_and_keeps_the_reference_statistics(run, tm
 
 
 def test_the_cache_can_be_listed_and_cleared(run):
-    run(*ANALYZE, "--experiment", "cluster-distance", "--n", 4, "--steps", 3, "--out", "a")
+    run(*ANALYZE, "--analysis", "cluster-distance", "--n", 4, "--steps", 3, "--out", "a")
     code, out, _ = run("cache", "ls")
     assert code == 0
     assert "top2" in out
@@ -168,7 +168,7 @@ BAD = {
     "only": ("train-experts --preset tiny --only 3,12", "no expert '12'"),
     "only text": ("train-experts --preset tiny --only x", "no expert 'x'"),
     "train steps": ("train --preset tiny --steps 0", "at least 1"),
-    "experiment": ("analyze --system gaussian --experiment astrology", "expert-deviation, disagreement"),
+    "analysis": ("analyze --system gaussian --analysis astrology", "expert-deviation, disagreement"),
     "distance": ("analyze --system gaussian --n 3 --steps 2 --distance alex", "there are: l2"),
     "checkpoint": ("sample --system mnist --checkpoint nowhere", "not a checkpoint"),
     "checkpoint of gaussian": ("sample --system gaussian --checkpoint x", "takes no --checkpoint"),

@@ -142,7 +142,7 @@ def test_long_commands_run_with_few_samples(run, path):
     commands = _of(path, long=True)
     for folder in RUNS:
         if any(folder in command for command in commands):
-            run(f"mnist-ddm analyze --system gaussian --experiment expert-deviation --n 6 --steps 4 --out {folder}")
+            run(f"mnist-ddm analyze --system gaussian --analysis expert-deviation --n 6 --steps 4 --out {folder}")
     for command in commands:
         run(_smaller(command))
 
@@ -184,8 +184,8 @@ def test_the_example_of_an_own_system_answers_questions(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(ANALYSES))
-def test_every_experiment_runs_on_the_example(run, name):
-    run(f"mnist-ddm analyze --system petals --experiment {name} --n 24 --steps 5 --workers 1")
+def test_every_analysis_runs_on_the_example(run, name):
+    run(f"mnist-ddm analyze --system petals --analysis {name} --n 24 --steps 5 --workers 1")
 
 
 @pytest.mark.slow
@@ -209,8 +209,8 @@ def test_there_is_a_notebook_for_each_group():
     assert {a.group for a in ANALYSES.values()} | {"tour"} == {p.stem for p in (ROOT / "notebooks").glob("*.py")}
 
 
-def test_every_experiment_has_its_four_paragraphs():
-    text = "\n".join(p.read_text() for p in sorted((ROOT / "docs" / "experiments").glob("*.md")))
+def test_every_analysis_has_its_four_paragraphs():
+    text = "\n".join(p.read_text() for p in sorted((ROOT / "docs" / "analyses").glob("*.md")))
     for name in ANALYSES:
         section = re.search(rf"^\({name}\)=\n## {name} .*?(?=^\(\S+\)=|\Z)", text, flags=re.S | re.M)
         assert section, name

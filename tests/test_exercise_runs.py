@@ -13,7 +13,7 @@ from mnist_ddm.exercises import grading, runner, workspace
 from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import Limits, Outcome, run_check
+from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
 from mnist_ddm.exercises.worker import load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace
 
@@ -51,9 +51,9 @@ def quick(monkeypatch):
         try:
             verdict = exercise_named(name).examine(load_function(file, name))
         except Exception as error:
-            return Outcome(*explain(error, file), 0.1, runner.sha256(file))
+            return CheckResult(*explain(error, file), 0.1, runner.sha256(file))
         score = vars(verdict.score) if verdict.score else None
-        return Outcome("passed", verdict.message, 0.1, runner.sha256(file), score=score)
+        return CheckResult("passed", verdict.message, 0.1, runner.sha256(file), score=score)
 
     monkeypatch.setattr(workspace, "run_check", check_here)
     monkeypatch.setattr(grading, "run_check", check_here)

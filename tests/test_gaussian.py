@@ -109,12 +109,12 @@ def test_the_temperature_knob_divides_the_logits(gaussian):
 
 
 def test_real_states_follow_the_prior_and_are_always_the_same(gaussian):
-    states_a, clusters = gaussian.real_states(4000)
-    states_b, _ = gaussian.real_states(4000)
+    states_a, clusters = gaussian.measures.real_states(4000)
+    states_b, _ = gaussian.measures.real_states(4000)
     assert torch.equal(states_a, states_b)
     share = clusters.bincount(minlength=4) / 4000
     torch.testing.assert_close(share.double(), gaussian.prior, rtol=0, atol=0.03)
-    own, cluster = gaussian.real_states(500, cluster=2)
+    own, cluster = gaussian.measures.real_states(500, cluster=2)
     assert (cluster == 2).all()
     torch.testing.assert_close(own.double().mean(0), gaussian.means[2], rtol=0, atol=5 * 0.7 / 500**0.5)
 

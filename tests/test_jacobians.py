@@ -65,12 +65,12 @@ def net():
 @pytest.mark.parametrize(("dtype", "relative"), [(torch.float64, 1e-7), (torch.float32, 2e-6)])
 def test_the_norm_is_the_largest_singular_value(net, dtype, relative):
     net, x = net.to(dtype), normal(12, *SHAPE).to(dtype)
-    found = jacobian_spectral_norm(net, x)
-    assert found.converged.all()
-    assert (found.residual <= 1e-4).all()
-    torch.testing.assert_close(found.norm, largest(dense(net, x)), rtol=relative, atol=0)
-    stretched = torch.stack([(dense(net, x)[i] @ found.direction[i].flatten()).norm() for i in range(len(x))])
-    torch.testing.assert_close(stretched.double(), found.norm, rtol=1e-5, atol=0)
+    measured = jacobian_spectral_norm(net, x)
+    assert measured.converged.all()
+    assert (measured.residual <= 1e-4).all()
+    torch.testing.assert_close(measured.norm, largest(dense(net, x)), rtol=relative, atol=0)
+    stretched = torch.stack([(dense(net, x)[i] @ measured.direction[i].flatten()).norm() for i in range(len(x))])
+    torch.testing.assert_close(stretched.double(), measured.norm, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_frozen_convolutions_are_torchs_own(settings):
     _, pulled = torch.autograd.functional.vjp(layer, x, u)
     point = x.clone().requires_grad_()
     with FrozenConvolutions():
-        found = layer(point)
-    probe = torch.zeros_like(found, requires_grad=True)
-    (back,) = torch.autograd.grad(found, point, probe, create_graph=True)
-    assert torch.equal(found, value)
+        frozen = layer(point)
+    probe = torch.zeros_like(frozen, requires_grad=True)
+    (back,) = torch.autograd.grad(frozen, point, probe, create_graph=True)
+    assert torch.equal(frozen, value)
     torch.testing.assert_close(torch.autograd.grad(back, probe, v, retain_graph=True)[0], pushed)
-    torch.testing.assert_close(torch.autograd.grad(found, point, u)[0], pulled)
+    torch.testing.assert_close(torch.autograd.grad(frozen, point, u)[0], pulled)
 
 
 def test_weights_that_learn_keep_their_gradients():
@@ -118,8 +118,8 @@ def test_the_norm_of_an_attention_unet(images):
             parameter.copy_(0.2 * normal(*parameter.shape, key=i))
     x = normal(2, 1, 28, 28).float()
     t = torch.full((2,), 0.5)
-    found = jacobian_spectral_norm(lambda z: unet(z, t), x, tolerance=1e-2)
-    torch.testing.assert_close(found.norm, largest(dense(lambda z: unet(z, t), x)), rtol=1e-4, atol=0)
+    measured = jacobian_spectral_norm(lambda z: unet(z, t), x, tolerance=1e-2)
+    torch.testing.assert_close(measured.norm, largest(dense(lambda z: unet(z, t), x)), rtol=1e-4, atol=0)
 
 
 def test_a_row_does_not_depend_on_its_companions_or_on_narrowing(net):
@@ -134,8 +134,8 @@ def test_a_row_does_not_depend_on_its_companions_or_on_narrowing(net):
     narrowed = jacobian_spectral_norm(restrict(everything), x, restrict=restrict)
     alone = [jacobian_spectral_norm(restrict(torch.tensor([i])), x[i : i + 1]) for i in range(9)]
     assert together.products.unique().numel() > 1  # rows stop on their own
-    for found in (narrowed, *alone):
-        assert found.converged.all()
+    for measured in (narrowed, *alone):
+        assert measured.converged.all()
     torch.testing.assert_close(narrowed.norm, together.norm, rtol=1e-12, atol=0)
     torch.testing.assert_close(torch.cat([a.norm for a in alone]), together.norm, rtol=1e-12, atol=0)
     assert torch.equal(torch.cat([a.products for a in alone]), together.products)
@@ -150,8 +150,8 @@ def test_a_warm_start_needs_fewer_products_and_finds_a_leading_direction_that_is
     assert warm.products.sum() < 0.8 * cold.products.sum()
     diagonal = torch.tensor([2.0, 1.0, 0.5, 0.1], dtype=torch.float64)
     second = torch.tensor([[0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
-    found = jacobian_spectral_norm(lambda z: diagonal * z, torch.zeros_like(second), start=second)
-    torch.testing.assert_close(found.norm, torch.tensor([2.0], dtype=torch.float64))
+    measured = jacobian_spectral_norm(lambda z: diagonal * z, torch.zeros_like(second), start=second)
+    torch.testing.assert_close(measured.norm, torch.tensor([2.0], dtype=torch.float64))
 
 
 def test_the_generator_decides_the_start_and_no_global_state_is_moved(net):
@@ -169,11 +169,11 @@ def test_the_generator_decides_the_start_and_no_global_state_is_moved(net):
 def test_what_did_not_converge_is_said(net):
     x = normal(4, *SHAPE)
     with pytest.warns(RuntimeWarning, match="4 of 4 spectral norms did not converge in 4 products"):
-        found = jacobian_spectral_norm(net, x, max_products=4)
-    assert not found.converged.any()
-    assert (found.residual > 1e-4).all()
-    assert found.products.tolist() == [4] * 4
-    assert (found.norm <= largest(dense(net, x))).all()  # never more than the truth
+        measured = jacobian_spectral_norm(net, x, max_products=4)
+    assert not measured.converged.any()
+    assert (measured.residual > 1e-4).all()
+    assert measured.products.tolist() == [4] * 4
+    assert (measured.norm <= largest(dense(net, x))).all()  # never more than the truth
 
 
 def test_extreme_maps_are_found():
@@ -182,9 +182,9 @@ def test_extreme_maps_are_found():
     assert zero.norm.tolist() == [0, 0]
     assert zero.converged.all()
     one_row = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
-    found = jacobian_spectral_norm(lambda z: (z @ one_row)[:, None] * one_row, x)  # rank 1
-    torch.testing.assert_close(found.norm, torch.full((2,), 55.0, dtype=torch.float64), rtol=1e-12, atol=0)
-    assert (found.products <= 4).all()
+    measured = jacobian_spectral_norm(lambda z: (z @ one_row)[:, None] * one_row, x)  # rank 1
+    torch.testing.assert_close(measured.norm, torch.full((2,), 55.0, dtype=torch.float64), rtol=1e-12, atol=0)
+    assert (measured.products <= 4).all()
     scaled = jacobian_spectral_norm(lambda z: -3 * z, x)
     assert scaled.norm.tolist() == pytest.approx([3, 3], rel=1e-14)
     assert scaled.products.tolist() == [2, 2]
@@ -244,24 +244,24 @@ def test_the_terms_are_the_dense_derivatives_inside_a_region(gaussian, routing):
     """Against autograd of the plain formula with the chosen set held fixed and its weights renormalised."""
     x, time, samples = states(gaussian, 5, 0.6)
     field = make_field(gaussian, routing)
-    found = field.evaluate(x, time, samples, 2, all_experts=True)
-    terms = jacobian_terms(field, x, time, samples, 2, found.weights)
+    here = field.evaluate(x, time, samples, 2, all_experts=True)
+    terms = jacobian_terms(field, x, time, samples, 2, here.weights)
     for i in range(len(x)):
-        row, member = time[i : i + 1], found.weights[i] > 0
+        row, member = time[i : i + 1], here.weights[i] > 0
 
         def velocities(z, row=row):
             return torch.stack([gaussian.velocity(k, z, row, None)[0] for k in range(gaussian.n_experts)])
 
         def weights(z, row=row, member=member, i=i):
             if routing in ("each", "label", "uniform"):
-                return found.weights[i]
+                return here.weights[i]
             return gaussian.router_logits(z, row)[0].masked_fill(~member, -torch.inf).softmax(dim=0)
 
         def expert(z, i=i, velocities=velocities):
-            return torch.einsum("k,k...->...", found.weights[i], velocities(z))[None]
+            return torch.einsum("k,k...->...", here.weights[i], velocities(z))[None]
 
         def uncentred(z, i=i, weights=weights):
-            return torch.einsum("k,k...->...", weights(z), found.experts[i])[None]
+            return torch.einsum("k,k...->...", weights(z), here.experts[i])[None]
 
         def whole(z, weights=weights, velocities=velocities):
             return torch.einsum("k,k...->...", weights(z), velocities(z))[None]

@@ -9,9 +9,9 @@ from PIL import Image
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json
-from paris_ddm.check import check
+from paris_ddm.check import check, detail_table
 from paris_ddm.clusters import fit_text, summarise, two_stage_kmeans
-from paris_ddm.config import RouterConfig, read_config
+from paris_ddm.config import DiTRouterConfig, read_config
 from paris_ddm.mini.build import build
 from paris_ddm.mini.data import (
     COLOURS,
@@ -75,7 +75,7 @@ def test_the_card_says_what_was_trained_and_what_clusters_hold(tiny_paris):
     assert len(card["clusters"]) == 8
     assert sum(card["trained"][f"expert-{k}"]["rows"] for k in range(8)) == card["trained"]["monolith"]["rows"] == 1500
     assert not (tiny_paris / "work").exists()
-    assert read_config(tiny_paris / "router" / "config.json", RouterConfig).num_clusters == 8
+    assert read_config(tiny_paris / "router" / "config.json", DiTRouterConfig).num_clusters == 8
 
 
 def test_the_monolith_has_the_budget_of_all_experts(tiny_paris_plan, tmp_path):
@@ -155,14 +155,16 @@ def test_a_folder_of_pictures_becomes_clusters_and_real_states(tiny_paris, image
     lines = cluster_images(pool, pictures, out, 30, 0.25, 0, None, lambda fraction: None)
     assert len(lines) == 8
     mine = ParisPool(ParisSettings(tiny_paris, data=out))
-    assert mine.clusters.made["images"] == 60
-    states, clusters = mine.real_states(100)
+    assert mine.measures.clusters.made["images"] == 60
+    states, clusters = mine.measures.real_states(100)
     assert len(states) == 15
-    assert len(mine.real_states(100, held_out=False)[0]) == 45
-    place = [[captions[r] for r in rows].index(caption) for caption in mine.real_condition(100).captions]
+    assert len(mine.measures.real_states(100, held_out=False)[0]) == 45
+    place = [[captions[r] for r in rows].index(caption) for caption in mine.measures.real_condition(100).captions]
     expected = pool.encode((shown[place] * 255).round() / 255)
     torch.testing.assert_close(states, expected, atol=0.01, rtol=0.01)  # kept in half precision
-    assert torch.equal(clusters, mine.clusters.nearest(mine.embed((shown[place] * 255).round() / 255)))
+    assert torch.equal(
+        clusters, mine.measures.clusters.nearest(mine.measures.embed((shown[place] * 255).round() / 255))
+    )
     again = cluster_images(pool, pictures, tmp_path / "b", 30, 0.25, 0, out / "clusters.safetensors", lambda f: None)
     assert again == lines
     (pictures / "100.png").write_bytes(b"no picture")
@@ -173,10 +175,11 @@ def test_a_folder_of_pictures_becomes_clusters_and_real_states(tiny_paris, image
 
 
 def test_check_gives_paired_differences_and_admits_what_it_cannot_decide(tiny_paris):
-    found = check(ParisSettings(tiny_paris), n=16)
+    losses = check(ParisSettings(tiny_paris), n=16)
+    assert [row["loss"] for row in detail_table(losses, tiny_paris, 16).rows] == [loss.loss for loss in losses]
     by_detail = {}
-    for variant in found:
-        by_detail.setdefault(variant.detail, []).append(variant)
+    for loss in losses:
+        by_detail.setdefault(loss.detail, []).append(loss)
     assert {name: len(rows) for name, rows in by_detail.items()} == {
         "norm_eps": 2, "time": 3, "head_activation": 3, "patch_order": 2, "null_text": 2,
     }  # fmt: skip

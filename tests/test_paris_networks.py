@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from mnist_ddm.errors import InputError
 from paris_ddm.checkpoint import load_mapped
-from paris_ddm.config import Details, ExpertConfig, RootConfig, RouterConfig, read_config
+from paris_ddm.config import Details, DiTExpertConfig, DiTRouterConfig, RootConfig, read_config
 from paris_ddm.dit import ExpertDiT, RouterDiT, sincos_positions
 
-PARIS_EXPERT = ExpertConfig(1152, 28, 16, 2, 4, 4, 4.0, 768)
-PARIS_ROUTER = RouterConfig(8, 768, 12, 12, 2, 4)
-EXPERT = ExpertConfig(24, 2, 3, 2, 4, 4, 4.0, 10)
-ROUTER = RouterConfig(5, 24, 2, 3, 2, 4)
+PARIS_EXPERT = DiTExpertConfig(1152, 28, 16, 2, 4, 4, 4.0, 768)
+PARIS_ROUTER = DiTRouterConfig(8, 768, 12, 12, 2, 4)
+EXPERT = DiTExpertConfig(24, 2, 3, 2, 4, 4, 4.0, 10)
+ROUTER = DiTRouterConfig(5, 24, 2, 3, 2, 4)
 SIDE = 8
 
 
@@ -244,7 +244,7 @@ def test_configurations_are_read_strictly(tmp_path):
         **{"out_channels": 4, "mlp_ratio": 4.0, "text_embed_dim": 768, "use_adaln_single": True, "expert_id": 3},
     }
     path.write_text(json.dumps(good))
-    assert read_config(path, ExpertConfig) == PARIS_EXPERT
+    assert read_config(path, DiTExpertConfig) == PARIS_EXPERT
     path.write_text(json.dumps({"num_experts": 8, "image_size": 32, "num_channels": 4, "expert_architecture": "dit"}))
     assert read_config(path, RootConfig) == RootConfig(8, 32, 4)
     for change, message in (
@@ -255,8 +255,8 @@ def test_configurations_are_read_strictly(tmp_path):
     ):
         path.write_text(json.dumps({**good, **change}))
         with pytest.raises(InputError, match=message):
-            read_config(path, ExpertConfig)
+            read_config(path, DiTExpertConfig)
     del good["patch_size"]
     path.write_text(json.dumps(good))
     with pytest.raises(InputError, match="does not say patch_size"):
-        read_config(path, ExpertConfig)
+        read_config(path, DiTExpertConfig)

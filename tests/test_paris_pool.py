@@ -16,6 +16,7 @@ from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import record
 from mnist_ddm.systems.registry import load_system
 from paris_ddm.attributes import read_classifier
@@ -98,7 +99,7 @@ def test_text_and_image_parts_are_those_of_their_libraries(pool, tiny_paris):
 
     encoder = Dinov2Model.from_pretrained(tiny_paris / "image_encoder")
     token = encoder((images - 0.5) / 0.25).last_hidden_state[:, 0]
-    torch.testing.assert_close(pool.embed(images), token, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pool.measures.embed(images), token, rtol=1e-4, atol=1e-5)
     assert torch.equal(pool.measures.distances["dinov2"](images, images), torch.zeros(len(images)))
 
 
@@ -128,7 +129,7 @@ def test_every_sample_has_its_caption_and_a_cluster_of_it(pool):
     assert pool.condition(seeds[7:9]).captions == condition.captions[7:9]
     assert torch.equal(pool.condition(seeds[7:9]).cluster, condition.cluster[7:9])
     assert condition.guidance == 4.0
-    posterior = pool.clusters.of_caption(pool.pooled_texts(condition.captions))
+    posterior = pool.measures.clusters.of_caption(pool.pooled_texts(condition.captions))
     torch.testing.assert_close(posterior.sum(dim=1), torch.ones(600, dtype=torch.float64))
     drawn = condition.cluster.bincount(minlength=8) / 600
     assert (drawn - posterior.mean(dim=0)).abs().max() < 0.06  # three standard deviations
@@ -180,7 +181,7 @@ def test_bfloat16_stays_near_float32(pool):
 def test_sampling_does_not_depend_on_workers(pool, tmp_path, global_state):
     run = Sampling("top2", n=5, steps=3)
     once = sample(pool, run, ("weights",))
-    again = record(pool, run, ("weights",), tmp_path)
+    again = record(pool, run, ("weights",), RecordingStore(tmp_path))
     assert torch.equal(once.final, again.final)
     assert torch.equal(sample(pool, Sampling("top2", n=2, steps=3)).final, once.final[:2])
 
@@ -253,7 +254,7 @@ def test_a_model_with_nothing_but_the_release_has_captions_and_no_measures(spoil
     ) == (False, {}, None, {})
     assert next(iter(pool.measures.distances)) == "pixels"
     assert torch.equal(pool.prior, torch.full((8,), 0.125, dtype=torch.float64))
-    for ask in (lambda: pool.measures.real_states(1), lambda: pool.embed(torch.zeros(1, 3, 32, 32))):
+    for ask in (lambda: pool.measures.real_states(1), lambda: pool.measures.embed(torch.zeros(1, 3, 32, 32))):
         with pytest.raises(InputError, match=r"there is no (real.safetensors|image_encoder) in"):
             ask()
     assert sample(pool, Sampling("full", n=1, steps=1)).final.shape == (1, 4, 8, 8)

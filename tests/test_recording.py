@@ -1,3 +1,5 @@
+"""What is recorded, and that storing, splitting and sharing it changes no bit."""
+
 import shutil
 
 import numpy as np
@@ -8,15 +10,23 @@ from mnist_ddm.core import recording as module
 from mnist_ddm.core.field import make_field, negligible_weight
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import angle_degrees, left_out_blends, pairwise_disagreement
-from mnist_ddm.core.recording import delete_recordings, list_recordings, rows_of_an_expert, sample
+from mnist_ddm.core.recording import BLOCK, sample
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.core.visits import TENTHS, Noising, Sampling, start
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study import record as recorder
+from mnist_ddm.study.cost import _rows_of_an_expert, evaluations_each
 from mnist_ddm.study.record import is_recorded, record, record_all, to_compute
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
 
 NAMES = ("x", "weights", "angles", "disagreement", "velocity", "velocities", "logits")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RecordingStore(tmp_path)
 
 
 def same(a, b):
@@ -27,12 +37,12 @@ def same(a, b):
 
 
 def test_what_is_recorded_is_what_the_field_says_at_each_visited_state(gaussian):
-    found = sample(gaussian, Sampling("top2", n=6, steps=5), NAMES)
-    assert found.times.tolist() == [1.0, 0.8, 0.6, 0.4, 0.2]
+    recorded = sample(gaussian, Sampling("top2", n=6, steps=5), NAMES)
+    assert recorded.times.tolist() == [1.0, 0.8, 0.6, 0.4, 0.2]
     samples = start(gaussian, sample_seeds(0, 6))[1]
     field = make_field(gaussian, "top2")
-    for i, t in enumerate(found.times):
-        x = found.observed["x"][:, i]
+    for i, t in enumerate(recorded.times):
+        x = recorded.observed["x"][:, i]
         time = torch.full((6,), float(t))
         evaluation = field.evaluate(x, time, samples, i, all_experts=True)
         for name, expected in (
@@ -41,17 +51,17 @@ def test_what_is_recorded_is_what_the_field_says_at_each_visited_state(gaussian)
             ("logits", evaluation.logits),
             ("velocities", evaluation.experts),
         ):
-            torch.testing.assert_close(found.observed[name][:, i], expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(recorded.observed[name][:, i], expected, rtol=1e-5, atol=1e-5)
         if i < 4:
 
             def velocity(state, u, i=i):
                 return field.evaluate(state, torch.full((6,), u), samples, i).velocity
 
-            t_next = float(found.times[i + 1])
+            t_next = float(recorded.times[i + 1])
             expected = SOLVERS["heun"].step(velocity, x, float(t), t_next, evaluation.velocity)
         else:
             expected = x - t * evaluation.velocity
-        after = found.observed["x"][:, i + 1] if i < 4 else found.final
+        after = recorded.observed["x"][:, i + 1] if i < 4 else recorded.final
         torch.testing.assert_close(after, expected.to(after.dtype), rtol=1e-5, atol=1e-5)
 
 
@@ -72,65 +82,65 @@ def test_angles_and_disagreement_against_the_definitions():
     assert float(angle_degrees(v[:, :1], -v[:, :1]).min()) == pytest.approx(180)
 
 
-def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_time(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("top2", n=module.BLOCK + 5, steps=4)
-    first = record(pool, run, ("weights",), tmp_path)
-    same(first, sample(pool, run, ("weights",)))
-    assert is_recorded(pool, run, ("weights",), tmp_path)
-    monkeypatch.setattr(module, "_run_block", None)
-    again = record(pool, run, ("weights",), tmp_path)
+def test_a_stored_recording_equals_one_in_memory_and_is_only_read_the_second_time(store, monkeypatch):
+    pool, sampling = load(), Sampling("top2", n=BLOCK + 5, steps=4)
+    first = record(pool, sampling, ("weights",), store)
+    same(first, sample(pool, sampling, ("weights",)))
+    assert is_recorded(pool, sampling, ("weights",), store)
+    monkeypatch.setattr(recorder, "compute_block", None)
+    again = record(pool, sampling, ("weights",), store)
     same(first, again)
     assert torch.equal(first.evaluations, again.evaluations)
-    (stored,) = list_recordings(tmp_path)
-    assert (stored.place.name, stored.samples, stored.observables) == (first.key, run.n, ("weights",))
+    (stored,) = store.list()
+    assert (stored.place.name, stored.samples, stored.names) == (first.key, sampling.n, ("weights",))
     assert stored.described["steps"] == 4
-    assert delete_recordings(tmp_path) == stored.size
-    assert list_recordings(tmp_path) == []
+    assert store.clear() == stored.size
+    assert store.list() == []
 
 
-@pytest.mark.parametrize("n", [20, module.BLOCK + 5])
-def test_a_smaller_run_reads_what_a_larger_one_stored(n, tmp_path, monkeypatch):
+@pytest.mark.parametrize("n", [20, BLOCK + 5])
+def test_a_smaller_recording_reads_what_a_larger_one_stored(n, store, monkeypatch):
     pool = load()
-    many = record(pool, Sampling("top2", n=n, steps=3), ("weights",), tmp_path)
-    monkeypatch.setattr(module, "_run_block", None)
-    few = record(pool, Sampling("top2", n=7, steps=3), ("weights",), tmp_path)
+    many = record(pool, Sampling("top2", n=n, steps=3), ("weights",), store)
+    monkeypatch.setattr(recorder, "compute_block", None)
+    few = record(pool, Sampling("top2", n=7, steps=3), ("weights",), store)
     assert few.key == many.key
     assert torch.equal(few.final, many.final[:7])
     assert torch.equal(few.observed["weights"], many.observed["weights"][:7])
     assert torch.equal(few.evaluations, many.evaluations[:7])
 
 
-def test_a_smaller_run_waits_for_a_larger_one_of_the_same_plan_and_is_not_computed_itself(tmp_path, monkeypatch):
+def test_a_smaller_recording_waits_for_a_larger_one_of_the_same_plan_and_is_not_computed_itself(store, monkeypatch):
     pool = load()
     few, many, other = (Sampling("top2", n=7, steps=3), Sampling("top2", n=9, steps=3), Sampling("top1", n=7, steps=3))
     wanted = {few: ("weights",), many: ("logits", "weights"), other: ()}
-    assert list(to_compute(pool, wanted, tmp_path)) == [many, other]
-    assert list(to_compute(pool, {few: ("angles",), many: ("weights",)}, tmp_path)) == [few, many]
-    computed, run_block = [], module._run_block
-    monkeypatch.setattr(module, "_run_block", lambda *a: computed.append(a[1]) or run_block(*a))
-    found = record_all(pool, wanted, tmp_path)
+    assert list(to_compute(pool, wanted, store)) == [many, other]
+    assert list(to_compute(pool, {few: ("angles",), many: ("weights",)}, store)) == [few, many]
+    computed, compute_block = [], recorder.compute_block
+    monkeypatch.setattr(recorder, "compute_block", lambda *a: computed.append(a[1]) or compute_block(*a))
+    recorded = record_all(pool, wanted, store)
     assert sorted(computed, key=list(wanted).index) == [many, other]
-    same(found[few], sample(pool, few, ("weights",)))
-    assert list(to_compute(pool, wanted, tmp_path)) == []
+    same(recorded[few], sample(pool, few, ("weights",)))
+    assert list(to_compute(pool, wanted, store)) == []
 
 
 def test_an_expert_gets_its_share_of_the_rows_of_a_block():
     pool = load()
     k = pool.n_experts
     for routing, n, rows in (("top1", 10 * k, 10), ("top2", 3 * k, 6), ("full", 30, 30), ("top1", 2, 1)):
-        assert rows_of_an_expert(pool, Sampling(routing, n=n)) == rows
-    assert rows_of_an_expert(pool, Sampling("full", n=10 * module.BLOCK)) == module.BLOCK
+        assert _rows_of_an_expert(pool, Sampling(routing, n=n)) == rows
+    assert _rows_of_an_expert(pool, Sampling("full", n=10 * BLOCK)) == BLOCK
 
 
-def test_one_more_observable_leaves_the_others_and_the_samples_as_they_are(tmp_path):
-    pool, run = load(), Sampling("top2", n=5, steps=12)
-    first = record(pool, run, ("weights", "angles"), tmp_path)
+def test_one_more_observable_leaves_the_others_and_the_samples_as_they_are(store, tmp_path):
+    pool, sampling = load(), Sampling("top2", n=5, steps=12)
+    first = record(pool, sampling, ("weights", "angles"), store)
     before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*.safetensors") if f.stem != "final"}
-    more = record(pool, run, ("x@tenths", "weights"), tmp_path)
+    more = record(pool, sampling, ("x@tenths", "weights"), store)
     assert torch.equal(first.final, more.final)
     assert torch.equal(first.evaluations, more.evaluations)
     assert all(f.stat().st_mtime_ns == at for f, at in before.items() if f.stem.startswith(("weights", "angles")))
-    everything = record(pool, run, ("x@tenths", "weights", "angles"), tmp_path)
+    everything = record(pool, sampling, ("x@tenths", "weights", "angles"), store)
     assert set(everything.observed) == {"x@tenths", "weights", "angles"}
 
 
@@ -144,16 +154,16 @@ def test_tenths_are_the_visited_states_nearest_to_the_fixed_times():
 
 
 def test_noised_states_lie_on_the_path_from_a_real_state_to_the_noise(gaussian):
-    run = Noising("top2", n=6, seed=4)
-    found = sample(gaussian, run, ("x", "target-errors", "velocities", "logits"))
-    real, clusters = gaussian.real_states(6)
+    noising = Noising("top2", n=6, seed=4)
+    recorded = sample(gaussian, noising, ("x", "target-errors", "velocities", "logits"))
+    real, clusters = gaussian.measures.real_states(6)
     noise = start(gaussian, sample_seeds(4, 6))[0]
-    assert torch.equal(found.cluster, clusters)
-    assert torch.equal(found.final, real)
+    assert torch.equal(recorded.cluster, clusters)
+    assert torch.equal(recorded.final, real)
     for i, t in enumerate(TENTHS):
-        torch.testing.assert_close(found.observed["x"][:, i], (1 - t) * real + t * noise)
-    errors = (found.observed["velocities"] - (noise - real)[:, None, None]).flatten(3).square().mean(dim=3)
-    torch.testing.assert_close(found.observed["target-errors"], errors, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(recorded.observed["x"][:, i], (1 - t) * real + t * noise)
+    errors = (recorded.observed["velocities"] - (noise - real)[:, None, None]).flatten(3).square().mean(dim=3)
+    torch.testing.assert_close(recorded.observed["target-errors"], errors, rtol=1e-5, atol=1e-6)
 
 
 def test_more_noised_states_than_there_are_real_ones_are_refused(tiny_checkpoint, images):
@@ -165,47 +175,47 @@ def test_more_noised_states_than_there_are_real_ones_are_refused(tiny_checkpoint
 def test_left_out_blends_by_hand():
     v = torch.randn(2, 3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     w = torch.tensor([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6]], dtype=torch.float64)
-    found = left_out_blends(v, w)
-    torch.testing.assert_close(found[0, 0], (0.3 * v[0, 1] + 0.5 * v[0, 2]) / 0.8)
-    torch.testing.assert_close(found[0, 2], (0.2 * v[0, 0] + 0.3 * v[0, 1]) / 0.5)
-    torch.testing.assert_close(found[1, 0], 0.4 * v[1, 1] + 0.6 * v[1, 2])
-    torch.testing.assert_close(found[1, 1], v[1, 2])
+    blends = left_out_blends(v, w)
+    torch.testing.assert_close(blends[0, 0], (0.3 * v[0, 1] + 0.5 * v[0, 2]) / 0.8)
+    torch.testing.assert_close(blends[0, 2], (0.2 * v[0, 0] + 0.3 * v[0, 1]) / 0.5)
+    torch.testing.assert_close(blends[1, 0], 0.4 * v[1, 1] + 0.6 * v[1, 2])
+    torch.testing.assert_close(blends[1, 1], v[1, 2])
     assert left_out_blends(v, torch.tensor([[0.0, 1.0, 0.0]] * 2, dtype=torch.float64))[:, 1].isnan().all()
 
 
-def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("full", n=2 * module.BLOCK + 3, steps=3)
-    whole = record(pool, run, ("disagreement",), tmp_path)
+def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(store, tmp_path, monkeypatch):
+    pool, sampling = load(), Sampling("full", n=2 * BLOCK + 3, steps=3)
+    whole = record(pool, sampling, ("disagreement",), store)
     blocks = sorted((tmp_path / whole.key).glob("*-*"))
     assert len(blocks) == 3
     shutil.rmtree(blocks[1])
     done = []
-    original = module._run_block
+    original = recorder.compute_block
 
-    def counted(pool, run, wanted, block, report):
+    def counted(pool, visits, wanted, block, report):
         done.append(block)
-        return original(pool, run, wanted, block, report)
+        return original(pool, visits, wanted, block, report)
 
-    monkeypatch.setattr(module, "_run_block", counted)
-    same(whole, record(pool, run, ("disagreement",), tmp_path))
-    assert done == [range(module.BLOCK, 2 * module.BLOCK)]
+    monkeypatch.setattr(recorder, "compute_block", counted)
+    same(whole, record(pool, sampling, ("disagreement",), store))
+    assert done == [range(BLOCK, 2 * BLOCK)]
 
 
-def test_a_damaged_block_is_named(tmp_path):
-    pool, run = load(), Sampling("full", n=5, steps=3)
-    found = record(pool, run, (), tmp_path)
-    (block,) = (tmp_path / found.key).glob("*/final.safetensors")
+def test_a_damaged_block_is_named(store, tmp_path):
+    pool, sampling = load(), Sampling("full", n=5, steps=3)
+    recorded = record(pool, sampling, (), store)
+    (block,) = (tmp_path / recorded.key).glob("*/final.safetensors")
     block.write_bytes(block.read_bytes()[:50])
     with pytest.raises(InputError, match="restore or delete it"):
-        record(pool, run, (), tmp_path)
+        record(pool, sampling, (), store)
 
 
 def test_workers_and_block_size_change_no_bit(tmp_path, monkeypatch):
-    pool, run = load(), Sampling("top2", n=module.BLOCK + 20, steps=3)
-    one = record(pool, run, ("angles",), tmp_path / "one", workers=1)
-    same(one, record(pool, run, ("angles",), tmp_path / "two", workers=2))
+    pool, sampling = load(), Sampling("top2", n=BLOCK + 20, steps=3)
+    one = record(pool, sampling, ("angles",), RecordingStore(tmp_path / "one"), workers=1)
+    same(one, record(pool, sampling, ("angles",), RecordingStore(tmp_path / "two"), workers=2))
     monkeypatch.setattr(module, "BLOCK", 7)
-    same(one, sample(pool, run, ("angles",)))
+    same(one, sample(pool, sampling, ("angles",)))
 
 
 def test_a_sample_does_not_depend_on_how_many_there_are():
@@ -213,8 +223,8 @@ def test_a_sample_does_not_depend_on_how_many_there_are():
     assert torch.equal(few.final, many.final[:3])
 
 
-def test_each_setting_has_its_own_name(gaussian, tmp_path):
-    runs = [
+def test_each_setting_has_its_own_name(gaussian, store):
+    samplings = [
         Sampling("top2", n=2, steps=2),
         Sampling("top1", n=2, steps=2),
         Sampling("top2", n=2, steps=3),
@@ -222,13 +232,13 @@ def test_each_setting_has_its_own_name(gaussian, tmp_path):
         Sampling("top2", n=2, steps=2, solver="euler"),
         Sampling("top2", n=2, steps=2, refine=2),
     ]
-    assert len({record(gaussian, run, (), tmp_path).key for run in runs}) == len(runs)
+    assert len({record(gaussian, sampling, (), store).key for sampling in samplings}) == len(samplings)
 
 
 def test_the_count_is_what_the_solver_and_the_routing_ask_for(gaussian):
-    found = sample(gaussian, Sampling("top2", n=5, steps=10, solver="euler"), ("weights",))
-    asked = (found.observed["weights"] > negligible_weight(torch.float32)).sum(dim=(1, 2))
-    assert torch.equal(found.evaluations, asked)
+    recorded = sample(gaussian, Sampling("top2", n=5, steps=10, solver="euler"), ("weights",))
+    asked = (recorded.observed["weights"] > negligible_weight(torch.float32)).sum(dim=(1, 2))
+    assert torch.equal(recorded.evaluations, asked)
     assert 5 * 10 < int(asked.sum()) <= 5 * 10 * 2
     assert sample(gaussian, Sampling("label", n=5, steps=10)).evaluations.tolist() == [19] * 5
     watched = sample(gaussian, Sampling("label", n=5, steps=10), ("disagreement",))
@@ -237,14 +247,14 @@ def test_the_count_is_what_the_solver_and_the_routing_ask_for(gaussian):
 
 
 def test_refining_the_grid_keeps_the_random_draws():
-    """The expert that `once` draws is the same at N and 2N steps, so both runs follow one field."""
+    """The expert that `once` draws is the same at N and 2N steps, so both samplings follow one field."""
     coarse, fine = (sample(load(), Sampling("once", n=30, steps=4, refine=r), ("weights",)) for r in (1, 2))
     assert torch.equal(coarse.observed["weights"][:, 0], fine.observed["weights"][:, 0])
     assert len(fine.times) == StepGrid(4, 2).size
 
 
 @pytest.mark.parametrize("change", [{"n": 0}, {"steps": 0}, {"seed": -1}, {"solver": "rk4"}, {"refine": 0}])
-def test_impossible_runs_are_refused(change):
+def test_impossible_samplings_are_refused(change):
     with pytest.raises(InputError):
         Sampling(**({"routing": "top1", "n": 1} | change))
 
@@ -254,11 +264,11 @@ def test_an_unknown_observable_is_refused_with_the_list(gaussian):
         sample(gaussian, Sampling("top1", n=1, steps=1), ("mood",))
 
 
-def test_the_longest_jobs_start_first(tmp_path, monkeypatch):
+def test_the_longest_jobs_start_first(store, monkeypatch):
     started = []
-    monkeypatch.setattr(module, "run_jobs", lambda jobs, workers, report: started.extend(job.args[1] for job in jobs))
-    monkeypatch.setattr(module, "_read", lambda *arguments: None)
+    monkeypatch.setattr(recorder, "run_jobs", lambda jobs, workers, report: started.extend(job.args[1] for job in jobs))
+    monkeypatch.setattr(recorder, "_read", lambda *arguments: None)
     short, long = Sampling("top1", n=10, steps=3), Sampling("full", n=10, steps=9)
-    module.record_all(load(), {short: (), long: ()}, tmp_path)
+    record_all(load(), {short: (), long: ()}, store)
     assert started == [long, short]
-    assert module.evaluations_each(load(), long, ()) == 8 * 17
+    assert evaluations_each(load(), long, ()) == 8 * 17

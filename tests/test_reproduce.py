@@ -1,34 +1,27 @@
 """One command for the whole paper: planned first, resumable, checked, compared, and shown on one page."""
 
-import itertools
 import json
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from mnist_ddm import cli
-from mnist_ddm.analyses.analysis import Settings
-from mnist_ddm.analyses.comparison import RoutingComparison
-from mnist_ddm.analyses.quality import Quality
-from mnist_ddm.analyses.regime_map import RegimeMap
+from mnist_ddm import Study, cli
 from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
-from mnist_ddm.pages.readme import BEGIN, END, put_verdicts, verdict_block
+from mnist_ddm.pages.readme import BEGIN, END, put_verdicts
 from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.files import read_json, write_json
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.folder import used_recordings
 from mnist_ddm.study.record import record_all
-from mnist_ddm.study.results import read_results
-from mnist_ddm.study.scales import scale_named, scale_of, scales
-from mnist_ddm.study.study import make_plan
 from mnist_ddm.study.verify import recomputable
 from mnist_ddm.systems.registry import load_system
 
@@ -90,9 +83,10 @@ def test_a_small_run_gives_a_report_and_no_verdicts(finished, place):
     manifest = read_json(finished / "manifest.json")
     assert manifest["state"] == "finished"
     assert set(manifest["analyses"]) == {"rescue", "router-calibration"}
-    assert manifest["run"]["study"]["scale"] == "small"
+    assert manifest["run"]["scale"] == "small"
+    assert manifest["claims"] == ["table-9-entropy", "router-learns-clusters"]
     assert manifest["sources"] == {}
-    for key in ("command", "git", "versions", "code", "hardware", "seconds", "schema", "recordings", "names"):
+    for key in ("command", "git", "versions", "code", "hardware", "seconds", "schema", "recordings"):
         assert manifest[key] is not None, key
     assert {f.name for f in finished.glob("samples/*.png")} >= {"full.png"}
 
@@ -142,21 +136,27 @@ def test_verify_hashes_the_files_and_recomputes_tables(run, finished):
     assert out.count("recomputed from") == 2
 
 
-def test_verify_knows_both_runs_of_a_recording_that_two_numbers_of_samples_share(tmp_path):
+def test_verify_knows_all_numbers_of_samples_that_share_a_recording(tmp_path):
     # The FIDs that routing-comparison joins have 9 samples, those of the map 7, of the same trajectories.
-    pool = load_system("gaussian")
-    joined = Settings(n=5, steps=4, quality_n=9, quality_steps=6)
-    analyses = {Quality(): Settings(n=9, steps=6), RegimeMap(): Settings(n=7, steps=6), RoutingComparison(): joined}
-    plan, cache = make_plan(pool, analyses), tmp_path / "recordings"
-    recordings = record_all(pool, plan.observables, cache)
-    used = used_recordings(pool, plan, recordings, cache)
+    pool, store = load_system("gaussian"), RecordingStore(tmp_path / "recordings")
+    studies = {
+        "quality": Study(pool, ["quality"], store=store, n=9, steps=6),
+        "regime-map": Study(pool, ["regime-map"], store=store, n=7, steps=6),
+    }
+    recordings = {}
+    for study in studies.values():
+        recordings |= study.record()
+    joined = Study(pool, ["routing-comparison"], store=store, n=5, steps=4, quality_n=9, quality_steps=6)
+    studies["routing-comparison"] = joined
+    recordings |= joined.record()
+    used = used_recordings(pool, recordings, store)
     entry = used[recordings[Sampling("full", n=9, steps=6)].key]
-    assert entry["n"] == [7, 9]
-    assert entry["run"]["n"] == 9
-    found = {analysis.id: {"settings": asdict(settings)} for analysis, settings in analyses.items()}
-    manifest = {"run": {}, "recordings": used, "analyses": found}
-    plans = {a.id: set(p.observables) for a, _, p in recomputable(tmp_path, manifest, pool, cache)}
-    assert plans.keys() == {a.id for a in analyses}
+    assert entry["n"] == [5, 7, 9]  # the smallest is what routing-comparison would join if there were no more
+    assert entry["visits"]["n"] == 9
+    settings = {name: study.identity["settings"][name] for name, study in studies.items()}
+    manifest = {"run": {"settings": settings, "scale": "full"}, "recordings": used, "analyses": dict.fromkeys(settings)}
+    plans = {name: set(p.wanted) for study, p in recomputable(manifest, pool, store) for name in study.analyses}
+    assert plans.keys() == settings.keys()
     for routing in ("full", "top1", "top2"):
         assert Sampling(routing, n=9, steps=6) in plans["routing-comparison"]
         assert Sampling(routing, n=7, steps=6) in plans["regime-map"]
@@ -204,7 +204,7 @@ def test_a_spoiled_recording_is_named(run, copy, tmp_path, place, monkeypatch):
     shutil.copytree(place / "cache", tmp_path / "cache")
     monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path / "cache"))
     manifest = read_json(copy / "manifest.json")
-    key, entry = next(item for item in manifest["recordings"].items() if item[1]["run"]["routing"] == "full")
+    key, entry = next(item for item in manifest["recordings"].items() if item[1]["visits"]["routing"] == "full")
     file = tmp_path / "cache" / "recordings" / key / next(iter(entry["files"]))
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -225,9 +225,9 @@ def test_what_is_no_run_gets_one_line(run, tmp_path, command, spoil):
     folder.mkdir()
     texts = {
         "no json": "{",
-        "unfinished": '{"schema": 2, "state": "running", "command": "mnist-ddm x"}',
+        "unfinished": '{"schema": 3, "state": "running", "command": "mnist-ddm x"}',
         "other schema": '{"schema": 99}',
-        "no keys": '{"schema": 2, "state": "finished", "command": "x"}',
+        "no keys": '{"schema": 3, "state": "finished", "command": "x"}',
     }
     if spoil in texts:
         (folder / "manifest.json").write_text(texts[spoil])
@@ -286,7 +286,7 @@ def test_two_runs_stand_side_by_side(run, finished, place):
     code, out, err = run("compare", "done", "other", "--out", "both.html")
     assert code == 0, err
     assert "What differs" in out
-    assert "settings seed" in out
+    assert "seed" in out
     assert "table-9-entropy" in out
     text = (place / "both.html").read_text()
     assert "accuracy" in text
@@ -298,7 +298,7 @@ def test_two_runs_stand_side_by_side(run, finished, place):
 
 
 def test_two_routings_stand_side_by_side(run, place):
-    arguments = ("--system", "gaussian", "--experiment", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
+    arguments = ("--system", "gaussian", "--analysis", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
     assert run("analyze", *arguments, "--out", "ranks")[0] == 0
     code, out, err = run("compare", "ranks", "ranks", "--routings", "top1", "full")
     assert code == 0, err
@@ -316,11 +316,11 @@ def test_the_verdicts_go_between_the_marks_of_a_readme(run, copy, tmp_path):
     assert text.endswith("The end \\1.\n")
     assert "old" not in text
     assert "no verdict" in text
-    put_verdicts(readme, copy)
+    put_verdicts(readme, copy, judge_run(copy))
     assert readme.read_text() == text
     readme.write_text("no marks")
     with pytest.raises(InputError, match="once each"):
-        put_verdicts(readme, copy)
+        put_verdicts(readme, copy, judge_run(copy))
 
 
 def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
@@ -337,30 +337,6 @@ def test_shipped_runs_are_whole_and_can_be_read(run, name):
     folder = Path(__file__).parents[1] / "docs" / "results" / name
     assert run("verify", folder, "--files")[0] == 0
     assert read_results(folder).tables
-
-
-def test_an_older_run_can_still_be_read(finished, copy):
-    manifest = read_json(copy / "manifest.json")
-    old = {key: value for key, value in manifest.items() if key not in ("analyses", "derived", "names", "absent")}
-    write_json(copy / "manifest.json", {**old, "schema": 1})
-    assert read_results(copy).tables.keys() == read_results(finished).tables.keys()
-
-
-def test_scales_grow_and_can_be_read_from_a_manifest():
-    assert list(scales()) == ["small", "medium", "full"]
-    sizes = [scale.analyses(list(ANALYSES.values()), 0) for scale in scales().values()]
-    for small, large in itertools.pairwise(sizes):
-        for (a, x), (b, y) in zip(small.items(), large.items(), strict=True):
-            assert a.id == b.id
-            assert y.n is None or (x.n is not None and x.n <= y.n), a.id
-    for scale in scales().values():
-        assert scale_of(json.loads(json.dumps(scale.study))) == scale
-    assert not scale_named("small").makes_claims
-    with pytest.raises(InputError, match="small, medium, full"):
-        scale_named("huge")
-    own = {a.id: a.settings(s).n for a, s in scale_named("full").analyses(list(ANALYSES.values()), 0).items()}
-    assert own["routing-comparison"] == 1000
-    assert own["rescue"] == 50
 
 
 def test_a_system_that_cannot_answer_a_question_gets_the_others_answered(run, place, monkeypatch):
@@ -427,5 +403,5 @@ def test_a_kill_at_any_point_changes_nothing(tmp_path):
 
 
 def test_write_report_is_the_same_every_time(copy):
-    first = write_report(copy).read_bytes()
-    assert write_report(copy).read_bytes() == first
+    first = write_report(copy, judge_run(copy)).read_bytes()
+    assert write_report(copy, judge_run(copy)).read_bytes() == first

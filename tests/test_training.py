@@ -12,15 +12,16 @@ import torch
 
 from mnist_ddm.cli import cli
 from mnist_ddm.compute.parallel import run_jobs
+from mnist_ddm.core.noise import Purpose
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import read_part_card
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import read_tensors
-from mnist_ddm.training.batches import rows_of_step
+from mnist_ddm.training.data import Streams, rows_of_step
 from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
-from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
 
 
 def plan(images, out, **changes):
@@ -39,16 +40,16 @@ def equal(a, b):
 
 def test_batches_run_through_shuffled_epochs_without_leaving_anything_out():
     n, batch = 10, 4
-    rows = torch.cat([rows_of_step(n, batch, step, (0, 1)) for step in range(5)])
+    rows = torch.cat([rows_of_step(n, batch, step, Streams(0, 0, 1)) for step in range(5)])
     assert sorted(rows[:10].tolist()) == list(range(10))
     assert sorted(rows[10:].tolist()) == list(range(10))
     assert rows[:10].tolist() != rows[10:].tolist()
-    assert rows_of_step(3, 8, 0, (0, 1)).tolist() != rows_of_step(3, 8, 1, (0, 1)).tolist()
+    assert rows_of_step(3, 8, 0, Streams(0, 0, 1)).tolist() != rows_of_step(3, 8, 1, Streams(0, 0, 1)).tolist()
 
 
 def test_training_times_are_stratified_and_logit_normal():
     recipe = replace(preset_named("tiny").recipes["expert"], time_mean=0.5, time_spread=1.3)
-    t = training_times(2000, recipe, torch.Generator().manual_seed(0)).double()
+    t = training_times(2000, recipe, Streams(0, 0, 0).of(Purpose.BATCH)).double()
     logits = torch.logit(t)
     assert float(logits.mean()) == pytest.approx(0.5, abs=0.01)
     assert float(logits.std()) == pytest.approx(1.3, abs=0.01)

@@ -1,6 +1,6 @@
 """An own system and an own routing strategy, in one file: copy it, and put your models where the small networks are.
 
-States are points of the plane, shape (1, 1, 2). The data are four petals of a flower; each expert is a network of one
+States are points of the plane, shape (2,). The data are four petals of a flower; each expert is a network of one
 hidden layer that saw one petal, the router saw all of them. They train in seconds when the system is loaded.
 """
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mnist_ddm.compute.batches import evaluate_in_batches
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import interpolate, velocity_target
-from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
-from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
+from mnist_ddm.core.measures import Measures
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext
 from mnist_ddm.errors import InputError
 
@@ -24,12 +24,12 @@ SEED = 0
 
 
 def petals(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Points of the flower and the petal of each: (n, 1, 1, 2) and (n,)."""
+    """Points of the flower and the petal of each: (n, 2) and (n,)."""
     generator = torch.Generator().manual_seed(seed)
     petal = torch.randint(K, (n,), generator=generator)
     angle = 2 * math.pi * petal / K + 0.35 * torch.randn(n, generator=generator)
     radius = 0.6 + 0.8 * torch.rand(n, generator=generator)
-    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)[:, None, None], petal
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1), petal
 
 
 class Network(nn.Module):
@@ -40,7 +40,7 @@ class Network(nn.Module):
         self.layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, outputs))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.layers(torch.cat([x.flatten(1), t[:, None]], dim=1))
+        return self.layers(torch.cat([x, t[:, None]], dim=1))
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(200):
         rows = torch.randint(len(states), (256,), generator=generator)
-        noise = torch.randn(256, 1, 1, 2, generator=generator)
+        noise = torch.randn(256, 2, generator=generator)
         t = torch.rand(256, generator=generator)
         optimizer.zero_grad()
         loss(interpolate(states[rows], noise, t), t, rows, noise).backward()
@@ -59,7 +59,12 @@ def train(
 
 
 class PetalsPool(ExpertPool):
-    """The system: every method below is one that an analysis may call."""
+    """What the system is and what it computes."""
+
+    name = "petals"
+    n_experts = K
+    state_shape = (2,)
+    has_monolith = True
 
     def __init__(self) -> None:
         """Train everything; in your system, load your weights here."""
@@ -78,20 +83,31 @@ class PetalsPool(ExpertPool):
 
         train(self._router, states, router_loss, seed=K + 1)
         self._prior = petal.bincount(minlength=K).double() / len(petal)
-        self._centroids = torch.stack([states[petal == k].flatten(1).mean(dim=0) for k in range(K)])
 
     @staticmethod
     def _train_velocity(network: nn.Module, states: Tensor, seed: int) -> None:
         def loss(x: Tensor, t: Tensor, rows: Tensor, noise: Tensor) -> Tensor:
-            return (network(x, t) - velocity_target(states[rows], noise).flatten(1)).square().mean()
+            return (network(x, t) - velocity_target(states[rows], noise)).square().mean()
 
         train(network, states, loss, seed)
 
-    # What it is
+    # t = 1 is noise, and experts predict velocity = noise - clean. In batches of fixed sizes, so that a sample has the
+    # same bits whatever its companions are.
+
+    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return evaluate_in_batches(self._experts[expert], x, t)
+
+    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
+        return evaluate_in_batches(self._router, x, t)
+
+    # What has a default, and is better said
+
+    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return evaluate_in_batches(self._monolith, x, t)
 
     @property
-    def name(self) -> str:
-        return "petals"
+    def prior(self) -> Tensor:
+        return self._prior
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
@@ -99,77 +115,24 @@ class PetalsPool(ExpertPool):
         return {
             "experts": _hash([*self._experts, self._router]),
             "monolith": _hash([self._monolith]),
-            "metrics": "petals-1",
+            "metrics": self.measures.fingerprint,
         }
 
     @property
-    def n_experts(self) -> int:
-        return K
+    def measures(self) -> "PetalsMeasures":
+        return PetalsMeasures(K)
 
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        return (1, 1, 2)
 
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
+class PetalsMeasures(Measures):
+    """What measures it: data are enough for most analyses. A classifier or a closed form would be said here too."""
 
-    @property
-    def prior(self) -> Tensor:
-        return self._prior
-
-    # What it computes: t = 1 is noise, and experts predict velocity = noise - clean
-
-    def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        # In batches of fixed sizes, so that a sample has the same bits whatever its companions are.
-        return evaluate_in_batches(self._experts[expert], x, t).reshape(x.shape)
-
-    def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
-        return evaluate_in_batches(self._router, x, t)
-
-    @property
-    def has_monolith(self) -> bool:
-        return True
-
-    def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return evaluate_in_batches(self._monolith, x, t).reshape(x.shape)
-
-    def condition(self, seeds: Tensor) -> Condition:
-        return Condition(clusters_from_prior(self._prior, seeds))
-
-    # What analyses look at
-
-    def decode(self, x: Tensor) -> Tensor:
-        return x
-
-    def _points(self) -> Features:
-        return Features("points", 2, lambda images: images.flatten(1))
-
-    @property
-    def embeddings(self) -> Mapping[str, Embedding]:
-        return {"points": Embedding(self._points(), self._centroids)}
+    fingerprint = "petals-2"
 
     def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
         states, petal = petals(4000, SEED + 1 if held_out else SEED)
         if cluster is not None:
             states, petal = states[petal == cluster], petal[petal == cluster]
         return states[:n], petal[:n]
-
-    @property
-    def reference(self) -> Reference | None:
-        return None  # no closed form is known; analyses leave out what needs one
-
-    @property
-    def distances(self) -> Mapping[str, Distance]:
-        return {"l2": Distance("l2", lambda a, b: (a - b).flatten(1).norm(dim=1))}
-
-    @property
-    def frechet_features(self) -> Mapping[str, Features]:
-        return {"points": self._points()}
-
-    @property
-    def classifier(self) -> Classifier | None:
-        return None
 
 
 def _hash(networks: list[nn.Module]) -> str:

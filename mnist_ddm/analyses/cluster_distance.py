@@ -1,6 +1,8 @@
 """Does each routing select the experts whose data lie closest to the state? Table 1 of the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -8,138 +10,187 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Series,
-    Settings,
-    Table,
-    Value,
-    fill,
-    fitting,
-    paper_values,
-    sampling_of,
-)
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import ROUTING, TIME, of_paper, with_sd
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.settings import SamplingSettings
+from mnist_ddm.analyses.systems import fitting
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.measures import Embedding
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.stats.summaries import sd
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 TIMES = (0.3, 0.5, 0.7)
+CLOSE = 2
+"""An expert matches a state if its cluster is among so many closest ones."""
 _OBSERVABLES = ("x@tenths", "velocity@tenths", "weights@tenths")
 _BATCH = 500
-NOISY, CLEAN = "noisy state", "clean image"
+NOISY, CLEAN = "noisy", "clean"
 Ranks = NDArray[np.int64]
+
+_KEYS = (
+    Column("embedding", "embedding", "key"),
+    Column("state", "state", "key", values={NOISY: "noisy state", CLEAN: "clean image"}),
+    ROUTING,
+)
+_RANK = Column("mean_rank", "mean rank (all selected)")
+_OTHER_READINGS = (
+    Column("closest_rank", "mean rank (closest selected)"),
+    Column("rank_by_weight", "mean rank (by weight)"),
+    Column("among_two", "among two closest, of the selected", unit="%"),
+    Column("among_two_any", "among two closest, any", unit="%"),
+)
+_TABLE = Schema(
+    "cluster-distance",
+    (
+        *_KEYS,
+        *with_sd(_RANK),
+        *_OTHER_READINGS,
+        of_paper("mean_rank", "mean rank"),
+        of_paper("mean_rank_sd", "rank sd"),
+        of_paper("among_two", "among two closest", "%"),
+        Column("default", "the system's default embedding", "note"),
+        Column("chance_rank", "mean rank at random", "note"),
+        Column("chance_match", "among two closest at random", "note", "%"),
+    ),
+)
+_BY_TIME = Schema("cluster-distance-by-time", (*_KEYS, TIME, _RANK, *_OTHER_READINGS))
 
 
 @final
-class ClusterDistance(Analysis):
+class ClusterDistance(Analysis[SamplingSettings]):
     r"""The ranks of the selected experts' centroids by distance to the embedded state; 1 is the closest of K.
 
     The state is embedded as the paper does, :math:`e(decode(x_t))`, and as the predicted clean image
     :math:`e(decode(x_t - t v))`, because a noisy state is outside the embedding's domain.
     """
 
-    @property
-    def id(self) -> str:
-        return "cluster-distance"
+    id = "cluster-distance"
+    group = "alignment"
+    question = "Does each routing select the experts whose data lie closest to the state? (Table 1)"
+    tables = (_TABLE, _BY_TIME)
+    sizes = {
+        "small": SamplingSettings(n=16, steps=4),
+        "medium": SamplingSettings(n=200),
+        "full": SamplingSettings(n=500),
+    }
 
-    @property
-    def group(self) -> str:
-        return "alignment"
-
-    @property
-    def question(self) -> str:
-        return "Does each routing select the experts whose data lie closest to the state? (Table 1)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=500, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+    def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if not pool.measures.embeddings:
-            raise InputError(f"{self.id} needs an image embedding and the experts' centroids, which this system lacks")
-        return tuple(Need(sampling_of(settings, r), _OBSERVABLES) for r in fitting(pool, ROUTINGS))
+            raise InputError(f"{self.id} needs an embedding and the experts' centroids, which this system lacks")
+        return tuple(Need(settings.sampling(routing), _OBSERVABLES) for routing in fitting(pool, ROUTINGS))
 
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        rows: list[dict[str, Value]] = []
-        by_time: list[dict[str, Value]] = []
-        lines: dict[str, list[Series]] = {}
-        paper = paper_values(self.id, pool.name)
-        for name, embedding in pool.measures.embeddings.items():
-            for of in (NOISY, CLEAN):
-                for routing in fitting(pool, ROUTINGS):
-                    recording = recordings[sampling_of(settings, routing)]
-                    times = recording.times_of("x@tenths").numpy()
-                    ranks = centroid_ranks(pool, embedding, recording, of)
-                    weights = recording.observed["weights@tenths"].double().numpy()
-                    found = readings(ranks, weights, everything=routing == "full")
-                    what: dict[str, Value] = {"embedding": name, "of": of, "routing": routing}
-                    rows.append({**what, **_summary(found, times), **_paper_columns(paper, routing)})
-                    profile = {
-                        key: [mean_estimate(values[:, i]) for i in range(len(times))] for key, values in found.items()
-                    }
-                    by_time += [
-                        {**what, "t": float(t), **{key: values[i] for key, values in profile.items()}}
-                        for i, t in enumerate(times)
-                    ]
-                    mean = profile["mean rank (all selected)"]
-                    lines.setdefault(f"{name}, {of}", []).append(
-                        Series(
-                            routing,
-                            times.tolist(),
-                            [e.value for e in mean],
-                            [e.low for e in mean],
-                            [e.high for e in mean],
-                        )
-                    )
-        k = pool.n_experts
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
+        profiles = list(_profiles(pool, recordings, settings))
+        paper, k = paper_values(self.id, pool.name), pool.n_experts
+        default = next(iter(pool.measures.embeddings))
+        chance_rank, chance_match = (k + 1) / 2, 100 * min(CLOSE, k) / k
+        chance: Row = {"chance_rank": chance_rank, "chance_match": chance_match}
+        rows = tuple(
+            {**p.what, **p.summary, **_stated(paper, p.routing), "default": _yes(p.embedding == default), **chance}
+            for p in profiles
+        )
+        by_time = tuple({**p.what, **row} for p in profiles for row in p.rows)
         title = (
             f"Ranks of the selected experts' clusters (1 = closest of {k}) at t near {', '.join(map(str, TIMES))}, "
             f"n = {settings.n}; paper: {paper['place']}"
         )
         notes = (
-            "of: the noisy state, as the paper does, or the clean image predicted from it, x_t - t v.",
-            f"Selecting at random gives a mean rank of {(k + 1) / 2:g} and {200 / k:.3g}% among the two closest; the "
-            "full ensemble selects all, so its first mean rank and its share are these by construction.",
+            "state: the noisy state, as the paper does, or the clean image predicted from it, x_t - t v.",
+            f"Selecting at random gives a mean rank of {chance_rank:g} and {chance_match:.3g}% among the two closest; "
+            "the full ensemble selects all, so its first mean rank and its share are these by construction.",
             "The paper's text defines the minimum rank and 'any among the two closest'; its table fits the mean over "
             "all selected and the share.",
             "Intervals resample whole trajectories; sd is over samples.",
         )
-        table = Table("cluster-distance", title, tuple(rows[0]), tuple(rows), notes)
-        profile_table = Table(
-            "cluster-distance-by-time",
-            "Ranks of the selected experts' clusters by time",
-            tuple(by_time[0]),
-            tuple(by_time),
+        tables = (
+            Table(_TABLE, title, rows, notes),
+            Table(_BY_TIME, "Ranks of the selected experts' clusters by time", by_time),
         )
-        return Answer((table, profile_table), tuple(_plot(name, series) for name, series in lines.items()))
+        return Answer(tables, _plots(profiles))
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """How one routing's selected experts rank, seen by one embedding of one kind of state.
+
+    Attributes:
+        embedding: its name.
+        state: `NOISY` or `CLEAN`.
+        routing: its spelling.
+        times: falling, shape ``(T,)``.
+        readings: by column, one number for each state, shape ``(n, T)``.
+    """
+
+    embedding: str
+    state: str
+    routing: str
+    times: Array
+    readings: Mapping[str, Array]
+
+    @property
+    def what(self) -> Row:
+        """The keys of its rows."""
+        return {"embedding": self.embedding, "state": self.state, "routing": self.routing}
+
+    @property
+    def summary(self) -> Row:
+        """The mean of each reading near `TIMES`."""
+        near = sorted({int(np.abs(self.times - t).argmin()) for t in TIMES})
+        samples = {key: values[:, near].mean(axis=1) for key, values in self.readings.items()}
+        return {
+            **{key: mean_estimate(values) for key, values in samples.items()},
+            "mean_rank_sd": sd(samples["mean_rank"]),
+        }
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The mean of each reading at each time."""
+        return [
+            {"t": float(t), **{key: mean_estimate(values[:, i]) for key, values in self.readings.items()}}
+            for i, t in enumerate(self.times)
+        ]
+
+
+def _profiles(
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings
+) -> Iterator[_Profile]:
+    for name, embedding in pool.measures.embeddings.items():
+        for state in (NOISY, CLEAN):
+            for routing in fitting(pool, ROUTINGS):
+                recording = recordings[settings.sampling(routing)]
+                ranks = centroid_ranks(pool, embedding, recording, state)
+                weights = recording.observed["weights@tenths"].double().numpy()
+                by_column = readings(ranks, weights, everything=routing == "full")
+                yield _Profile(name, state, routing, recording.times_of("x@tenths").numpy(), by_column)
 
 
 @torch.inference_mode()
-def centroid_ranks(pool: ExpertPool, embedding: Embedding, recording: Recording, of: str) -> Ranks:
+def centroid_ranks(pool: ExpertPool, embedding: Embedding, recording: Recording, state: str) -> Ranks:
     """The rank of every expert's centroid by Euclidean distance to each recorded state, shape ``(n, T, K)``.
 
     Args:
         pool: the system.
-        embedding: of decoded images, with the centroids.
+        embedding: of decoded states, with the centroids.
         recording: with the observables `x@tenths` and `velocity@tenths`.
-        of: the noisy state or the predicted clean image.
+        state: `NOISY` for the state as it is, or `CLEAN` for the clean one predicted from it.
     """
     x, velocity = recording.observed["x@tenths"], recording.observed["velocity@tenths"]
-    found = []
+    distances = []
     for i, t in enumerate(recording.times_of("x@tenths")):
-        for state, v in zip(x[:, i].split(_BATCH), velocity[:, i].split(_BATCH), strict=True):
-            shown = state if of == NOISY else predicted_clean(state, v, t.to(state).expand(len(state)))
+        for noisy, v in zip(x[:, i].split(_BATCH), velocity[:, i].split(_BATCH), strict=True):
+            shown = noisy if state == NOISY else predicted_clean(noisy, v, t.to(noisy).expand(len(noisy)))
             vectors = embedding.features(pool.decode(shown.to(pool.device))).double()
-            found.append(torch.cdist(vectors, embedding.centroids.double()).cpu())
-    distances = torch.cat(found).reshape(x.shape[1], x.shape[0], -1).transpose(0, 1)
-    return _ranks(distances).numpy()
+            distances.append(torch.cdist(vectors, embedding.centroids.double()).cpu())
+    by_sample = torch.cat(distances).reshape(x.shape[1], x.shape[0], -1).transpose(0, 1)
+    return _ranks(by_sample).numpy()
 
 
 def _ranks(distances: Tensor) -> Tensor:
@@ -147,7 +198,7 @@ def _ranks(distances: Tensor) -> Tensor:
 
 
 def readings(ranks: Ranks, weights: Array, *, everything: bool) -> dict[str, Array]:
-    """Each reading of rank and match at each state, shape ``(n, T)``; shares are in percent.
+    """Each reading of rank and match at each state, by column, shape ``(n, T)``; shares are in percent.
 
     Args:
         ranks: of all centroids, shape ``(n, T, K)``.
@@ -155,41 +206,42 @@ def readings(ranks: Ranks, weights: Array, *, everything: bool) -> dict[str, Arr
         everything: whether all experts count as selected, however small their weight.
     """
     selected = np.ones_like(weights, dtype=bool) if everything else weights > 0
-    close = (ranks <= 2) & selected
+    close = (ranks <= CLOSE) & selected
     count = selected.sum(axis=2)
     return {
-        "mean rank (all selected)": np.where(selected, ranks, 0).sum(axis=2) / count,
-        "mean rank (closest selected)": np.where(selected, ranks, ranks.shape[2] + 1).min(axis=2).astype(float),
-        "mean rank (by weight)": (weights * ranks).sum(axis=2) / weights.sum(axis=2),
-        "among two closest (% of selected)": 100 * close.sum(axis=2) / count,
-        "among two closest (% any)": 100.0 * close.any(axis=2),
+        "mean_rank": np.where(selected, ranks, 0).sum(axis=2) / count,
+        "closest_rank": np.where(selected, ranks, ranks.shape[2] + 1).min(axis=2).astype(float),
+        "rank_by_weight": (weights * ranks).sum(axis=2) / weights.sum(axis=2),
+        "among_two": 100 * close.sum(axis=2) / count,
+        "among_two_any": 100.0 * close.any(axis=2),
     }
 
 
-def _summary(found: dict[str, Array], times: Array) -> dict[str, Value]:
-    near = sorted({int(np.abs(times - t).argmin()) for t in TIMES})
-    row: dict[str, Value] = {}
-    for name, values in found.items():
-        sample = values[:, near].mean(axis=1)
-        row[name] = mean_estimate(sample)
-        if name == "mean rank (all selected)":
-            row["sd"] = float(sample.std(ddof=1)) if len(sample) > 1 else None
-    return row
-
-
-def _paper_columns(paper: Mapping[str, Mapping[str, Value]], routing: str) -> dict[str, Value]:
+def _stated(paper: Mapping[str, Row], routing: str) -> Row:
     stated = paper.get(routing, {})
-    return {"paper rank": stated.get("rank"), "paper sd": stated.get("sd"), "paper %": stated.get("match")}
+    names = {"paper_mean_rank": "rank", "paper_mean_rank_sd": "sd", "paper_among_two": "match"}
+    return {column: stated.get(name) for column, name in names.items()}
 
 
-def _plot(name: str, series: list[Series]) -> Plot:
-    embedding, of = name.split(", ")
-    return Plot(
-        f"cluster-distance-{embedding}-{of.split()[0]}",
-        "lines",
-        f"Mean rank of the selected experts' clusters ({embedding} of the {of}, 95% intervals)",
-        "t (1 = noise, 0 = data)",
-        "mean cluster rank (1 = closest)",
-        tuple(series),
-        falling_x=True,
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
+def _plots(profiles: list[_Profile]) -> tuple[Plot, ...]:
+    """One plot for each embedding of each kind of state, with a line for each routing."""
+    alike: dict[tuple[str, str], list[_Profile]] = {}
+    for profile in profiles:
+        alike.setdefault((profile.embedding, profile.state), []).append(profile)
+    return tuple(
+        Plot(
+            f"cluster-distance-{embedding}-{state}",
+            "lines",
+            f"Mean rank of the selected experts' clusters ({embedding} of the {_TABLE['state'].shown(state)}, "
+            "95% intervals)",
+            "t (1 = noise, 0 = data)",
+            "mean cluster rank (1 = closest)",
+            tuple(banded(p.routing, p.times.tolist(), [row["mean_rank"] for row in p.rows]) for p in group),
+            falling_x=True,
+        )
+        for (embedding, state), group in alike.items()
     )

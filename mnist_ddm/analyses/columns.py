@@ -1,9 +1,13 @@
 """Columns that many tables share."""
 
+from collections.abc import Mapping, Sequence
+
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.errors import InputError
-from mnist_ddm.tables.table import Column
+from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.stats.summaries import sd
+from mnist_ddm.tables.table import Column, Value
 
 
 def is_field(name: str) -> bool:
@@ -42,3 +46,30 @@ def of_paper(key: str, title: str, unit: str = "") -> Column:
 def p_value(p: float) -> str | float:
     """A p-value for a table: one that is too small for a float is not 0."""
     return p if p != 0 else "< 1e-300"
+
+
+YES_NO = {"yes": "yes", "no": "no"}
+"""The values of a key that says whether something is so."""
+
+L_EFF = Column("l_eff", "L_eff")
+DELTA_REFINE = Column("delta_refine", "Delta_refine")
+
+
+def number_key(key: str, title: str, among: Sequence[float] = ()) -> Column:
+    """A key whose values are numbers, those of ``among`` alone if there are any."""
+    return Column(key, title, "key", accepts=lambda text: is_number(text) and (not among or float(text) in among))
+
+
+def mean_and_sd(column: Column, values: Array) -> dict[str, Value]:
+    """The cells of the two columns of `with_sd`, from one number for each sample."""
+    return {column.key: mean_estimate(values), f"{column.key}_sd": sd(values)}
+
+
+def paper_columns(names: Mapping[str, str]) -> tuple[Column, ...]:
+    """Columns of what the paper states: for each key the name that `paper.toml` and people have for it."""
+    return tuple(of_paper(key, name) for key, name in names.items())
+
+
+def paper_cells(stated: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Value]:
+    """The cells of `paper_columns` in one row; empty where the paper states nothing."""
+    return {f"paper_{key}": stated.get(name) for key, name in names.items()}

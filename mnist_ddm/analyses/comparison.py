@@ -1,54 +1,119 @@
 """Does stability predict quality? Table 3, Figure 3 and footnote 1 of the paper."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.along import (
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import (
+    DELTA_REFINE,
+    FID,
+    ROUTING,
+    N,
+    is_field,
+    mean_and_sd,
+    p_value,
+    paper_cells,
+    paper_columns,
+    with_sd,
+)
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.quality import frechet_note, quality_choices, stored_frechet_distances
+from mnist_ddm.analyses.settings import JoinedSettings
+from mnist_ddm.analyses.stability import (
     TERM_NORMS,
     both_resolutions,
     effort_note,
     fixed_times,
     lipschitz,
-    sd,
     step_refinement,
     strategies,
     term_norms,
 )
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Series,
-    Settings,
-    Table,
-    Value,
-    chosen_distance,
-    chosen_features,
-    fill,
-    p_value,
-    paper_values,
-    sampling_of,
-)
-from mnist_ddm.analyses.quality import LONG, Quality, frechet_note, stored_frechet_distances
+from mnist_ddm.analyses.systems import distance_named, features_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
-from mnist_ddm.stats.intervals import Array, Estimate, bootstrap, mean_estimate, spearman_estimate
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate, spearman_estimate
 from mnist_ddm.stats.tests import spearman_p
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 _EVERY_STEP = "expert-term"
 _FEW = 20
-"""Samples whose maximum over all steps is measured: that costs a Jacobian norm at every step."""
-_FOOTNOTE = ("top2", 50)
+"""Samples whose maximum over all steps is measured, since that costs a Jacobian norm at every step."""
+_FOOTNOTE_ROUTING, _FOOTNOTE_N = "top2", 50
+"""The routing and the number of samples of the paper's footnote 1."""
 _AVERAGED = (("full", "top1"), ("full", "top2"), ("top2", "top1"))
-"""Routings that average over more experts, and what they are compared with."""
+"""Pairs of routings: the first averages over more experts than the second, which it is compared with."""
+_TERMS = ("expert", "whole", "denoiser")
+
+_PAPER = {
+    "fid": "FID",
+    "l_eff": "L_eff",
+    "l_eff_sd": "L_eff sd",
+    "delta_refine": "Delta_refine",
+    "delta_refine_sd": "Delta_refine sd",
+    "spearman": "Spearman",
+}
+_L_EFF_EXPERT, _L_EFF_WHOLE = Column("l_eff_expert", "L_eff expert term"), Column("l_eff_whole", "L_eff whole")
+_COMPARISON = Schema(
+    "routing-comparison",
+    (
+        ROUTING,
+        FID,
+        *with_sd(_L_EFF_EXPERT),
+        *with_sd(_L_EFF_WHOLE),
+        Column("max_t_expert", "max t * expert term"),
+        Column("max_denoiser", "max denoiser"),
+        *with_sd(DELTA_REFINE),
+        Column("spearman_expert", "Spearman(L_eff expert, Delta)"),
+        Column("spearman_whole", "Spearman(L_eff whole, Delta)"),
+        *paper_columns(_PAPER),
+    ),
+)
+
+_MAX_EVERY_STEP = Column("max_every_step", "maximum over every step")
+_STEPS = Schema(
+    "routing-comparison-every-step",
+    (
+        ROUTING,
+        N,
+        *with_sd(_MAX_EVERY_STEP),
+        Column("median_t", "median t of the maximum"),
+        Column("last_inverse_t", "1/t at the last step", "note"),
+        Column("max_tenths", "maximum over t = 0.9, ..., 0.1"),
+    ),
+)
+
+_CHAIN = Schema(
+    "averaging-chain",
+    (
+        Column("more", "averages more", "key", accepts=is_field),
+        Column("fewer", "than", "key", accepts=is_field),
+        *(Column(f"l_eff_{term}_ratio", f"L_eff {term}, ratio") for term in _TERMS),
+        Column("delta_refine_ratio", "Delta_refine, ratio"),
+        Column("spearman_change", "Spearman(change of L_eff whole, change of Delta)"),
+    ),
+)
+
+_PAPER_FOOTNOTE = {"spearman": "Spearman", "p": "p"}
+_FOOTNOTE = Schema(
+    "router-term-correlation",
+    (
+        ROUTING,
+        N,
+        Column("spearman", "Spearman(router term, Delta)"),
+        Column("p", "p", "note"),
+        *paper_columns(_PAPER_FOOTNOTE),
+    ),
+)
 
 
 @final
-class RoutingComparison(Analysis):
+class RoutingComparison(Analysis[JoinedSettings]):
     r"""The sensitivity :math:`L_{eff}`, the refinement error :math:`\Delta_{refine}` and the FID of each routing.
 
     :math:`L_{eff}` is the maximum of a Jacobian's spectral norm over t = 0.9, ..., 0.1, the same times for every
@@ -56,87 +121,57 @@ class RoutingComparison(Analysis):
     measures the step size. The paper's own maximum is given beside it.
     """
 
-    @property
-    def id(self) -> str:
-        return "routing-comparison"
+    id = "routing-comparison"
+    group = "sensitivity"
+    question = "Does stability predict quality? (Table 3, Figure 3)"
+    tables = (_COMPARISON, _STEPS, _CHAIN, _FOOTNOTE)
+    sizes = {
+        "small": JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
+        "medium": JoinedSettings(n=50, quality_n=200),
+        "full": JoinedSettings(n=1000),
+    }
 
-    @property
-    def group(self) -> str:
-        return "sensitivity"
-
-    @property
-    def question(self) -> str:
-        return "Does stability predict quality? (Table 3, Figure 3)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=1000, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        chosen_distance(pool, settings)
-        chosen_features(pool, settings)
+    def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
+        distance_named(pool, settings.distance)
+        features_named(pool, settings.features)
         names = strategies(pool)
-        runs = [need for r in names for need in both_resolutions(settings, r, (TERM_NORMS,))]
+        norms = [need for r in names for need in both_resolutions(settings.sampling(r), TERM_NORMS)]
         few = [Need(_few(settings, r), (_EVERY_STEP,)) for r in names]
-        stored = [Need(run, optional=True) for choices in _quality_runs(pool, settings).values() for run in choices]
-        return (*runs, *few, *stored)
+        choices = quality_choices(pool, settings, names).values()
+        return (*norms, *few, *(Need(sampling, optional=True) for several in choices for sampling in several))
 
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        names = strategies(pool)
-        found = {r: recordings[sampling_of(settings, r)] for r in names}
-        norms = {r: term_norms(recording) for r, recording in found.items()}
-        error = {r: step_refinement(pool, settings, recordings, r) for r in names}
-        quality, quality_n = stored_frechet_distances(pool, recordings, _quality_runs(pool, settings), settings)
-        times = fixed_times(found[names[0]])
-        paper = paper_values(self.id, pool.name)
-        rows = [_row(r, norms[r], error[r], quality, times, paper) for r in names]
-        every = [_every_step(r, recordings[_few(settings, r)], norms[r]) for r in names]
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
+        names, paper = strategies(pool), paper_values(self.id, pool.name)
+        recorded = {r: recordings[settings.sampling(r)] for r in names}
+        norms = {r: term_norms(recording) for r, recording in recorded.items()}
+        times = fixed_times(recorded[names[0]])
+        distance = distance_named(pool, settings.distance)
+        error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
+        choices = quality_choices(pool, settings, names)
+        quality, quality_n = stored_frechet_distances(pool, recordings, choices, settings.features)
         notes = (
             "L_eff: maximum over t = 0.9, ..., 0.1 of the expert term (the only reading that fits the paper's Table 3) "
             "and of the whole Jacobian (the paper's definition). A pixel that never varies alone makes it 1/t: "
             f"{1 / times.min():.3g} at the last of these times.",
-            f"Delta_refine: {chosen_distance(pool, settings).name} distance of the images after {settings.steps} and "
-            f"{2 * (settings.steps or 0)} steps from the same noise.",
-            frechet_note(quality_n, settings),
+            f"Delta_refine: {distance.name} distance of the images after {settings.steps} and {2 * settings.steps} "
+            "steps from the same noise.",
+            frechet_note(quality_n, settings.quality_steps),
             *_orders({r: float(values.mean()) for r, values in error.items()}, quality),
-            effort_note(list(found.values())),
+            effort_note(list(recorded.values())),
         )
-        place = paper["place"]
-        tables = [
-            Table(
-                self.id,
-                f"Sensitivity and quality by routing, n = {settings.n}; paper: {place}",
-                tuple(rows[0]),
-                tuple(rows),
-                notes,
-            ),
-            Table(
-                f"{self.id}-every-step",
-                "The maximum over every step of the expert term: the paper's wording",
-                tuple(every[0]),
-                tuple(every),
-                (
-                    "Where a pixel never varies an exact field has a norm of at least 1/t, so the maximum measures "
-                    "the number of steps; a trained field can stay below that.",
-                ),
-            ),
-        ]
-        if len(pairs := [pair for pair in _AVERAGED if set(pair) <= set(names)]) > 0:
+        title = f"Sensitivity and quality by routing, n = {settings.n}; paper: {paper['place']}"
+        rows = tuple(_row(r, norms[r], error[r], quality, times, paper.get(r, {})) for r in names)
+        every = tuple(_every_step(r, recordings[_few(settings, r)], norms[r]) for r in names)
+        tables = [Table(_COMPARISON, title, rows, notes), _every_step_table(every)]
+        if pairs := [pair for pair in _AVERAGED if set(pair) <= set(names)]:
             tables.append(_chain(pairs, norms, error))
-        if _FOOTNOTE[0] in names:
-            tables.append(_footnote(norms[_FOOTNOTE[0]]["router"], error[_FOOTNOTE[0]], paper["footnote"]))
+        if _FOOTNOTE_ROUTING in names:
+            tables.append(_footnote(norms[_FOOTNOTE_ROUTING]["router"], error[_FOOTNOTE_ROUTING], paper["footnote"]))
         return Answer(tuple(tables), _plots(norms, error, quality))
 
 
-def _few(settings: Settings, routing: str) -> Sampling:
-    run = sampling_of(settings, routing)
-    return Sampling(routing, min(_FEW, run.n), run.seed, run.solver, run.steps)
-
-
-def _quality_runs(pool: ExpertPool, settings: Settings) -> dict[str, list[Sampling]]:
-    """For each routing its runs for quality: with the number asked for or the group's own, the interventions', ours."""
-    sizes = dict.fromkeys((settings.quality_n, LONG, settings.n))
-    choices = [Quality().runs(pool, Settings(n=n, steps=settings.quality_steps, seed=settings.seed)) for n in sizes]
-    return {r: [runs[r] for runs in choices] for r in strategies(pool) if r in choices[0]}
+def _few(settings: JoinedSettings, routing: str) -> Sampling:
+    return replace(settings.sampling(routing), n=min(_FEW, settings.n))
 
 
 def _row(
@@ -145,40 +180,42 @@ def _row(
     error: Array,
     quality: Mapping[str, float],
     times: Array,
-    paper: Mapping[str, Mapping[str, Value]],
-) -> dict[str, Value]:
+    paper: Mapping[str, Value],
+) -> Row:
     expert, whole = lipschitz(norms["expert"]), lipschitz(norms["whole"])
-    row: dict[str, Value] = {
+    return {
         "routing": routing,
-        "FID": quality.get(routing),
-        "L_eff expert term": mean_estimate(expert),
-        "L_eff expert term sd": sd(expert),
-        "L_eff whole": mean_estimate(whole),
-        "L_eff whole sd": sd(whole),
-        "max t * expert term": mean_estimate(lipschitz(times * norms["expert"])),
-        "max denoiser": mean_estimate(lipschitz(norms["denoiser"])),
-        "Delta_refine": mean_estimate(error),
-        "Delta_refine sd": sd(error),
-        "Spearman(L_eff expert, Delta)": spearman_estimate(expert, error),
-        "Spearman(L_eff whole, Delta)": spearman_estimate(whole, error),
+        "fid": quality.get(routing),
+        **mean_and_sd(_L_EFF_EXPERT, expert),
+        **mean_and_sd(_L_EFF_WHOLE, whole),
+        "max_t_expert": mean_estimate(lipschitz(times * norms["expert"])),
+        "max_denoiser": mean_estimate(lipschitz(norms["denoiser"])),
+        **mean_and_sd(DELTA_REFINE, error),
+        "spearman_expert": spearman_estimate(expert, error),
+        "spearman_whole": spearman_estimate(whole, error),
+        **paper_cells(paper, _PAPER),
     }
-    columns = ("FID", "L_eff", "L_eff sd", "Delta_refine", "Delta_refine sd", "Spearman")
-    return row | {f"paper {name}": paper.get(routing, {}).get(name) for name in columns}
 
 
-def _every_step(routing: str, recording: Recording, norms: Mapping[str, Array]) -> dict[str, Value]:
+def _every_step(routing: str, recording: Recording, norms: Mapping[str, Array]) -> Row:
     values = recording.observed[_EVERY_STEP][..., 0].double().numpy()
     n = len(values)
-    where = recording.times.numpy()[values.argmax(axis=1)]
     return {
         "routing": routing,
         "n": n,
-        "maximum over every step": mean_estimate(lipschitz(values)),
-        "sd": sd(lipschitz(values)),
-        "median t of the maximum": float(np.median(where)),
-        "1/t at the last step": float(1 / recording.times[-1]),
-        "maximum over t = 0.9, ..., 0.1": mean_estimate(lipschitz(norms["expert"][:n])),
+        **mean_and_sd(_MAX_EVERY_STEP, lipschitz(values)),
+        "median_t": float(np.median(recording.times.numpy()[values.argmax(axis=1)])),
+        "last_inverse_t": float(1 / recording.times[-1]),
+        "max_tenths": mean_estimate(lipschitz(norms["expert"][:n])),
     }
+
+
+def _every_step_table(rows: tuple[Row, ...]) -> Table:
+    notes = (
+        "Where a pixel never varies an exact field has a norm of at least 1/t, so the maximum measures the number of "
+        "steps; a trained field can stay below that.",
+    )
+    return Table(_STEPS, "The maximum over every step of the expert term: the paper's wording", rows, notes)
 
 
 def _orders(error: Mapping[str, float], quality: Mapping[str, float]) -> list[str]:
@@ -193,26 +230,28 @@ def _orders(error: Mapping[str, float], quality: Mapping[str, float]) -> list[st
 def _chain(
     pairs: Sequence[tuple[str, str]], norms: Mapping[str, Mapping[str, Array]], error: Mapping[str, Array]
 ) -> Table:
-    rows: list[dict[str, Value]] = []
+    rows: list[Row] = []
     for more, fewer in pairs:
-        largest = {
-            (r, term): lipschitz(norms[r][term]) for r in (more, fewer) for term in ("expert", "whole", "denoiser")
-        }
-        row: dict[str, Value] = {"averages more": more, "than": fewer}
-        for term in ("expert", "whole", "denoiser"):
-            row[f"L_eff {term}, ratio"] = bootstrap(_ratio, largest[more, term], largest[fewer, term])
-        row["Delta_refine, ratio"] = bootstrap(_ratio, error[more], error[fewer])
+        largest = {(r, term): lipschitz(norms[r][term]) for r in (more, fewer) for term in _TERMS}
+        ratios = {f"l_eff_{t}_ratio": bootstrap(_ratio, largest[more, t], largest[fewer, t]) for t in _TERMS}
         change = np.log(largest[more, "whole"] / largest[fewer, "whole"])
-        row["Spearman(change of L_eff whole, change of Delta)"] = spearman_estimate(change, error[more] - error[fewer])
-        rows.append(row)
+        rows.append(
+            {
+                "more": more,
+                "fewer": fewer,
+                **ratios,
+                "delta_refine_ratio": bootstrap(_ratio, error[more], error[fewer]),
+                "spearman_change": spearman_estimate(change, error[more] - error[fewer]),
+            }
+        )
     notes = (
-        "Section 4.1: averaging lowers the variance of velocities (experiment averaging-variance), that lowers the "
+        "Section 4.1: averaging lowers the variance of velocities (analysis averaging-variance), that lowers the "
         "Jacobian, that lowers Delta_refine. A ratio of means under 1 is what the second and the third link expect.",
         "The last column asks the third link of each sample: where averaging lowered the norm more, did it lower "
         "Delta_refine more? Expected: positive.",
     )
     title = "Section 4.1's chain of claims: averaging, the Jacobian and the refinement error"
-    return Table("averaging-chain", title, tuple(rows[0]), tuple(rows), notes)
+    return Table(_CHAIN, title, tuple(rows), notes)
 
 
 def _ratio(more: Array, fewer: Array) -> float:
@@ -220,18 +259,17 @@ def _ratio(more: Array, fewer: Array) -> float:
 
 
 def _footnote(router: Array, error: Array, paper: Mapping[str, Value]) -> Table:
-    n = min(_FOOTNOTE[1], len(error))
+    n = min(_FOOTNOTE_N, len(error))
     largest = lipschitz(router)[:n]
-    row: dict[str, Value] = {
-        "routing": _FOOTNOTE[0],
+    row: Row = {
+        "routing": _FOOTNOTE_ROUTING,
         "n": n,
-        "Spearman(router term, Delta)": spearman_estimate(largest, error[:n]),
+        "spearman": spearman_estimate(largest, error[:n]),
         "p": p_value(spearman_p(largest, error[:n])),
-        "paper (Paris)": paper["Spearman"],
-        "paper p": paper["p"],
+        **paper_cells(paper, _PAPER_FOOTNOTE),
     }
-    title = "The router term's maximum against Delta_refine; paper: footnote 1"
-    return Table("router-term-correlation", title, tuple(row), (row,))
+    title = "The router term's maximum against Delta_refine; paper: footnote 1, on Paris"
+    return Table(_FOOTNOTE, title, (row,))
 
 
 def _plots(
@@ -261,8 +299,6 @@ def _plots(
     ]
     if quality:
         known = [r for r in names if r in quality]
-        stable: list[Estimate] = [mean_estimate(error[r]) for r in known]
-        series = tuple(Series(r, [e.value], [quality[r]]) for r, e in zip(known, stable, strict=True))
         plots.append(
             Plot(
                 "stability-and-quality",
@@ -270,7 +306,7 @@ def _plots(
                 "Stability and quality by routing (both: lower is better)",
                 "mean Delta_refine",
                 "FID",
-                series,
+                tuple(Series(r, [float(error[r].mean())], [quality[r]]) for r in known),
                 logarithmic=True,
             )
         )

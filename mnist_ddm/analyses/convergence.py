@@ -1,129 +1,144 @@
 """Does the sampler converge as the steps get smaller? Proposition E.1, Definition C.3 and Appendix D of the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mnist_ddm.analyses.along import TERM_NORMS, lipschitz, sd, strategies, term_norms
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value, fill, sampling_of
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import ROUTING, YES_NO, N, mean_and_sd, number_key, with_sd
+from mnist_ddm.analyses.settings import SamplingSettings
+from mnist_ddm.analyses.stability import TERM_NORMS, lipschitz, strategies, term_norms
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.sensitivity import jumps
 from mnist_ddm.core.solvers import solver_named
 from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _REFINEMENTS = (1, 2, 4, 8)
 """Each coarse step is cut into this many; the reference into `_FINE` times as many."""
 _FINE = 32
 _EPSILON = 0.05
-"""Of the state's root mean square: an error that can be seen."""
+"""An error that can be seen, as a share of the norm of the state."""
 _DELTAS = (0.5, 0.25, 0.1, 0.05, 0.01)
 _TRAJECTORIES = 20
 """A reference of 320 steps makes a trajectory here as dear as a dozen elsewhere; more samples only serve L(delta)."""
 _GRID_ROUTING, _GRID_SAMPLES, _GRID_NORM = "top2", 10, "expert-term"
+_GRID_REFINEMENTS = (1, 2, 4)
+"""What the maximum over every step is measured for: N, 2N and 4N steps."""
+_STEPS = Column("steps", "steps", "note")
+_MAX_EVERY_STEP = Column("max_every_step", "maximum over every step")
+_TABLE = Schema(
+    "convergence",
+    (
+        ROUTING,
+        Column("switch", "switch", "key", values=YES_NO),
+        number_key("refinement", "refinement", _REFINEMENTS),
+        _STEPS,
+        N,
+        Column("mean_error", "mean error"),
+        Column("largest_error", "largest error"),
+        Column("above_epsilon", "above epsilon", unit="%"),
+        Column("order", "order"),
+    ),
+)
+_QUANTILES = Schema(
+    "sensitivity-quantiles", (number_key("delta", "delta", _DELTAS), ROUTING, Column("bound", "L(delta)"))
+)
+_GRID = Schema(
+    "grid-maximum",
+    (
+        ROUTING,
+        number_key("refinement", "refinement", _GRID_REFINEMENTS),
+        _STEPS,
+        N,
+        *with_sd(_MAX_EVERY_STEP),
+        Column("last_inverse_t", "1/t at the last step", "note"),
+        Column("max_t_norm", "max t * norm"),
+    ),
+)
 
 
 @final
-class Convergence(Analysis):
+class Convergence(Analysis[SamplingSettings]):
     r"""The global error :math:`e_N` against a fine reference at h, h/2, h/4, h/8, and what it depends on.
 
-    Measured at the last time of the coarsest grid: after it the coarse run has only its Euler step into t = 0.
+    Measured at the last time of the coarsest grid: after it the coarse trajectory has only its Euler step into t = 0.
     Trajectories that cross a switch of experts are reported apart, because Proposition E.1 assumes a Lipschitz field.
     """
 
-    @property
-    def id(self) -> str:
-        return "convergence"
+    id = "convergence"
+    group = "sensitivity"
+    question = "Does the sampler converge as the steps get smaller? (Proposition E.1, Definition C.3, Appendix D)"
+    tables = (_TABLE, _QUANTILES, _GRID)
+    sizes = {
+        "small": SamplingSettings(n=4, steps=4),
+        "medium": SamplingSettings(n=50),
+        "full": SamplingSettings(n=100),
+    }
 
-    @property
-    def group(self) -> str:
-        return "sensitivity"
-
-    @property
-    def question(self) -> str:
-        return "Does the sampler converge as the steps get smaller? (Proposition E.1, Definition C.3, Appendix D)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=100, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+    def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         needs = []
         for r in strategies(pool, ROUTINGS):
-            needs += [Need(_run(settings, r, refine), ("x",)) for refine in _REFINEMENTS]
+            needs += [Need(_cut(settings, r, refinement), ("x",)) for refinement in _REFINEMENTS]
             reference = ("x",) if r == MONOLITH else ("x", "weights")
-            needs += [Need(_run(settings, r, _FINE), reference), Need(sampling_of(settings, r), (TERM_NORMS,))]
+            needs += [Need(_cut(settings, r, _FINE), reference), Need(settings.sampling(r), (TERM_NORMS,))]
         if _GRID_ROUTING in strategies(pool, ROUTINGS):
-            needs += [Need(run, (_GRID_NORM,)) for run in _grid_runs(settings)]
+            needs += [Need(_grid(settings, refinement), (_GRID_NORM,)) for refinement in _GRID_REFINEMENTS]
         return tuple(needs)
 
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         names = strategies(pool, ROUTINGS)
-        rows: list[dict[str, Value]] = []
+        rows: list[Row] = []
         series = []
         for r in names:
             error, scale = _errors(recordings, settings, r)
-            crossed = _crossed(recordings[_run(settings, r, _FINE)])
-            for kind, mask in (("no", ~crossed), ("yes", crossed)):
+            crossed = _crossed(recordings[_cut(settings, r, _FINE)])
+            for switch, mask in (("no", ~crossed), ("yes", crossed)):
                 if mask.any():
-                    rows += _rows(r, kind, error[:, mask], scale[mask], settings)
-            series.append(
-                Series(r, [1 / _run(settings, r, m).grid.size for m in _REFINEMENTS], error.mean(axis=1).tolist())
-            )
-        quantiles = _quantiles(recordings, settings, names)
+                    rows += _rows(r, switch, error[:, mask], scale[mask], settings)
+            step_sizes = [1 / _cut(settings, r, refinement).grid.size for refinement in _REFINEMENTS]
+            series.append(Series(r, step_sizes, error.mean(axis=1).tolist()))
         notes = (
-            f"Against {_run(settings, names[0], _FINE).grid.size} steps from the same noise, at "
+            f"Against {_cut(settings, names[0], _FINE).grid.size} steps from the same noise, at "
             f"t = {_last_time(settings):.3g}. Error: Euclidean norm of the difference of states.",
             f"order: log2 of the error's factor from the row above; {settings.solver}'s is "
             f"{solver_named(settings.solver).order} on a smooth field.",
             f"epsilon = {_EPSILON} times the norm of the state.",
             "switch: whether an expert with weight appears or disappears along the reference trajectory.",
         )
-        tables = [
-            Table(
-                self.id,
-                f"Global error by step size, n = {_run(settings, names[0], 1).n}",
-                tuple(rows[0]),
-                tuple(rows),
-                notes,
-            ),
-            Table(
-                "sensitivity-quantiles",
-                "L(delta): the bound that L_eff keeps with probability 1 - delta "
-                f"(expert term, t = 0.9, ..., 0.1, n = {settings.n})",
-                tuple(quantiles[0]),
-                tuple(quantiles),
-                ("Definition C.3; quantiles of few samples end at their maximum.",),
-            ),
-        ]
+        title = f"Global error by step size, n = {_cut(settings, names[0], 1).n}"
+        quantiles = _quantiles(recordings, settings, names)
+        tables = [Table(_TABLE, title, tuple(rows), notes), quantiles]
         if _GRID_ROUTING in names:
             tables.append(_grid_table(recordings, settings))
         return Answer(tuple(tables), (_plot(series), _quantile_plot(quantiles, names)))
 
 
-def _coarse_steps(settings: Settings) -> int:
+def _coarse_steps(settings: SamplingSettings) -> int:
     """A fifth of the usual number, so that the coarsest grid is coarse."""
-    assert settings.steps is not None
     return max(2, settings.steps // 5)
 
 
-def _run(settings: Settings, routing: str, refine: int) -> Sampling:
-    assert settings.n is not None
+def _cut(settings: SamplingSettings, routing: str, refinement: int) -> Sampling:
+    """The trajectories whose coarse steps are cut into so many."""
     n = min(settings.n, _TRAJECTORIES)
-    return Sampling(routing, n, settings.seed, settings.solver, _coarse_steps(settings), refine)
+    return Sampling(routing, n, settings.seed, settings.solver, _coarse_steps(settings), refinement)
 
 
-def _grid_runs(settings: Settings) -> list[Sampling]:
-    assert settings.n is not None
-    assert settings.steps is not None
-    n, steps = min(_GRID_SAMPLES, settings.n), settings.steps
-    return [Sampling(_GRID_ROUTING, n, settings.seed, settings.solver, steps, refine) for refine in (1, 2, 4)]
+def _grid(settings: SamplingSettings, refinement: int) -> Sampling:
+    """The trajectories whose N steps are cut into so many."""
+    n = min(_GRID_SAMPLES, settings.n)
+    return Sampling(_GRID_ROUTING, n, settings.seed, settings.solver, settings.steps, refinement)
 
 
-def _last_time(settings: Settings) -> float:
+def _last_time(settings: SamplingSettings) -> float:
     return 1 / _coarse_steps(settings)
 
 
@@ -132,16 +147,16 @@ def _state(recording: Recording, t: float) -> Array:
     return np.asarray(recording.observed["x"][:, where].flatten(1).double().numpy(), dtype=np.float64)
 
 
-def _errors(recordings: Mapping[Visits, Recording], settings: Settings, routing: str) -> tuple[Array, Array]:
+def _errors(recordings: Mapping[Visits, Recording], settings: SamplingSettings, routing: str) -> tuple[Array, Array]:
     """The error of each refinement ``(R, n)`` and the norm of the reference state ``(n,)``."""
     t = _last_time(settings)
-    reference = _state(recordings[_run(settings, routing, _FINE)], t)
-    found = [_state(recordings[_run(settings, routing, m)], t) for m in _REFINEMENTS]
-    return np.stack([np.linalg.norm(x - reference, axis=1) for x in found]), np.linalg.norm(reference, axis=1)
+    reference = _state(recordings[_cut(settings, routing, _FINE)], t)
+    states = [_state(recordings[_cut(settings, routing, refinement)], t) for refinement in _REFINEMENTS]
+    return np.stack([np.linalg.norm(x - reference, axis=1) for x in states]), np.linalg.norm(reference, axis=1)
 
 
-def _crossed(recording: Recording) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each trajectory crosses a switch of experts."""
+def _crossed(recording: Recording) -> NDArray[np.bool_]:
+    """Whether each trajectory crosses a switch of experts, shape ``(n,)``."""
     if "weights" not in recording.observed:
         return np.zeros(recording.visits.n, dtype=np.bool_)
     weights = recording.observed["weights"]
@@ -149,52 +164,67 @@ def _crossed(recording: Recording) -> np.ndarray[tuple[int], np.dtype[np.bool_]]
     return np.asarray(np.any(steps, axis=0), dtype=np.bool_)
 
 
-def _rows(routing: str, switch: str, error: Array, scale: Array, settings: Settings) -> list[dict[str, Value]]:
-    rows: list[dict[str, Value]] = []
-    for i, refine in enumerate(_REFINEMENTS):
-        row: dict[str, Value] = {"routing": routing, "switch": switch, "n": error.shape[1]}
-        row["steps"] = _run(settings, routing, refine).grid.size
-        row["mean error"] = mean_estimate(error[i])
-        row["largest error"] = float(error[i].max())
-        row["above epsilon (%)"] = mean_estimate(100.0 * (error[i] > _EPSILON * scale))
-        row["order"] = bootstrap(_order, error[i - 1], error[i]) if i else None
-        rows.append(row)
-    return rows
+def _rows(routing: str, switch: str, error: Array, scale: Array, settings: SamplingSettings) -> list[Row]:
+    return [
+        {
+            "routing": routing,
+            "switch": switch,
+            "refinement": refinement,
+            "steps": _cut(settings, routing, refinement).grid.size,
+            "n": error.shape[1],
+            "mean_error": mean_estimate(error[i]),
+            "largest_error": float(error[i].max()),
+            "above_epsilon": mean_estimate(100.0 * (error[i] > _EPSILON * scale)),
+            "order": bootstrap(_order, error[i - 1], error[i]) if i else None,
+        }
+        for i, refinement in enumerate(_REFINEMENTS)
+    ]
 
 
 def _order(coarse: Array, fine: Array) -> float:
     return float(np.log2(coarse.sum() / fine.sum())) if fine.sum() > 0 and coarse.sum() > 0 else float("nan")
 
 
-def _quantiles(recordings: Mapping[Visits, Recording], settings: Settings, names: list[str]) -> list[dict[str, Value]]:
-    largest = {r: lipschitz(term_norms(recordings[sampling_of(settings, r)])["expert"]) for r in names}
-    return [{"delta": d, **{r: float(np.quantile(v, 1 - d)) for r, v in largest.items()}} for d in _DELTAS]
+def _quantiles(recordings: Mapping[Visits, Recording], settings: SamplingSettings, names: Sequence[str]) -> Table:
+    largest = {r: lipschitz(term_norms(recordings[settings.sampling(r)])["expert"]) for r in names}
+    rows = tuple(
+        {"delta": delta, "routing": r, "bound": float(np.quantile(values, 1 - delta))}
+        for delta in _DELTAS
+        for r, values in largest.items()
+    )
+    title = (
+        "L(delta): the bound that L_eff keeps with probability 1 - delta "
+        f"(expert term, t = 0.9, ..., 0.1, n = {settings.n})"
+    )
+    return Table(_QUANTILES, title, rows, ("Definition C.3; quantiles of few samples end at their maximum.",))
 
 
-def _grid_table(recordings: Mapping[Visits, Recording], settings: Settings) -> Table:
-    rows: list[dict[str, Value]] = []
-    for run in _grid_runs(settings):
-        recording = recordings[run]
+def _grid_table(recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Table:
+    rows: list[Row] = []
+    for refinement in _GRID_REFINEMENTS:
+        sampling = _grid(settings, refinement)
+        recording = recordings[sampling]
         norms = recording.observed[_GRID_NORM][..., 0].double().numpy()
-        weighted = norms * recording.times.numpy()
-        row: dict[str, Value] = {"routing": run.routing, "n": run.n, "steps": run.grid.size}
-        row |= {"maximum over every step": mean_estimate(lipschitz(norms)), "sd": sd(lipschitz(norms))}
-        row |= {
-            "1/t at the last step": float(1 / recording.times[-1]),
-            "max t * norm": mean_estimate(lipschitz(weighted)),
-        }
-        rows.append(row)
+        rows.append(
+            {
+                "routing": sampling.routing,
+                "refinement": refinement,
+                "steps": sampling.grid.size,
+                "n": sampling.n,
+                **mean_and_sd(_MAX_EVERY_STEP, lipschitz(norms)),
+                "last_inverse_t": float(1 / recording.times[-1]),
+                "max_t_norm": mean_estimate(lipschitz(norms * recording.times.numpy())),
+            }
+        )
     notes = (
         "Appendix D lets the grid maximum converge as the steps get smaller, for a field whose norm is Lipschitz in t. "
         "Where a pixel never varies an exact field has a norm of at least 1/t, and the maximum doubles with the number "
         "of steps; a trained one can stay below that.",
     )
-    return Table(
-        "grid-maximum", "The maximum of the expert term's norm under refinement", tuple(rows[0]), tuple(rows), notes
-    )
+    return Table(_GRID, "The maximum of the expert term's norm under refinement", tuple(rows), notes)
 
 
-def _plot(series: list[Series]) -> Plot:
+def _plot(series: Sequence[Series]) -> Plot:
     return Plot(
         "convergence",
         "lines",
@@ -206,14 +236,13 @@ def _plot(series: list[Series]) -> Plot:
     )
 
 
-def _quantile_plot(rows: list[dict[str, Value]], names: list[str]) -> Plot:
-    deltas = [float(d) for row in rows if isinstance(d := row["delta"], float)]
-    series = tuple(Series(r, deltas, [float(v) for row in rows if isinstance(v := row[r], float)]) for r in names)
+def _quantile_plot(quantiles: Table, names: Sequence[str]) -> Plot:
+    bounds = {r: [v for row in quantiles.select(routing=r) if isinstance(v := row["bound"], float)] for r in names}
     return Plot(
         "sensitivity-quantiles",
         "lines",
         "L(delta): with probability 1 - delta, L_eff is below the line",
         "delta",
         "L(delta), expert term",
-        series,
+        tuple(Series(r, _DELTAS, values) for r, values in bounds.items()),
     )

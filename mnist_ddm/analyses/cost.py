@@ -1,13 +1,28 @@
 """Which routing buys the most quality for the fewest expert evaluations? Beyond the paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
-from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Plot, Series, Settings, Table, Value
-from mnist_ddm.analyses.quality import LONG, STEPS, Quality
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import FID, ROUTING
+from mnist_ddm.analyses.quality import (
+    CLEAR,
+    COVERAGE,
+    EVALUATIONS,
+    IMBALANCE,
+    KID,
+    LONG,
+    PRECISION,
+    SHARE,
+    Quality,
+    QualitySettings,
+)
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 ROUTINGS = (
     *("top1", "top2", "top4", "full", "uniform", "label", "once", "once=prior", "each", "posterior"),
@@ -17,79 +32,109 @@ ROUTINGS = (
     *("top1@centroids", "top2@centroids", "full@centroids", "top1@centroids=static", "full@centroids=static"),
 )
 """Those of the paper, its interventions, those that theory suggests, and a router without training."""
+FEWER_ROUTINGS = (
+    *("top1", "top2", "top4", "full", "uniform", "label", "once", "each", "commit=0.9", "top-p=0.8", "top-p=0.9"),
+    *("full@T=0.1", "full@T=0.25", "full@T=0.5", "full@T=2", "full@T=4", "misaligned2", "misaligned2+equal"),
+    *("top1@centroids", "top2@centroids"),
+)
+"""Without +clip, which measures the Jacobians of all experts at every state."""
+FEW_ROUTINGS = ("top1", "top2", "full", "once", "commit=0.9", "top-p=0.9")
 
 _NEAR, _CHEAP = 1.05, 1.3
 """The aim: a FID within 5% of the best one at no more than 1.3 times Top-1's evaluations."""
 _CHEAPEST = "top1"
-_JUDGED = ("clear (> 0.9)", "class imbalance", "all")
-"""What is taken over of the tables of classes and of adherence, where the system has them."""
+_EVERYTHING = "all"
+"""The judge of adherence that asks for everything that the caption says."""
+_TABLE = Schema(
+    "cost-and-quality",
+    (
+        ROUTING,
+        EVALUATIONS,
+        Column("cost_over_top1", "cost / top1"),
+        FID,
+        Column("fid_over_best", "FID / best"),
+        KID,
+        PRECISION,
+        COVERAGE,
+        replace(CLEAR, optional=True),
+        replace(IMBALANCE, optional=True),
+        replace(SHARE, key="adherence", title="shows all that was asked", optional=True),
+        Column("on_the_front", "on the front", "note"),
+    ),
+)
 
 
 @final
-class CostAndQuality(Analysis):
+class CostAndQuality(Analysis[QualitySettings]):
     """Expert evaluations per sample against Frechet distance, fidelity and coverage, and which routings are dominated.
 
     A routing is on the front if no other one is at least as good and at least as cheap, and better in one of the two.
     """
 
-    def __init__(self, routings: Sequence[str] = ROUTINGS, n: int = LONG) -> None:
-        """Take the routings and the samples of each."""
-        self._quality = Quality(dict.fromkeys(routings, n))
+    id = "cost-and-quality"
+    group = "regimes"
+    question = "Which routing buys the most quality for the fewest expert evaluations? (beyond the paper)"
+    tables = (_TABLE,)
+    sizes = {
+        "small": QualitySettings(n=16, steps=10, routings=FEW_ROUTINGS),
+        "medium": QualitySettings(n=200, routings=FEWER_ROUTINGS),
+        "full": QualitySettings(n=LONG, routings=ROUTINGS),
+    }
 
-    @property
-    def id(self) -> str:
-        return "cost-and-quality"
+    def needs(self, pool: ExpertPool, settings: QualitySettings) -> tuple[Need, ...]:
+        return Quality().needs(pool, settings)
 
-    @property
-    def group(self) -> str:
-        return "regimes"
-
-    @property
-    def question(self) -> str:
-        return "Which routing buys the most quality for the fewest expert evaluations? (beyond the paper)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return self._quality.settings(chosen)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        return self._quality.needs(pool, settings)
-
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        found = self._quality.answer(pool, recordings, settings)
-        judged: dict[str, dict[str, Value]] = {}
-        for table in found.tables[1:]:
-            for row in table.rows:
-                judged.setdefault(str(row["routing"]), {}).update(row)
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: QualitySettings) -> Answer:
+        answer = Quality().answer(pool, recordings, settings)
+        quality, others = answer.tables[0], answer.tables[1:]
         points = {
             str(row["routing"]): (cost, fid)
-            for row in found.tables[0].rows
-            if isinstance(cost := row["expert evaluations"], float) and isinstance(fid := row["FID"], float)
+            for row in quality.rows
+            if isinstance(cost := row["expert_evaluations"], float) and isinstance(fid := row["fid"], float)
         }
-        front = _front(points)
-        cheapest = points[_CHEAPEST][0] if _CHEAPEST in points else None
-        best = min((fid for _, fid in points.values()), default=None)
-        rows: list[dict[str, Value]] = []
-        for row in sorted(found.tables[0].rows, key=lambda row: points.get(str(row["routing"]), (0.0, 0.0))[1]):
-            name = str(row["routing"])
-            cost, fid = points.get(name, (None, None))
-            line: dict[str, Value] = {"routing": name, "expert evaluations": cost}
-            line["cost / top1"] = cost / cheapest if cost is not None and cheapest else None
-            line |= {"FID": fid, "FID / best": fid / best if fid is not None and best else None}
-            line |= {key: row[key] for key in ("KID x 1000", "precision", "coverage")}
-            line |= {key: value for key, value in judged.get(name, {}).items() if key in _JUDGED}
-            rows.append(line | {"on the front": "yes" if name in front else "no"})
+        front, judged = _front(points), _judged(others)
+        rows: list[Row] = []
+        for row in sorted(quality.rows, key=lambda row: points.get(str(row["routing"]), (0.0, 0.0))[1]):
+            routing = str(row["routing"])
+            taken = {key: row[key] for key in ("routing", "kid", "precision", "coverage")}
+            on_the_front = "yes" if routing in front else "no"
+            rows.append(
+                {**taken, **_relative(routing, points), **judged.get(routing, {}), "on_the_front": on_the_front}
+            )
         notes = (
             f"The aim is a FID within 5% of the best at no more than {_CHEAP} times Top-1's evaluations. "
             f"Reached by: {', '.join(_reached(rows)) or 'none'}.",
             "Evaluations of experts whose velocity is used. Not counted: the router, and the Jacobian norms of +clip, "
             "over a hundred evaluations for each state.",
-            *found.tables[0].notes,
+            *quality.notes,
         )
-        count = found.tables[0].rows[0]["n"]
-        steps = f"{settings.steps or STEPS} {settings.solver} steps"
-        title = f"Cost and quality by routing, best FID first, n = {count}, {steps}"
-        table = Table(self.id, title, tuple(rows[0]), tuple(rows), notes)
-        return Answer((table,), (_plot(points, front),), found.artefacts)
+        steps = f"{settings.steps} {settings.solver} steps"
+        title = f"Cost and quality by routing, best FID first, n = {quality.rows[0]['n']}, {steps}"
+        return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(points, front),), answer.artefacts)
+
+
+def _relative(routing: str, points: Mapping[str, tuple[float, float]]) -> Row:
+    """Cost and FID of a routing, and both relative to Top-1's and to the best; empty where they are not known."""
+    cost, fid = points.get(routing, (None, None))
+    cheapest = points[_CHEAPEST][0] if _CHEAPEST in points else None
+    best = min((fid for _, fid in points.values()), default=None)
+    return {
+        "expert_evaluations": cost,
+        "cost_over_top1": cost / cheapest if cost is not None and cheapest else None,
+        "fid": fid,
+        "fid_over_best": fid / best if fid is not None and best else None,
+    }
+
+
+def _judged(tables: Iterable[Table]) -> dict[str, dict[str, Value]]:
+    """For each routing what is taken over of the tables of classes and of adherence, where the system has them."""
+    judged: dict[str, dict[str, Value]] = {}
+    for row in (row for table in tables for row in table.rows):
+        taken = judged.setdefault(str(row["routing"]), {})
+        taken |= {key: row[key] for key in (CLEAR.key, IMBALANCE.key) if key in row}
+        if row.get("judge") == _EVERYTHING:
+            taken["adherence"] = row[SHARE.key]
+    return judged
 
 
 def _front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -102,12 +147,12 @@ def _front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return sorted(kept, key=lambda name: points[name])
 
 
-def _reached(rows: Sequence[Mapping[str, Value]]) -> list[str]:
+def _reached(rows: Sequence[Row]) -> list[str]:
     return [
         str(row["routing"])
         for row in rows
-        if isinstance(near := row["FID / best"], float)
-        and isinstance(cost := row["cost / top1"], float)
+        if isinstance(near := row["fid_over_best"], float)
+        and isinstance(cost := row["cost_over_top1"], float)
         and near <= _NEAR
         and cost <= _CHEAP
     ]

@@ -1,167 +1,172 @@
 """Does the full ensemble drift from Top-2 where experts disagree? Figure 1 and Appendix B of the paper."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Series,
-    Settings,
-    Table,
-    Value,
-    chosen_distance,
-    fill,
-    has_real_states,
-    p_value,
-    paper_values,
-    sampling_of,
-)
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import N, p_value
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.settings import RefinementSettings
+from mnist_ddm.analyses.systems import distance_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
-from mnist_ddm.metrics.fidelity import HELD_OUT, classify, nearest_training_distance
-from mnist_ddm.metrics.frechet import KernelDistance, extract
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.metrics.fidelity import classify, nearest_training_distance
+from mnist_ddm.metrics.frechet import extract
+from mnist_ddm.metrics.real import real_features
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, spearman_estimate
 from mnist_ddm.stats.summaries import integrate_over_time, quartile
 from mnist_ddm.stats.tests import spearman_p
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 ROUTING, REFERENCE = "full", "top2"
-_NEAREST = "nearest training image"
-_BEYOND = ("classifier confidence", _NEAREST)
+MSE, PERCEPTUAL = "mse", "perceptual_distance"
+CONFIDENCE, NEAREST = "classifier_confidence", "nearest_training"
+OUTCOMES = {
+    MSE: "MSE to Top-2",
+    PERCEPTUAL: "perceptual distance to Top-2",
+    CONFIDENCE: "classifier confidence",
+    NEAREST: "nearest training example",
+}
+"""What disagreement is held against: two distances to another strategy, and two qualities of the image itself."""
+_STATED = {MSE: "spearman_mse", PERCEPTUAL: "spearman_distance"}
+"""Where `paper.toml` has the paper's value; the others are beyond the paper."""
+_QUARTERS = ("Q1", "Q2", "Q3", "Q4")
+_AT_ONCE = 256
+
+_CORRELATIONS = Schema(
+    "disagreement",
+    (
+        Column("outcome", "D_int against", "key", values=OUTCOMES),
+        Column("spearman", "Spearman"),
+        Column("p", "p", "note"),
+        Column("paper", "paper", "paper"),
+    ),
+)
+_QUARTILES = Schema(
+    "disagreement-quartiles",
+    (
+        Column("quartile", "quartile of D_int", "key", values={q: q for q in _QUARTERS}),
+        N,
+        Column("d_int", "D_int"),
+        *(Column(key, title, optional=key in (CONFIDENCE, NEAREST)) for key, title in OUTCOMES.items()),
+        Column("kid", "KID", optional=True),
+        Column("paper", "paper", "paper"),
+    ),
+)
 
 
 @final
-class Disagreement(Analysis):
+class Disagreement(Analysis[RefinementSettings]):
     r"""Expert disagreement along full-ensemble trajectories against the distance to the Top-2 result.
 
     :math:`D(x_t) = \binom{K}{2}^{-1} \sum_{i<j} \lVert v_i - v_j \rVert_2` and :math:`D_{int} = \int_0^1 D(x_t) dt`
     (Section 4.4), against mean squared error and perceptual distance between the two final images of the same noise.
     A distance to another strategy is not a quality, so the same quartiles are held against the classifier's confidence,
-    the distance to the nearest training image of the class that it sees, and the kernel distance to real states.
+    the distance to the nearest training example of the class that it sees, and the kernel distance to real states.
     """
 
-    @property
-    def id(self) -> str:
-        return "disagreement"
+    id = "disagreement"
+    group = "alignment"
+    question = "Does the full ensemble drift from Top-2 where experts disagree? (Figure 1, Appendix B)"
+    tables = (_CORRELATIONS, _QUARTILES)
+    sizes = {
+        "small": RefinementSettings(n=16, steps=4),
+        "medium": RefinementSettings(n=200),
+        "full": RefinementSettings(n=500),
+    }
 
-    @property
-    def group(self) -> str:
-        return "alignment"
+    def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
+        distance_named(pool, settings.distance)
+        return Need(settings.sampling(ROUTING), ("disagreement",)), Need(settings.sampling(REFERENCE))
 
-    @property
-    def question(self) -> str:
-        return "Does the full ensemble drift from Top-2 where experts disagree? (Figure 1, Appendix B)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=500, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        chosen_distance(pool, settings)
-        return (
-            Need(sampling_of(settings, ROUTING), ("disagreement",)),
-            Need(sampling_of(settings, REFERENCE)),
-        )
-
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        full = recordings[sampling_of(settings, ROUTING)]
-        reference = recordings[sampling_of(settings, REFERENCE)]
-        distance = chosen_distance(pool, settings)
-        a, b = (pool.decode(r.final.to(pool.device)) for r in (full, reference))
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
+        full, reference = (recordings[settings.sampling(routing)] for routing in (ROUTING, REFERENCE))
+        distance = distance_named(pool, settings.distance)
+        a, b = (pool.decode(recording.final.to(pool.device)) for recording in (full, reference))
         with torch.inference_mode():
-            perceptual = torch.cat([distance(x, y) for x, y in zip(a.split(256), b.split(256), strict=True)])
+            pairs = zip(a.split(_AT_ONCE), b.split(_AT_ONCE), strict=True)
+            perceptual = torch.cat([distance(x, y) for x, y in pairs])
         outcomes = {
-            "MSE": (a - b).flatten(1).square().mean(dim=1).double().cpu().numpy(),
-            distance.name: perceptual.double().cpu().numpy(),
+            MSE: (a - b).flatten(1).square().mean(dim=1).double().cpu().numpy(),
+            PERCEPTUAL: perceptual.double().cpu().numpy(),
             **_qualities(pool, a),
         }
         profile = full.observed["disagreement"].double().numpy()
         times = full.times.numpy()
         integral = integrate_over_time(profile, times)
-        group = quartile(integral)
-        quartiles = _quartiles(pool, integral, group, outcomes, a)
-        tables = (_correlations(pool, integral, outcomes), quartiles)
-        plots = (_profile_plot(times, profile), _quartile_plot(quartiles, distance.name))
-        return Answer(tables, (*plots, _points(integral, distance.name, outcomes[distance.name])))
+        quartiles = _quartiles(pool, integral, outcomes, a, distance.name)
+        plots = (
+            _profile_plot(times, profile),
+            _quartile_plot(quartiles, distance.name),
+            _points(integral, distance.name, outcomes[PERCEPTUAL]),
+        )
+        return Answer((_correlations(pool, integral, outcomes, distance.name), quartiles), plots)
 
 
 def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:
-    """What says something of the quality of each image by itself."""
-    classifier = pool.measures.classifier
-    if classifier is None:
-        return {_NEAREST: nearest_training_distance(pool, images, None).numpy()} if has_real_states(pool) else {}
-    confidence, label = classify(classifier, images).max(dim=1)
-    if not has_real_states(pool):
-        return {"classifier confidence": confidence.numpy()}
-    clusters = None if classifier.expert_of_label is None else torch.tensor(classifier.expert_of_label)[label]
-    nearest = nearest_training_distance(pool, images, clusters)
-    return {"classifier confidence": confidence.numpy(), _NEAREST: nearest.numpy()}
+    """What says something of the quality of each image by itself, as far as the system can measure it."""
+    qualities: dict[str, Array] = {}
+    classifier, clusters = pool.measures.classifier, None
+    if classifier is not None:
+        confidence, label = classify(classifier, images).max(dim=1)
+        qualities[CONFIDENCE] = confidence.numpy()
+        if classifier.expert_of_label is not None:
+            clusters = torch.tensor(classifier.expert_of_label)[label]
+    if pool.measures.has_real_states:
+        qualities[NEAREST] = nearest_training_distance(pool, images, clusters).numpy()
+    return qualities
 
 
-def _correlations(pool: ExpertPool, integral: Array, outcomes: dict[str, Array]) -> Table:
+def _correlations(pool: ExpertPool, integral: Array, outcomes: Mapping[str, Array], distance: str) -> Table:
     paper = paper_values("disagreement", pool.name)
-    rows: list[dict[str, Value]] = []
-    for name, values in outcomes.items():
-        stated = _stated(paper, name)
-        rho = spearman_estimate(integral, values)
-        rows.append(
-            {"D_int against": name, "Spearman": rho, "p": p_value(spearman_p(integral, values)), "paper": stated}
-        )
-    place = paper["place"]
-    return Table(
-        "disagreement",
+    rows: list[Row] = []
+    for outcome, values in outcomes.items():
+        rho, p = spearman_estimate(integral, values), p_value(spearman_p(integral, values))
+        rows.append({"outcome": outcome, "spearman": rho, "p": p, "paper": _stated(paper, outcome)})
+    title = (
         f"Integrated disagreement and the distance of Full to Top-2 from the same noise, n = {len(integral)}; "
-        f"paper: {place}",
-        tuple(rows[0]),
-        tuple(rows),
-        (
-            "MSE and the perceptual distance are distances to the Top-2 output, not qualities.",
-            "Nearest training image: pixel distance to the nearest one of the class that the classifier sees, or of "
-            "all where experts are not specialised by class.",
-            "Intervals resample whole trajectories.",
-        ),
+        f"paper: {paper['place']}"
     )
+    notes = (
+        f"Perceptual distance: {distance}. It and the MSE are distances to the Top-2 output, not qualities.",
+        "Nearest training example: Euclidean distance to the nearest one of the class that the classifier sees, or of "
+        "all where experts are not specialised by class.",
+        "Intervals resample whole trajectories.",
+    )
+    return Table(_CORRELATIONS, title, tuple(rows), notes)
 
 
 def _stated(paper: Mapping[str, Value], outcome: str) -> Value:
-    if outcome == "MSE":
-        return paper.get("spearman_mse", "not stated")
-    return "beyond the paper" if outcome in _BEYOND else paper.get("spearman_distance", "not stated")
+    return paper.get(_STATED[outcome], "not stated") if outcome in _STATED else "beyond the paper"
 
 
 def _quartiles(
-    pool: ExpertPool, integral: Array, group: NDArray[np.int64], outcomes: dict[str, Array], images: Tensor
+    pool: ExpertPool, integral: Array, outcomes: Mapping[str, Array], images: Tensor, distance: str
 ) -> Table:
     stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
-    kernels: dict[str, Callable[[Tensor], Estimate]] = {}
-    if has_real_states(pool):
+    group, notes = quartile(integral), [f"Perceptual distance: {distance}."]
+    kernel, vectors = None, images
+    if pool.measures.has_real_states:
         features = next(iter(pool.measures.frechet_features.values()))
-        distance, vectors = KernelDistance(extract(features, _real_images(pool))), extract(features, images)
-        kernels[f"KID ({features.name})"] = lambda inside: distance(vectors[inside])
-    rows: list[dict[str, Value]] = []
-    for q in range(4):
+        kernel, vectors = real_features(pool, features).kernel, extract(features, images)
+        notes.append(f"KID: kernel distance to held-out real states in {features.name} features.")
+    rows: list[Row] = []
+    for q, name in enumerate(_QUARTERS):
         inside = group == q
         if not inside.any():
             continue
-        row: dict[str, Value] = {"quartile of D_int": f"Q{q + 1}", "n": int(inside.sum())}
-        row["D_int"] = mean_estimate(integral[inside])
-        row |= {name: mean_estimate(values[inside]) for name, values in outcomes.items()}
-        row |= {name: kernel(torch.from_numpy(inside)) for name, kernel in kernels.items()}
-        rows.append({**row, "paper": stated})
-    return Table(
-        "disagreement-quartiles", "By quartile of integrated disagreement (Q1 = lowest)", tuple(rows[0]), tuple(rows)
-    )
-
-
-def _real_images(pool: ExpertPool) -> Tensor:
-    return pool.decode(pool.measures.real_states(HELD_OUT)[0])
+        means = {outcome: mean_estimate(values[inside]) for outcome, values in outcomes.items()}
+        row: dict[str, Value] = {"quartile": name, "n": int(inside.sum()), "d_int": mean_estimate(integral[inside])}
+        if kernel is not None:
+            row["kid"] = kernel(vectors[torch.from_numpy(inside)])
+        rows.append({**row, **means, "paper": stated})
+    return Table(_QUARTILES, "By quartile of integrated disagreement (Q1 = lowest)", tuple(rows), tuple(notes))
 
 
 def _profile_plot(times: Array, profile: Array) -> Plot:
@@ -178,17 +183,15 @@ def _profile_plot(times: Array, profile: Array) -> Plot:
 
 
 def _quartile_plot(table: Table, distance: str) -> Plot:
-    labels = [str(row["quartile of D_int"]) for row in table.rows]
-    estimates = [row[distance] for row in table.rows]
-    ends = [(e.value, e.low, e.high) for e in estimates if not isinstance(e, str | int | float | None)]
-    values, low, high = zip(*ends, strict=True)
+    means = [value for value in table.column(PERCEPTUAL) if isinstance(value, Estimate)]
+    values, low, high = ([getattr(mean, end) for mean in means] for end in ("value", "low", "high"))
     return Plot(
         "disagreement-quartiles",
         "bars",
         "Distance of the full ensemble to Top-2 by quartile of disagreement (95% intervals)",
         "quartile of integrated disagreement",
         f"mean {distance} distance to the Top-2 output",
-        (Series("full ensemble", labels, values, low, high),),
+        (Series("full ensemble", [str(q) for q in table.column("quartile")], values, low, high),),
     )
 
 

@@ -7,119 +7,132 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.analyses.along import (
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import (
+    DELTA_REFINE,
+    L_EFF,
+    ROUTING,
+    mean_and_sd,
+    paper_cells,
+    paper_columns,
+    with_sd,
+)
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.settings import RefinementSettings
+from mnist_ddm.analyses.stability import (
     TERM_NORMS,
     both_resolutions,
     lipschitz,
-    sd,
     step_refinement,
     strategies,
     term_norms,
 )
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Settings,
-    Table,
-    Value,
-    chosen_distance,
-    fill,
-    paper_values,
-    sampling_of,
-)
+from mnist_ddm.analyses.systems import distance_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import TENTHS, Visits
 from mnist_ddm.errors import InputError
-from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, share_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, share_estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 _REFERENCE = "top2"
 _PERCENTILE = 90
-_LIMITS: Mapping[str, float] = {"entropy": 1.5, "Delta_refine": 0.1, "L_eff": 50.0}
+_LIMITS: Mapping[str, float] = {"entropy": 1.5, "delta_refine": 0.1, "l_eff": 50.0}
 """The paper's absolute thresholds: nats, distance, norm."""
+_TITLES: Mapping[str, str] = {"entropy": "entropy", "delta_refine": "Delta_refine", "l_eff": "L_eff"}
+_PAPER = {
+    "l_eff": "L_eff",
+    "delta_refine": "Delta_refine",
+    "entropy_above": "entropy (%)",
+    "delta_refine_above": "Delta_refine (%)",
+    "l_eff_above": "L_eff (%)",
+}
+_TABLE = Schema(
+    "failure-modes",
+    (
+        ROUTING,
+        *with_sd(L_EFF),
+        *with_sd(DELTA_REFINE),
+        Column("entropy_above", f"entropy > {_LIMITS['entropy']:g} nats", unit="%"),
+        Column("entropy_above_all_t", "the same over all t", unit="%"),
+        Column("delta_refine_above", f"Delta_refine > {_LIMITS['delta_refine']:g}", unit="%"),
+        Column("l_eff_above", f"L_eff > {_LIMITS['l_eff']:g}", unit="%"),
+        *paper_columns(_PAPER),
+    ),
+)
+_RELATIVE = Schema(
+    "failure-modes-relative",
+    (ROUTING, *(Column(f"{name}_above", f"{title} above", unit="%") for name, title in _TITLES.items())),
+)
 
 
 @final
-class FailureModes(Analysis):
+class FailureModes(Analysis[RefinementSettings]):
     """Shares of samples with an uncertain router, a large refinement error, or a large Jacobian."""
 
-    @property
-    def id(self) -> str:
-        return "failure-modes"
+    id = "failure-modes"
+    group = "sensitivity"
+    question = "How often does each routing fail, and how? (Table 13)"
+    tables = (_TABLE, _RELATIVE)
+    sizes = {
+        "small": RefinementSettings(n=4, steps=4),
+        "medium": RefinementSettings(n=50),
+        "full": RefinementSettings(n=100),
+    }
 
-    @property
-    def group(self) -> str:
-        return "sensitivity"
-
-    @property
-    def question(self) -> str:
-        return "How often does each routing fail, and how? (Table 13)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=100, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+    def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         if pool.n_experts < 2:
             raise InputError(f"{self.id} compares Top-k routings and needs at least 2 experts")
-        chosen_distance(pool, settings)
+        distance_named(pool, settings.distance)
         names = strategies(pool, ROUTINGS)
-        return tuple(n for r in names for n in both_resolutions(settings, r, (TERM_NORMS, "logits")))
+        return tuple(need for r in names for need in both_resolutions(settings.sampling(r), TERM_NORMS, "logits"))
 
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
         indicators = {r: _indicators(pool, settings, recordings, r) for r in names}
-        reference = {k: float(np.percentile(v, _PERCENTILE)) for k, v in indicators[_REFERENCE].items()}
-        rows = []
-        for r in names:
-            found = indicators[r]
-            row: dict[str, Value] = {"routing": r}
-            for name in ("L_eff", "Delta_refine"):
-                row |= {name: mean_estimate(found[name]), f"{name} sd": sd(found[name])}
-            row["entropy > 1.5 nats (%)"] = _share(found["entropy"], _LIMITS["entropy"])
-            row["the same over all t (%)"] = _share(found["entropy over all t"], _LIMITS["entropy"])
-            row["Delta_refine > 0.1 (%)"] = _share(found["Delta_refine"], _LIMITS["Delta_refine"])
-            row["L_eff > 50 (%)"] = _share(found["L_eff"], _LIMITS["L_eff"])
-            rows.append(row | {f"paper {name}": value for name, value in paper[r].items()})
-        relative = [
-            {"routing": r, **{f"{k} (%)": _share(indicators[r][k], reference[k]) for k in _LIMITS}} for r in names
+        limits = {name: float(np.percentile(indicators[_REFERENCE][name], _PERCENTILE)) for name in _LIMITS}
+        rows: list[Row] = [
+            {
+                "routing": r,
+                **mean_and_sd(L_EFF, indicators[r]["l_eff"]),
+                **mean_and_sd(DELTA_REFINE, indicators[r]["delta_refine"]),
+                **_shares_above(indicators[r], _LIMITS),
+                "entropy_above_all_t": _share_above(indicators[r]["entropy_all_t"], _LIMITS["entropy"]),
+                **paper_cells(paper.get(r, {}), _PAPER),
+            }
+            for r in names
         ]
-        limits = ", ".join(f"{name} > {reference[name]:.3g}" for name in _LIMITS)
-        place = paper["place"]
-        title = f"Failure modes by the paper's absolute thresholds, n = {settings.n}; paper: {place}"
+        relative = tuple({"routing": r, **_shares_above(indicators[r], limits)} for r in names)
         notes = (
             "entropy: the largest of the router's softmax over t in [0.1, 0.9]. Over all t it says little: a "
             f"calibrated router of {pool.n_experts} equal clusters has {np.log(pool.n_experts):.2f} nats at t = 1.",
-            f"Thresholds in {chosen_distance(pool, settings).name} distance and in Jacobian norms mean something else "
-            "on another system; so the second table sets them by percentile.",
+            f"Thresholds in {distance_named(pool, settings.distance).name} distance and in Jacobian norms mean "
+            "something else on another system; so the second table sets them by percentile.",
         )
-        tables = (
-            Table(self.id, title, tuple(rows[0]), tuple(rows), notes),
-            Table(
-                f"{self.id}-relative",
-                f"The same with thresholds at Top-2's {_PERCENTILE}th percentiles: {limits}",
-                tuple(relative[0]),
-                tuple(relative),
-                (f"Top-2 has {100 - _PERCENTILE}% by construction, or less where values are equal.",),
-            ),
+        title = f"Failure modes by the paper's absolute thresholds, n = {settings.n}; paper: {paper['place']}"
+        chosen = ", ".join(f"{_TITLES[name]} > {limit:.3g}" for name, limit in limits.items())
+        relative_title = f"The same with thresholds at Top-2's {_PERCENTILE}th percentiles: {chosen}"
+        relative_notes = (f"Top-2 has {100 - _PERCENTILE}% by construction, or less where values are equal.",)
+        return Answer(
+            (Table(_TABLE, title, tuple(rows), notes), Table(_RELATIVE, relative_title, relative, relative_notes))
         )
-        return Answer(tables)
 
 
 def _indicators(
-    pool: ExpertPool, settings: Settings, recordings: Mapping[Visits, Recording], routing: str
+    pool: ExpertPool, settings: RefinementSettings, recordings: Mapping[Visits, Recording], routing: str
 ) -> dict[str, Array]:
-    recording = recordings[sampling_of(settings, routing)]
+    sampling = settings.sampling(routing)
+    recording = recordings[sampling]
     entropy = _entropy(recording.observed["logits"])
     times = recording.times.numpy()
     # The times themselves are decimal fractions that binary ones only approximate.
     inside = (times > min(TENTHS) - 1e-9) & (times < max(TENTHS) + 1e-9)
     return {
-        "L_eff": lipschitz(term_norms(recording)["expert"]),
-        "Delta_refine": step_refinement(pool, settings, recordings, routing),
+        "l_eff": lipschitz(term_norms(recording)["expert"]),
+        "delta_refine": step_refinement(pool, recordings, sampling, distance_named(pool, settings.distance)),
         "entropy": (entropy[:, inside] if inside.any() else entropy).max(axis=1),
-        "entropy over all t": entropy.max(axis=1),
+        "entropy_all_t": entropy.max(axis=1),
     }
 
 
@@ -129,6 +142,11 @@ def _entropy(logits: Tensor) -> Array:
     return np.asarray(entropy.numpy(), dtype=np.float64)
 
 
-def _share(values: Array, limit: float) -> Value:
+def _shares_above(indicators: Mapping[str, Array], limits: Mapping[str, float]) -> dict[str, Estimate]:
+    return {f"{name}_above": _share_above(indicators[name], limit) for name, limit in limits.items()}
+
+
+def _share_above(values: Array, limit: float) -> Estimate:
+    """The share of samples above a threshold, in percent."""
     share = share_estimate(values > limit)
     return Estimate(100 * share.value, 100 * share.low, 100 * share.high)

@@ -1,131 +1,152 @@
 """Do the rankings of sensitivity persist where the models were not trained? Tables 11 and 14 of the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.along import (
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import (
+    DELTA_REFINE,
+    L_EFF,
+    ROUTING,
+    mean_and_sd,
+    paper_cells,
+    paper_columns,
+    with_sd,
+)
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.settings import RefinementSettings
+from mnist_ddm.analyses.stability import (
     EXPERT_NORM,
     both_resolutions,
     largest_expert_norm,
-    of_variant,
-    sd,
     step_refinement,
     strategies,
 )
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Series,
-    Settings,
-    Table,
-    Value,
-    chosen_distance,
-    fill,
-    paper_values,
-    sampling_of,
-)
+from mnist_ddm.analyses.systems import distance_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.visits import Visits
-from mnist_ddm.stats.intervals import Estimate, auc_estimate, mean_estimate, spearman_estimate
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.stats.intervals import Estimate, auc_estimate, spearman_estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "full")
 _UNSTABLE = 0.75
+_SHIFTS = {f"shift_{i}": f"shift {i}" for i in range(1, 10)}
+"""Keys and words of the shifts of a system, of which no system has as many."""
+_REGIMES = {"as_trained": "as trained", **_SHIFTS, "fewer_steps": "fewer steps"}
+_PAPER = {"l_eff": "L_eff", "delta_refine": "Delta_refine", "spearman": "Spearman", "auc": "AUC"}
+_TABLE = Schema(
+    "generalization",
+    (
+        Column("regime", "regime", "key", values=_REGIMES),
+        Column("variant", "variant", "note"),
+        ROUTING,
+        *with_sd(L_EFF),
+        *with_sd(DELTA_REFINE),
+        Column("spearman", "Spearman(L_eff, Delta)"),
+        Column("auc", "AUC"),
+        *paper_columns(_PAPER),
+    ),
+)
 
 
 @dataclass(frozen=True)
-class Regime:
+class _Regime:
     """Where the frozen experts and router are looked at.
 
     Attributes:
-        name: of the row.
+        key: one of `_REGIMES`.
         variant: of the system.
-        settings: with the number of steps.
-        stated: the key of the paper's values.
+        steps: of the solver.
+        stated: what the paper's values are called.
     """
 
-    name: str
+    key: str
     variant: str
-    settings: Settings
+    steps: int
     stated: str
+
+    @property
+    def label(self) -> str:
+        """Its name in the plot: what the system calls a shift says more than its number."""
+        return self.variant if self.key in _SHIFTS else _REGIMES[self.key]
+
+    def sampling(self, settings: RefinementSettings, routing: str) -> Sampling:
+        """The trajectories of a routing in the regime."""
+        return replace(settings.sampling(routing), steps=self.steps, variant=self.variant)
 
 
 @final
-class Generalization(Analysis):
+class Generalization(Analysis[RefinementSettings]):
     """Sensitivity, refinement error and their link: as trained, with shifted inputs, and with half the steps."""
 
-    @property
-    def id(self) -> str:
-        return "generalization"
+    id = "generalization"
+    group = "interventions"
+    question = "Do the rankings persist under shifted inputs and a harder regime? (Tables 11 and 14)"
+    tables = (_TABLE,)
+    sizes = {
+        "small": RefinementSettings(n=4, steps=4),
+        "medium": RefinementSettings(n=50),
+        "full": RefinementSettings(n=100),
+    }
 
-    @property
-    def group(self) -> str:
-        return "interventions"
+    def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
+        distance_named(pool, settings.distance)
+        names = strategies(pool, ROUTINGS)
+        samplings = [regime.sampling(settings, r) for regime in _regimes(pool, settings) for r in names]
+        return tuple(need for s in samplings for need in both_resolutions(s, EXPERT_NORM))
 
-    @property
-    def question(self) -> str:
-        return "Do the rankings persist under shifted inputs and a harder regime? (Tables 11 and 14)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=100, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        chosen_distance(pool, settings)
-        return tuple(
-            need
-            for regime in _regimes(pool, settings)
-            for r in strategies(pool, ROUTINGS)
-            for need in of_variant(both_resolutions(regime.settings, r, (EXPERT_NORM,)), regime.variant)
-        )
-
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
-        rows: list[dict[str, Value]] = []
+        distance = distance_named(pool, settings.distance)
+        rows: list[Row] = []
         regimes = _regimes(pool, settings)
         for regime in regimes:
             for r in names:
-                run = replace(sampling_of(regime.settings, r), variant=regime.variant)
-                largest = largest_expert_norm(recordings[run])
-                error = step_refinement(pool, regime.settings, recordings, r, regime.variant)
-                row: dict[str, Value] = {"regime": regime.name, "routing": r}
-                row |= {"L_eff": mean_estimate(largest), "L_eff sd": sd(largest)}
-                row |= {"Delta_refine": mean_estimate(error), "Delta_refine sd": sd(error)}
-                row["Spearman(L_eff, Delta)"] = spearman_estimate(largest, error)
-                row["AUC"] = auc_estimate(largest, error > np.quantile(error, _UNSTABLE))
-                stated = paper.get(f"{regime.stated} {r}", {})
-                rows.append(row | {f"paper {k}": stated.get(k) for k in ("L_eff", "Delta_refine", "Spearman", "AUC")})
+                sampling = regime.sampling(settings, r)
+                largest = largest_expert_norm(recordings[sampling])
+                error = step_refinement(pool, recordings, sampling, distance)
+                rows.append(
+                    {
+                        "regime": regime.key,
+                        "variant": regime.variant or None,
+                        "routing": r,
+                        **mean_and_sd(L_EFF, largest),
+                        **mean_and_sd(DELTA_REFINE, error),
+                        "spearman": spearman_estimate(largest, error),
+                        "auc": auc_estimate(largest, error > np.quantile(error, _UNSTABLE)),
+                        **paper_cells(paper.get(f"{regime.stated} {r}", {}), _PAPER),
+                    }
+                )
         notes = (
             f"{', '.join(pool.shifts)}: inputs that the models were not trained on (noise=s: start states with "
             "standard deviation s instead of 1; the paper's shift is another set of captions). fewer steps: half"
             + (f", and {pool.stress}." if pool.stress else "; a system with guidance also raises it."),
-            f"L_eff: maximum over t = 0.9, ..., 0.1 of the expert term. Delta_refine: "
-            f"{chosen_distance(pool, settings).name} distance. AUC: of L_eff for the quarter of samples with the "
-            "largest Delta_refine.",
+            f"L_eff: maximum over t = 0.9, ..., 0.1 of the expert term. Delta_refine: {distance.name} distance. AUC: "
+            "of L_eff for the quarter of samples with the largest Delta_refine.",
         )
         title = f"Frozen experts and router under other regimes, n = {settings.n}; paper: {paper['place']}"
-        table = Table(self.id, title, tuple(rows[0]), tuple(rows), notes)
-        return Answer((table,), (_plot(rows, names, [regime.name for regime in regimes]),))
+        return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows, names, regimes),))
 
 
-def _regimes(pool: ExpertPool, settings: Settings) -> list[Regime]:
-    assert settings.steps is not None
-    fewer = replace(settings, steps=max(1, settings.steps // 2))
+def _regimes(pool: ExpertPool, settings: RefinementSettings) -> list[_Regime]:
+    shifts = [_Regime(key, shift, settings.steps, "shifted") for key, shift in zip(_SHIFTS, pool.shifts, strict=False)]
     return [
-        Regime("as trained", "", settings, "baseline"),
-        *(Regime(shift, shift, settings, "shifted") for shift in pool.shifts),
-        Regime("fewer steps", pool.stress, fewer, "stressed"),
+        _Regime("as_trained", "", settings.steps, "baseline"),
+        *shifts,
+        _Regime("fewer_steps", pool.stress, max(1, settings.steps // 2), "stressed"),
     ]
 
 
-def _plot(rows: list[dict[str, Value]], names: list[str], regimes: list[str]) -> Plot:
+def _plot(rows: Sequence[Row], names: Sequence[str], regimes: Sequence[_Regime]) -> Plot:
     series = []
     for r in names:
-        found = [e for row in rows if row["routing"] == r and isinstance(e := row["Delta_refine"], Estimate)]
-        series.append(Series(r, regimes, [e.value for e in found], [e.low for e in found], [e.high for e in found]))
+        errors = [e for row in rows if row["routing"] == r and isinstance(e := row["delta_refine"], Estimate)]
+        ends = ([e.value for e in errors], [e.low for e in errors], [e.high for e in errors])
+        series.append(Series(r, [regime.label for regime in regimes], *ends))
     title = "Refinement error by regime and routing (mean, 95% interval)"
     return Plot("generalization", "bars", title, "regime", "Delta_refine", tuple(series))

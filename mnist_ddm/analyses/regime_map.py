@@ -2,26 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import final
 
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Series,
-    Settings,
-    Table,
-    Value,
-    chosen_features,
-    fill,
-)
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import is_number
 from mnist_ddm.analyses.quality import STEPS, stored_frechet_distances
+from mnist_ddm.analyses.settings import TrajectorySettings
+from mnist_ddm.analyses.systems import features_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
 """Of the router: 1 is as trained, below it is sharper, infinity has equal weights."""
@@ -29,77 +23,91 @@ TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
 STRATEGIES = ("top1", "top2", "full")
 PARIS_ORDER = "top2, top1, full"
 """Best first, in the paper's Table 3."""
+_INFINITE = "infinite"
+_AS_THEY_ARE = "as they are"
+_TABLE = Schema(
+    "regime-map",
+    (
+        Column("experts", "experts", "key"),
+        Column("t_router", "T", "key", accepts=lambda text: text == _INFINITE or is_number(text)),
+        *(Column(f"fid_{strategy}", f"FID {strategy}") for strategy in STRATEGIES),
+        Column("full_over_best", "full / best of top1, top2"),
+        Column("order", "order, best first", "note"),
+        Column("paris_order", "order of Paris in the paper", "note"),
+    ),
+)
 
 
 @final
-class RegimeMap(Analysis):
+@dataclass(frozen=True, kw_only=True)
+class RegimeSettings(TrajectorySettings):
+    """For the map of regimes.
+
+    Attributes:
+        steps: N, the number of solver steps.
+        features: name of features of the system; empty for its default.
+        temperatures: of the router, the columns of the map.
+    """
+
+    steps: int = STEPS
+    features: str = ""
+    temperatures: tuple[float, ...] = TEMPERATURES
+
+    def sampling_at(self, strategy: str, temperature: float, level: str) -> Sampling:
+        """The samples of a strategy at a temperature of the router, of experts with a level of error."""
+        routing = _spelled(strategy, temperature)
+        return Sampling(routing, self.n, self.seed, self.solver, self.steps, variant=level)
+
+
+@final
+class RegimeMap(Analysis[RegimeSettings]):
     """The Frechet distance of Top-1, Top-2 and the full ensemble over two knobs.
 
     One is the temperature of the router; Top-1 does not depend on it. The other is the error that experts make away
     from their own cluster: exact by construction on the Gaussian system, the kept training stages on digits.
     """
 
-    def __init__(self, temperatures: Sequence[float] = TEMPERATURES) -> None:
-        """Take the columns of the map."""
-        self._temperatures = tuple(temperatures)
+    id = "regime-map"
+    group = "regimes"
+    question = "When does averaging over all experts fail? (beyond the paper)"
+    tables = (_TABLE,)
+    sizes = {
+        "small": RegimeSettings(n=8, steps=10),
+        "medium": RegimeSettings(n=100),
+        "full": RegimeSettings(n=500),
+    }
 
-    @property
-    def id(self) -> str:
-        return "regime-map"
-
-    @property
-    def group(self) -> str:
-        return "regimes"
-
-    @property
-    def question(self) -> str:
-        return "When does averaging over all experts fail? (beyond the paper)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=500, steps=STEPS)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
+    def needs(self, pool: ExpertPool, settings: RegimeSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares Top-1, Top-2 and all experts and needs at least 3 experts")
         pool.measures.real_states(1)
-        chosen_features(pool, settings)
+        features_named(pool, settings.features)
         return tuple(
             dict.fromkeys(
-                Need(_run(settings, strategy, t, level))
+                Need(settings.sampling_at(strategy, temperature, level))
                 for level in pool.error_levels
-                for t in self._temperatures
+                for temperature in settings.temperatures
                 for strategy in STRATEGIES
             )
         )
 
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        rows: list[dict[str, Value]] = []
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
+        rows: list[Row] = []
         for level in pool.error_levels:
-            runs = {(s, t): _run(settings, s, t, level) for t in self._temperatures for s in STRATEGIES}
-            named = {run.routing: [run] for run in runs.values()}
-            found, _ = stored_frechet_distances(pool, recordings, named, settings)
-            for t in self._temperatures:
-                fids = {s: found.get(runs[s, t].routing, math.nan) for s in STRATEGIES}
-                order = ", ".join(sorted(STRATEGIES, key=lambda s: fids[s]))
-                row: dict[str, Value] = {"experts": level or "as they are", "T": "infinite" if math.isinf(t) else t}
-                row |= {f"FID {s}": fid for s, fid in fids.items()}
-                row["full / best of top1, top2"] = fids["full"] / min(fids["top1"], fids["top2"])
-                row["order, best first"] = order
-                rows.append(row | {"order of Paris in the paper": "yes" if order == PARIS_ORDER else "no"})
+            points = [(strategy, temperature) for temperature in settings.temperatures for strategy in STRATEGIES]
+            samplings = {point: settings.sampling_at(*point, level) for point in points}
+            choices = {sampling.routing: [sampling] for sampling in samplings.values()}
+            fids, _ = stored_frechet_distances(pool, recordings, choices, settings.features)
+            for temperature in settings.temperatures:
+                here = {s: fids.get(samplings[s, temperature].routing, math.nan) for s in STRATEGIES}
+                rows.append(_row(level, temperature, here))
         notes = (
             "T: temperature of the router's logits; 1 is the router as it is, infinite gives the chosen experts equal "
             "weights. Top-1 does not depend on it.",
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed, without intervals.",
         )
         title = f"Which routing wins where: FID of n = {settings.n}, {settings.steps} {settings.solver} steps"
-        return Answer((Table(self.id, title, tuple(rows[0]), tuple(rows), notes),), (_plot(rows),))
-
-
-def _run(settings: Settings, strategy: str, temperature: float, level: str) -> Sampling:
-    assert settings.n is not None
-    assert settings.steps is not None
-    run = Sampling(_spelled(strategy, temperature), settings.n, settings.seed, settings.solver, settings.steps)
-    return replace(run, variant=level)
+        return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows),))
 
 
 def _spelled(strategy: str, temperature: float) -> str:
@@ -108,17 +116,29 @@ def _spelled(strategy: str, temperature: float) -> str:
     return f"{strategy}+equal" if math.isinf(temperature) else f"{strategy}@T={temperature:g}"
 
 
-def _plot(rows: list[dict[str, Value]]) -> Plot:
-    by_level: dict[str, list[dict[str, Value]]] = {}
+def _row(level: str, temperature: float, fids: Mapping[str, float]) -> Row:
+    order = ", ".join(sorted(STRATEGIES, key=lambda strategy: fids[strategy]))
+    return {
+        "experts": level or _AS_THEY_ARE,
+        "t_router": _INFINITE if math.isinf(temperature) else temperature,
+        **{f"fid_{strategy}": fid for strategy, fid in fids.items()},
+        "full_over_best": fids["full"] / min(fids["top1"], fids["top2"]),
+        "order": order,
+        "paris_order": "yes" if order == PARIS_ORDER else "no",
+    }
+
+
+def _plot(rows: Sequence[Row]) -> Plot:
+    by_level: dict[str, list[Row]] = {}
     for row in rows:
         by_level.setdefault(str(row["experts"]), []).append(row)
     series = tuple(
         Series(
             level,
-            [str(row["T"]) for row in found],
-            [v if isinstance(v := row["full / best of top1, top2"], float) else math.nan for row in found],
+            [str(row["t_router"]) for row in group],
+            [ratio if isinstance(ratio := row["full_over_best"], float) else math.nan for row in group],
         )
-        for level, found in by_level.items()
+        for level, group in by_level.items()
     )
     return Plot(
         "regime-map",

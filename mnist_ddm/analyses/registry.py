@@ -1,6 +1,7 @@
 """The analyses that exist: the command line, the report and the tests iterate over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mnist_ddm.analyses.analysis import Analysis
 from mnist_ddm.analyses.averaging import AveragingVariance
@@ -21,9 +22,9 @@ from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
-from mnist_ddm.errors import unknown
+from mnist_ddm.errors import InputError, unknown
 
-ANALYSES: Mapping[str, Analysis] = {
+ANALYSES: Mapping[str, Analysis[Any]] = {
     a.id: a
     for a in (
         ClusterDistance(),
@@ -46,20 +47,20 @@ ANALYSES: Mapping[str, Analysis] = {
         RegimeMap(),
     )
 }
-"""By name."""
+"""By id."""
 
 APPENDIX_B = ("expert-deviation", "disagreement")
-"""The paper's two experiments on MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
+"""The paper's two analyses of MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
 
 
-def analysis_named(name: str) -> Analysis:
+def analysis_named(name: str) -> Analysis[Any]:
     """The analysis of that name.
 
     Raises:
         InputError: if there is none; the message lists those that exist.
     """
     if name not in ANALYSES:
-        raise unknown("experiment", name, list(ANALYSES))
+        raise unknown("analysis", name, list(ANALYSES))
     return ANALYSES[name]
 
 
@@ -68,7 +69,7 @@ def groups() -> list[str]:
     return [*dict.fromkeys(a.group for a in ANALYSES.values()), "all"]
 
 
-def analyses_in(group: str) -> list[Analysis]:
+def analyses_in(group: str) -> list[Analysis[Any]]:
     """The analyses of a group.
 
     Raises:
@@ -77,3 +78,22 @@ def analyses_in(group: str) -> list[Analysis]:
     if group not in groups():
         raise unknown("group", group, groups())
     return [a for a in ANALYSES.values() if group in ("all", a.group)]
+
+
+def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> list[str]:
+    """The names of the analyses that a user asked for, each once.
+
+    Args:
+        names: of analyses.
+        group: all of it as well; Appendix B's two if neither is given.
+        without: analyses and groups to leave out.
+
+    Raises:
+        InputError: if an analysis or a group does not exist, or nothing is left.
+    """
+    asked = [*(a.id for a in (analyses_in(group) if group else ())), *(analysis_named(name).id for name in names)]
+    left_out = {a.id for name in without for a in ([ANALYSES[name]] if name in ANALYSES else analyses_in(name))}
+    kept = [name for name in dict.fromkeys(asked or APPENDIX_B) if name not in left_out]
+    if not kept:
+        raise InputError("nothing is left to run; --without leaves out everything that was asked for")
+    return kept

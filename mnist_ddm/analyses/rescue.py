@@ -5,37 +5,35 @@ from typing import final
 
 import numpy as np
 
-from mnist_ddm.analyses.along import (
-    EXPERT_NORM,
-    banded,
-    both_resolutions,
-    largest_expert_norm,
-    sd,
-    step_refinement,
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need
+from mnist_ddm.analyses.columns import (
+    DELTA_REFINE,
+    FID,
+    L_EFF,
+    mean_and_sd,
+    number_key,
+    paper_cells,
+    paper_columns,
+    with_sd,
 )
-from mnist_ddm.analyses.analysis import (
-    Analysis,
-    Answer,
-    Need,
-    Plot,
-    Settings,
-    Table,
-    Value,
-    chosen_distance,
-    chosen_features,
-    fill,
-    paper_values,
-    sampling_of,
-)
-from mnist_ddm.analyses.quality import frechet_note, long_runs, stored_frechet_distances
+from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_frechet_distances
+from mnist_ddm.analyses.settings import JoinedSettings
+from mnist_ddm.analyses.stability import EXPERT_NORM, both_resolutions, largest_expert_norm, step_refinement
+from mnist_ddm.analyses.systems import distance_named, features_named
+from mnist_ddm.core.measures import Distance
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.visits import Visits
-from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.figures.plot import Plot, banded
+from mnist_ddm.stats.intervals import Array
+from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SHARES = (0.8, 0.9, 1.0)
 _FULL = "full"
+_TRUNCATED = 0.9
+"""The share of the paper's Table 7."""
 
 
 def tempered(temperature: float) -> str:
@@ -50,117 +48,129 @@ def truncated(share: float) -> str:
 
 ROUTINGS = tuple(dict.fromkeys([*map(tempered, TEMPERATURES), *map(truncated, SHARES)]))
 
+_ENTROPY = Column("entropy", "entropy")
+_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *with_sd(DELTA_REFINE), FID)
+_PAPER = {"l_eff": "L_eff", "delta_refine": "Delta_refine"}
+_PAPER_TEMPERATURE = {"entropy": "entropy", **_PAPER}
+_VARIANTS = {
+    "full": "full",
+    "best_temperature": "lowest Delta_refine of the temperatures",
+    f"top_p_{_TRUNCATED}": f"top-p = {_TRUNCATED}",
+}
+_SUMMARY = Schema(
+    "rescue",
+    (
+        Column("variant", "variant", "key", values=_VARIANTS),
+        Column("t_router", "T", "note"),
+        *_MEASURES,
+        *paper_columns(_PAPER),
+    ),
+)
+_BY_TEMPERATURE = Schema(
+    "rescue-temperature",
+    (number_key("t_router", "T", TEMPERATURES), *_MEASURES, *paper_columns(_PAPER_TEMPERATURE)),
+)
+_BY_SHARE = Schema("rescue-top-p", (number_key("p", "p", SHARES), *_MEASURES, *paper_columns(_PAPER)))
+
 
 @final
-class Rescue(Analysis):
+class Rescue(Analysis[JoinedSettings]):
     r"""The full ensemble with a sharper or flatter router, :math:`\mathrm{softmax}(z / T)`, and truncated by top-p."""
 
-    @property
-    def id(self) -> str:
-        return "rescue"
+    id = "rescue"
+    group = "interventions"
+    question = "Can the full ensemble be rescued by temperature or truncation? (Tables 7, 9, 10)"
+    tables = (_SUMMARY, _BY_TEMPERATURE, _BY_SHARE)
+    sizes = {
+        "small": JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
+        "medium": JoinedSettings(n=30, quality_n=200),
+        "full": JoinedSettings(n=50),
+    }
 
-    @property
-    def group(self) -> str:
-        return "interventions"
+    def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
+        distance_named(pool, settings.distance)
+        features_named(pool, settings.features)
+        samplings = [settings.sampling(r) for r in ROUTINGS]
+        measured = [need for s in samplings for need in both_resolutions(s, EXPERT_NORM, "weights")]
+        stored = long_samplings(pool, settings, ROUTINGS).values()
+        return (*measured, *(Need(sampling, optional=True) for sampling in stored))
 
-    @property
-    def question(self) -> str:
-        return "Can the full ensemble be rescued by temperature or truncation? (Tables 7, 9, 10)"
-
-    def settings(self, chosen: Settings) -> Settings:
-        return fill(chosen, n=50, steps=50)
-
-    def needs(self, pool: ExpertPool, settings: Settings) -> tuple[Need, ...]:
-        chosen_distance(pool, settings)
-        chosen_features(pool, settings)
-        runs = [need for r in ROUTINGS for need in both_resolutions(settings, r, (EXPERT_NORM, "weights"))]
-        stored = [Need(run, optional=True) for run in long_runs(pool, settings, ROUTINGS).values()]
-        return (*runs, *stored)
-
-    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: Settings) -> Answer:
-        quality, quality_n = stored_frechet_distances(
-            pool, recordings, {r: [run] for r, run in long_runs(pool, settings, ROUTINGS).items()}, settings
-        )
-        measured = {r: _measured(pool, settings, recordings, r) for r in ROUTINGS}
-        rows = {r: {**_row(m), "FID": quality.get(r)} for r, m in measured.items()}
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
+        distance = distance_named(pool, settings.distance)
+        measured = {r: _measured(pool, recordings, settings.sampling(r), distance) for r in ROUTINGS}
+        stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
+        quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
+        cells = {r: {**_cells(values), "fid": quality.get(r)} for r, values in measured.items()}
         paper = paper_values(self.id, pool.name)
-        by_temperature = [
-            {"T": t, **rows[tempered(t)], **_stated(paper, f"T={t:g}", ("entropy", "L_eff", "Delta_refine"))}
+        by_temperature: list[Row] = [
+            {"t_router": t, **cells[tempered(t)], **paper_cells(paper.get(f"T={t:g}", {}), _PAPER_TEMPERATURE)}
             for t in TEMPERATURES
         ]
-        by_share = [
-            {"p": p, **rows[truncated(p)], **_stated(paper, f"p={p:g}", ("L_eff", "Delta_refine"))} for p in SHARES
+        by_share: list[Row] = [
+            {"p": p, **cells[truncated(p)], **paper_cells(paper.get(f"p={p:g}", {}), _PAPER)} for p in SHARES
         ]
-        best = min(TEMPERATURES, key=lambda t: float(measured[tempered(t)]["Delta_refine"].mean()))
-        variants = (
-            ("full", _FULL, "full"),
-            (f"lowest Delta_refine of the temperatures (T = {best:g})", tempered(best), "best T"),
-            ("top-p = 0.9", truncated(0.9), "p=0.9"),
+        best = min(TEMPERATURES, key=lambda t: float(measured[tempered(t)]["delta_refine"].mean()))
+        chosen = (
+            (1.0, _FULL, "full"),
+            (best, tempered(best), "best T"),
+            (1.0, truncated(_TRUNCATED), f"p={_TRUNCATED}"),
         )
-        summary = [
-            {"variant": name, **rows[r], **_stated(paper, key, ("L_eff", "Delta_refine"))} for name, r, key in variants
+        summary: list[Row] = [
+            {"variant": variant, "t_router": t, **cells[r], **paper_cells(paper.get(stated, {}), _PAPER)}
+            for variant, (t, r, stated) in zip(_VARIANTS, chosen, strict=True)
         ]
         notes = (
             "entropy: of the weights, in nats, mean over samples and steps. L_eff: maximum over t = 0.9, ..., 0.1 of "
-            f"the expert term. Delta_refine: {chosen_distance(pool, settings).name} distance.",
-            frechet_note(quality_n, settings),
+            f"the expert term. Delta_refine: {distance.name} distance.",
+            frechet_note(quality_n, settings.quality_steps),
         )
-        place = paper["place"]
         tables = (
             Table(
-                self.id,
-                f"The full ensemble without retraining, n = {settings.n}; paper: {place}",
-                tuple(summary[0]),
+                _SUMMARY,
+                f"The full ensemble without retraining, n = {settings.n}; paper: {paper['place']}",
                 tuple(summary),
                 notes,
             ),
             Table(
-                "rescue-temperature",
+                _BY_TEMPERATURE,
                 f"By the router's temperature, n = {settings.n}; paper: Table 9, on Paris (n = 100)",
-                tuple(by_temperature[0]),
                 tuple(by_temperature),
                 ("T = 1 is the full ensemble.",),
             ),
             Table(
-                "rescue-top-p",
+                _BY_SHARE,
                 f"By top-p, n = {settings.n}; paper: Table 10, on Paris (n = 50)",
-                tuple(by_share[0]),
                 tuple(by_share),
                 ("p = 1 is the full ensemble.",),
             ),
         )
-        plots = (
-            Plot(
-                "rescue-temperature",
-                "lines",
-                "Refinement error of the full ensemble by temperature (mean, 95% interval)",
-                "log2 of the router's temperature",
-                "Delta_refine",
-                (banded("full", np.log2(TEMPERATURES).tolist(), [row["Delta_refine"] for row in by_temperature]),),
-            ),
+        plot = Plot(
+            "rescue-temperature",
+            "lines",
+            "Refinement error of the full ensemble by temperature (mean, 95% interval)",
+            "log2 of the router's temperature",
+            "Delta_refine",
+            (banded("full", np.log2(TEMPERATURES).tolist(), [row["delta_refine"] for row in by_temperature]),),
         )
-        return Answer(tables, plots)
+        return Answer(tables, (plot,))
 
 
 def _measured(
-    pool: ExpertPool, settings: Settings, recordings: Mapping[Visits, Recording], routing: str
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], sampling: Sampling, distance: Distance
 ) -> dict[str, Array]:
-    recording = recordings[sampling_of(settings, routing)]
+    recording = recordings[sampling]
     weights = recording.observed["weights"].double().numpy()
     entropy = -(weights * np.log(np.maximum(weights, 1e-300))).sum(axis=2).mean(axis=1)
     return {
         "entropy": np.asarray(entropy, dtype=np.float64),
-        "L_eff": largest_expert_norm(recording),
-        "Delta_refine": step_refinement(pool, settings, recordings, routing),
+        "l_eff": largest_expert_norm(recording),
+        "delta_refine": step_refinement(pool, recordings, sampling, distance),
     }
 
 
-def _row(measured: Mapping[str, Array]) -> dict[str, Value]:
-    row: dict[str, Value] = {}
-    for name, values in measured.items():
-        row |= {name: mean_estimate(values), f"{name} sd": sd(values)}
-    return row
-
-
-def _stated(paper: Mapping[str, Mapping[str, Value]], key: str, names: tuple[str, ...]) -> dict[str, Value]:
-    return {f"paper {name}": paper.get(key, {}).get(name) for name in names}
+def _cells(measured: Mapping[str, Array]) -> Row:
+    return {
+        **mean_and_sd(_ENTROPY, measured["entropy"]),
+        **mean_and_sd(L_EFF, measured["l_eff"]),
+        **mean_and_sd(DELTA_REFINE, measured["delta_refine"]),
+    }

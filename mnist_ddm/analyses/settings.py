@@ -1,5 +1,6 @@
 """Settings of analyses: how many samples, how they are drawn, and what they are compared by."""
 
+from abc import ABC
 from dataclasses import dataclass
 from typing import final
 
@@ -7,7 +8,7 @@ from mnist_ddm.core.visits import Noising, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ABC):
     """What every analysis is told.
 
     Attributes:
@@ -30,8 +31,8 @@ class NoisingSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingSettings(Settings):
-    """For an analysis of trajectories.
+class TrajectorySettings(Settings):
+    """What every analysis of trajectories is told.
 
     Attributes:
         steps: N, the number of solver steps.
@@ -46,8 +47,15 @@ class SamplingSettings(Settings):
         return Sampling(routing, self.n, self.seed, self.solver, self.steps)
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class RefinementSettings(SamplingSettings):
+class SamplingSettings(TrajectorySettings):
+    """For an analysis of trajectories."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RefinementSettings(TrajectorySettings):
     r"""For an analysis of :math:`\Delta_{refine}`, which is a perceptual distance.
 
     Attributes:
@@ -59,15 +67,17 @@ class RefinementSettings(SamplingSettings):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class JoinedSettings(RefinementSettings):
-    """For an analysis that puts the Frechet distances of stored samples beside what it measures.
+class JoinedSettings(TrajectorySettings):
+    r"""For an analysis that puts Frechet distances of stored samples beside :math:`\Delta_{refine}`.
 
     Attributes:
+        distance: name of a distance of the system; empty for its default.
         features: name of features of the system; empty for its default.
         quality_n: samples of the recordings whose Frechet distances are joined; 0 for the usual numbers.
         quality_steps: solver steps of those recordings.
     """
 
+    distance: str = ""
     features: str = ""
     quality_n: int = 0
     quality_steps: int = 25

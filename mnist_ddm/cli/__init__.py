@@ -3,35 +3,37 @@
 import os
 import sys
 import warnings
-from importlib import import_module
 from typing import final
 
 import click
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.terminal.commands import LazyCommand, installed_commands
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 _COMMANDS = {
-    "train": ("mnist_ddm.cli.train:train_all", "Train experts, router, monolith and classifier."),
-    "train-experts": ("mnist_ddm.cli.train:train_experts", "Train the experts, each in isolation."),
-    "train-router": ("mnist_ddm.cli.train:train_router", "Train the router."),
-    "train-monolith": ("mnist_ddm.cli.train:train_monolith", "Train one model on all data, with the same budget."),
-    "train-classifier": ("mnist_ddm.cli.train:train_classifier", "Train the classifier that the metrics use."),
-    "sample": ("mnist_ddm.cli.sample:sample", "Draw samples with any routing strategy into a picture."),
-    "explore": ("mnist_ddm.cli.explore:explore", "Write a page that shows routing step by step."),
-    "analyze": ("mnist_ddm.cli.analyze:analyze", "Run analyses of the paper on a system."),
-    "reproduce": ("mnist_ddm.cli.reproduce:reproduce", "Reproduce the paper on a system: verdicts and a report."),
-    "report": ("mnist_ddm.cli.finished:report", "Write the report of a run again, from its results alone."),
-    "compare": ("mnist_ddm.cli.finished:compare", "Put two runs side by side."),
-    "verify": ("mnist_ddm.cli.finished:verify", "Hash a run's files again and recompute its tables."),
-    "measure": ("mnist_ddm.cli.measure:measure", "Measure a checkpoint's figures and put them on its card."),
-    "paris": ("paris_ddm.cli:paris", "Train the small Paris model; cluster images for a model, check and measure it."),
-    "cache": ("mnist_ddm.cli.cache:cache", "List or delete stored recordings."),
-    "exercises": ("mnist_ddm.cli.exercises:exercises", "Learn: exercises with checks that know the exact answers."),
-    "cite": ("mnist_ddm.cli.cite:cite", "Print how to cite this package and the paper."),
-    "info": ("mnist_ddm.cli.info:info", "List systems, checkpoints, strategies, analyses and caches."),
+    name: LazyCommand(f"mnist_ddm.cli.{target}", text)
+    for name, target, text in (
+        ("train", "train:train_all", "Train experts, router, monolith and classifier."),
+        ("train-experts", "train:train_experts", "Train the experts, each in isolation."),
+        ("train-router", "train:train_router", "Train the router."),
+        ("train-monolith", "train:train_monolith", "Train one model on all data, with the same budget."),
+        ("train-classifier", "train:train_classifier", "Train the classifier that the metrics use."),
+        ("sample", "sample:sample", "Draw samples with any routing strategy into a picture."),
+        ("explore", "explore:explore", "Write a page that shows routing step by step."),
+        ("analyze", "analyze:analyze", "Run analyses of the paper on a system."),
+        ("reproduce", "reproduce:reproduce", "Reproduce the paper on a system: verdicts and a report."),
+        ("report", "finished:report", "Write the report of a run again, from its results alone."),
+        ("compare", "finished:compare", "Put two runs side by side."),
+        ("verify", "finished:verify", "Hash a run's files again and recompute its tables."),
+        ("measure", "measure:measure", "Measure a checkpoint's figures and put them on its card."),
+        ("cache", "cache:cache", "List or delete stored recordings."),
+        ("exercises", "exercises:exercises", "Learn: exercises with checks that know the exact answers."),
+        ("cite", "cite:cite", "Print how to cite this package and the paper."),
+        ("info", "info:info", "List systems, checkpoints, strategies, analyses and caches."),
+    )
 }
 
 
@@ -40,18 +42,21 @@ class LazyGroup(click.Group):
     """A group that knows its commands' names and one-line helps without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(_all_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute = _COMMANDS[cmd_name][0].split(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
+        if cmd_name in _COMMANDS:  # without a look at other packages
+            return _COMMANDS[cmd_name].load()
+        return installed_commands()[cmd_name].load() if cmd_name in installed_commands() else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, command.help) for name, command in _all_commands().items()])
+
+
+def _all_commands() -> dict[str, LazyCommand]:
+    """Ours, then those of other packages under other names."""
+    return {**_COMMANDS, **{name: command for name, command in installed_commands().items() if name not in _COMMANDS}}
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

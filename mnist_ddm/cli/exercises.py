@@ -269,13 +269,13 @@ def grade(
             done.append("")
             status.update(f"{len(done)} of {len(folders) * len(names)} graded")
 
-        found = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
-    write_text(out, to_csv(found))
+        grades = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
+    write_text(out, to_csv(grades))
     table = Table(title=f"{len(folders)} students, {len(names)} exercises", title_justify="left")
     for heading in ("student", "passed", "wrong or unfinished", "not handed in", "remarks"):
         table.add_column(heading)
     for student in folders:
-        own = [g for g in found if g.student == student.name]
+        own = [g for g in grades if g.student == student.name]
         passed = [g.exercise for g in own if g.result == "passed"]
         missing = [g.exercise for g in own if g.result == "not handed in"]
         rest = [f"{g.exercise} ({g.result})" for g in own if g.exercise not in (*passed, *missing)]
@@ -286,7 +286,7 @@ def grade(
         table.add_row(*map(escape, cells))
     console.print(table)
     console.print(f"grades: {out}")
-    if entries := [g.score for g in found if g.score is not None]:
+    if entries := [g.score for g in grades if g.score is not None]:
         board = out.with_name(f"{out.stem}-leaderboard.csv")
         write(board, entries)
         console.print(f"leaderboard of the open exercise: {board}")

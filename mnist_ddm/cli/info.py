@@ -10,24 +10,22 @@ from rich.table import Table
 @click.command("info")
 @click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
 def info(checkpoint: Path | None) -> None:
-    """List systems, checkpoints with their figures, strategies, experiments, versions, devices and caches.
+    """List systems, checkpoints with their figures, strategies, analyses, versions, devices and caches.
 
     With a folder CHECKPOINT, its card is shown as well.
     """
-    import torch
-
     from mnist_ddm.analyses.registry import ANALYSES
+    from mnist_ddm.compute.devices import available_devices
     from mnist_ddm.compute.parallel import default_workers
-    from mnist_ddm.core.recording import list_recordings
     from mnist_ddm.core.routing import known_modifiers, known_routings
     from mnist_ddm.core.solvers import SOLVERS
     from mnist_ddm.errors import InputError
     from mnist_ddm.models.checkpoint import CARD
     from mnist_ddm.models.presets import preset_named, preset_names
+    from mnist_ddm.storage.cache import cache_folder, recording_store
     from mnist_ddm.storage.files import folder_size
     from mnist_ddm.systems.mnist import checkpoints_folder
     from mnist_ddm.systems.registry import system_names
-    from mnist_ddm.terminal.options import cache_folder
     from mnist_ddm.versions import versions
 
     console = Console()
@@ -39,13 +37,12 @@ def info(checkpoint: Path | None) -> None:
     general.add_row("of any routing", ", ".join(known_modifiers()))
     general.add_row("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()))
     for analysis in ANALYSES.values():
-        general.add_row("experiment", f"{analysis.id}: {analysis.question}")
+        general.add_row("analysis", f"{analysis.id}: {analysis.question}")
     general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
-    devices = ["cpu", *(f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
-    devices += ["mps"] if torch.backends.mps.is_available() else []
+    devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
     general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
     cache = cache_folder()
-    count = len(list_recordings(cache / "recordings"))
+    count = len(recording_store().list())
     general.add_row("cache", f"{cache}: {count} recordings, {folder_size(cache) / 1e6:.1f} MB")
     console.print(general)
 

@@ -7,7 +7,7 @@ import click
 import torch
 from rich.console import Console
 
-from mnist_ddm.cli import options
+from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
 
 

@@ -11,15 +11,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mnist_ddm.cli import options
+from mnist_ddm.compute.devices import check_device
 from mnist_ddm.compute.parallel import run_jobs
 from mnist_ddm.data import load_images, to_state
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
-from mnist_ddm.systems.registry import check_device
+from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
-from mnist_ddm.training.run import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
 
 _OPTIONS = (
     click.option("--preset", default="classroom", show_default=True, help=f"{', '.join(preset_names())}."),
@@ -162,8 +162,8 @@ def _train(
 def _accuracy(plan: TrainingPlan) -> float:
     classifier, images = load_part(plan.out, "classifier", plan.system), plan.images
     with torch.inference_mode():
-        found = [classifier(to_state(batch)).argmax(dim=1) for batch in images.test_images.split(500)]
-    return float((torch.cat(found) == images.test_labels).double().mean())
+        predicted = [classifier(to_state(batch)).argmax(dim=1) for batch in images.test_images.split(500)]
+    return float((torch.cat(predicted) == images.test_labels).double().mean())
 
 
 def _use(backend: str) -> None:

@@ -31,9 +31,9 @@ class FrozenConvolutions(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is torch.conv2d:
-            found = _frozen(*args, **(kwargs or {}))
-            if found is not None:
-                return found
+            value = _frozen(*args, **(kwargs or {}))
+            if value is not None:
+                return value
         return func(*args, **(kwargs or {}))
 
 
@@ -87,5 +87,5 @@ class _Convolution(torch.autograd.Function):
                 shape, gradient.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
             )
         ]
-        found = functional.conv_transpose2d(gradient, weight, None, stride, padding, rest, groups, dilation)
-        return found, *[None] * 6
+        pulled = functional.conv_transpose2d(gradient, weight, None, stride, padding, rest, groups, dilation)
+        return pulled, *[None] * 6

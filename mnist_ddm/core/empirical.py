@@ -18,9 +18,11 @@ from torch.nn.functional import one_hot
 from mnist_ddm.core.measures import Reference
 
 _CHUNK = 10_000
+"""So many data points are turned into float64 states at a time, which limits memory."""
 _ROWS = 125
+"""So many states are compared with all data points at a time, which limits memory."""
 _NEGLIGIBLE = 1e-20
-"""Weights below this, all 60,000 of them together, round away."""
+"""A data point of at most this weight is left out: even 60,000 of them together are lost in the rounding of float64."""
 
 
 @final
@@ -58,10 +60,10 @@ class EmpiricalReference(Reference):
 
     def posterior(self, x: Tensor, t: Tensor) -> Tensor:
         flat, member = x.detach().double().cpu().flatten(1), one_hot(self._clusters, self._n_clusters).double()
-        found = [
+        shares = [
             self._weights(flat[rows], t.double().cpu()[rows]) @ member for rows in torch.arange(len(x)).split(_ROWS)
         ]
-        return torch.cat(found).to(x)
+        return torch.cat(shares).to(x)
 
     def _chunks(self) -> Iterator[Tensor]:
         return (self._to_state(chunk).double().flatten(1) for chunk in self._data.split(_CHUNK))

@@ -12,18 +12,18 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
 from mnist_ddm.errors import InputError
 
 MONOLITH = "monolith"
+"""The spelling of the field of the one model that was trained on all data."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation of a field found.
+    """What a field is at some states.
 
     Attributes:
         velocity: the field's velocity, shape of ``x``.
@@ -38,14 +38,6 @@ class Evaluation:
     logits: Tensor | None = None
     weights: Tensor | None = None
     experts: Tensor | None = None
-
-
-@dataclass
-class EvaluationCount:
-    """How many samples went through the experts and through the router since the field was made."""
-
-    experts: int = 0
-    router: int = 0
 
 
 class VelocityField(ABC):
@@ -65,11 +57,6 @@ class VelocityField(ABC):
     @abstractmethod
     def pool(self) -> ExpertPool:
         """The system that the field belongs to."""
-
-    @property
-    @abstractmethod
-    def count(self) -> EvaluationCount:
-        """Evaluations so far."""
 
     @abstractmethod
     def evaluate(
@@ -112,7 +99,6 @@ class RoutedField(VelocityField):
                 f"the system {pool.name!r} has no closed-form posterior for {routing.name!r}; choose another routing"
             )
         self._pool = pool
-        self._count = EvaluationCount()
         self.routing = routing
 
     @property
@@ -126,10 +112,6 @@ class RoutedField(VelocityField):
     @property
     def pool(self) -> ExpertPool:
         return self._pool
-
-    @property
-    def count(self) -> EvaluationCount:
-        return self._count
 
     def evaluate(
         self,
@@ -154,7 +136,7 @@ class RoutedField(VelocityField):
             rows = asked[:, k].nonzero()[:, 0]
             if len(rows) == 0:
                 continue
-            v = self._expert(k, x[rows], t[rows], samples.condition.select(rows))
+            v = self._pool.velocity(k, x[rows], t[rows], samples.condition.select(rows))
             if experts is not None:
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
@@ -162,19 +144,10 @@ class RoutedField(VelocityField):
         return Evaluation(velocity, chosen.sum(dim=1), logits, weights, experts)
 
     def weights(self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0) -> tuple[Tensor, Tensor]:
-        """The router's logits and the weights of the experts, both ``(B, K)``."""
-        logits = self._logits(x, t)
+        """The router's logits, 0 where the routing needs none, and the weights of the experts, both ``(B, K)``."""
+        needed = self.routing.needs_router
+        logits = self._pool.router_logits(x, t) if needed else x.new_zeros(len(x), self._pool.n_experts)
         return logits, self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
-
-    def _logits(self, x: Tensor, t: Tensor) -> Tensor:
-        if not self.routing.needs_router:
-            return x.new_zeros(len(x), self._pool.n_experts)
-        self._count.router += len(x)
-        return self._pool.router_logits(x, t)
-
-    def _expert(self, k: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        self._count.experts += len(x)
-        return self._pool.velocity(k, x, t, condition)
 
 
 @final
@@ -190,7 +163,6 @@ class MonolithField(VelocityField):
         if not pool.has_monolith:
             raise InputError(f"the system {pool.name!r} has no monolithic model; choose a routing instead")
         self._pool = pool
-        self._count = EvaluationCount()
 
     @property
     def name(self) -> str:
@@ -204,10 +176,6 @@ class MonolithField(VelocityField):
     def pool(self) -> ExpertPool:
         return self._pool
 
-    @property
-    def count(self) -> EvaluationCount:
-        return self._count
-
     def evaluate(
         self,
         x: Tensor,
@@ -219,7 +187,6 @@ class MonolithField(VelocityField):
         keep_experts: bool = False,
         weights: Tensor | None = None,
     ) -> Evaluation:
-        self._count.experts += len(x)
         velocity = self._pool.monolith_velocity(x, t, samples.condition)
         return Evaluation(velocity, torch.ones(len(x), dtype=torch.int64, device=x.device))
 

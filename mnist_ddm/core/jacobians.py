@@ -90,9 +90,9 @@ def _router_term(
     every = torch.arange(len(x), device=x.device)
     if not _weights_are_smooth(field, x, t, samples.select(every), interval):
         return None
-    found = field.evaluate(x, t, samples, interval, keep_experts=True, weights=weights)
-    assert found.experts is not None
-    deviation = found.experts - found.velocity[:, None]
+    here = field.evaluate(x, t, samples, interval, keep_experts=True, weights=weights)
+    assert here.experts is not None
+    deviation = here.experts - here.velocity[:, None]
 
     def function(rows: Tensor) -> BatchFunction:
         chosen = samples.select(rows)

@@ -1,6 +1,6 @@
 """What measures the samples of a system: its data, metrics, embeddings, classifier and closed forms.
 
-None of it decides what a sample is, so a pool works without any; an analysis that needs a part which is missing says so.
+None of it decides what a sample is, so a pool works without any; an analysis that needs a missing part says so.
 """
 
 import contextlib
@@ -197,7 +197,7 @@ class Measures:
 
 _STATE = Features("state", lambda images: images.flatten(1))
 _STATES = 2000
-"""Training states of each cluster that its default centroid is taken from."""
+"""So many training states of each cluster, at the most, decide its default centroid."""
 
 
 class LazyEmbeddings(Mapping[str, Embedding]):

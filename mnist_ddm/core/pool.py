@@ -61,7 +61,7 @@ class ExpertPool(ABC):
         r"""Unnormalised :math:`\log p_t(k \mid x_t)`, shape ``(B, K)``."""
 
     def decode(self, x: Tensor) -> Tensor:
-        """States at ``t = 0`` as what people look at: images ``(B, C, H, W)`` in ``[0, 1]``, or the states as they are."""
+        """States at ``t = 0`` as people look at them: images ``(B, C, H, W)`` in ``[0, 1]``; by default as they are."""
         return x
 
     @property
@@ -181,4 +181,4 @@ def clusters_from_prior(prior: Tensor, seeds: Tensor) -> Tensor:
 
 
 _PROBED = 16
-"""States that a pool without hashes of its own is told apart by."""
+"""A pool that gives no hashes of its own is known by what its models answer to so many states."""

@@ -17,8 +17,9 @@ from mnist_ddm.core.visits import TENTHS, Visits
 from mnist_ddm.storage.files import digest
 
 SCHEMA = 4
+"""To be raised when the same visits would be computed otherwise, so that stored recordings are not taken for them."""
 BLOCK = 250
-"""Samples in one block: large enough that each expert's part of it is still an efficient batch."""
+"""So many samples are computed and stored together: enough that each expert's part is still an efficient batch."""
 FINAL = "final"
 """The name of what every recording keeps."""
 

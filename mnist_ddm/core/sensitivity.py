@@ -14,22 +14,36 @@ from mnist_ddm.core.visits import Visit
 from mnist_ddm.errors import InputError
 
 TOLERANCE = 0.02
-"""Of the relative residual; the error of a norm is of its square, where the leading singular values are apart."""
+"""Every norm is measured until its relative residual is at most this.
+
+Where the two largest singular values are apart the relative error of the norm is about the square of its residual, so
+0.0004; where they are not, it is at most the residual.
+"""
 
 NEGLECTED = 1e-4
-"""Experts of at most this weight are left out of the experts' term. That moves its norm by at most the sum of what they
-would add, each its weight times the norm of its own Jacobian: far below what `TOLERANCE` leaves open."""
+"""Experts of at most this weight are left out of the expert term.
+
+That moves the norm of the term by at most the sum over these experts of the weight times the norm of the expert's own
+Jacobian, which is far below what `TOLERANCE` leaves open.
+"""
 
 TERMS = ("expert", "router", "whole", "denoiser")
-"""The Jacobians of `JacobianTermNorms`; the denoiser is the predicted clean image x - t v(x, t)."""
+"""The Jacobians that `JacobianTermNorms` measures: the two terms of the field's, their sum, and that of the denoiser.
+
+The denoiser is the map to the predicted clean image, x - t v(x, t).
+"""
 
 STEP = 0.01
-"""The step size h of Table 5; the other one is half of it."""
+"""The larger step size h at which local errors are measured, as in Table 5; the smaller one is half of it."""
 
 SUB_STEPS = 10
-_VANISHING = 1e-6
+"""A step is compared with so many steps of the same method over the same time."""
+
 POINTS = 10
-"""Random points on each trajectory whose maximum is the local error."""
+"""Local errors are measured at so many random states of each trajectory."""
+
+_VANISHING = 1e-6
+"""A weight of at most this is about to fade to 0, so that its expert's appearance or disappearance is no jump."""
 
 
 @final
@@ -64,9 +78,9 @@ class JacobianTermNorms:
         return torch.stack([expert, router, whole, denoiser], dim=1)
 
     def _measure(self, name: str, jacobian: LinearMap, visit: Visit) -> Tensor:
-        found = spectral_norm(jacobian, visit.x, start=self._directions.get(name), tolerance=TOLERANCE)
-        self._directions[name] = found.direction
-        return _columns(found)
+        measured = spectral_norm(jacobian, visit.x, start=self._directions.get(name), tolerance=TOLERANCE)
+        self._directions[name] = measured.direction
+        return _columns(measured)
 
 
 @final
@@ -81,9 +95,9 @@ class ExpertTermNorm:
         """Norm, residual and products, shape ``(B, 3)``; see `spectral_norm`."""
         field, weights = visit.field, visit.evaluation.weights
         jacobian = expert_term(field, visit.x, visit.times, visit.samples, visit.interval, weights, neglected=NEGLECTED)
-        found = spectral_norm(jacobian, visit.x, start=self._direction, tolerance=TOLERANCE)
-        self._direction = found.direction
-        return _columns(found)
+        measured = spectral_norm(jacobian, visit.x, start=self._direction, tolerance=TOLERANCE)
+        self._direction = measured.direction
+        return _columns(measured)
 
 
 @final
@@ -99,14 +113,14 @@ class ExpertNorms:
         field, norms = _routed(visit), []
         for k in range(field.pool.n_experts):
             jacobian = expert_jacobian(field, k, visit.x, visit.times, visit.samples)
-            found = spectral_norm(jacobian, visit.x, start=self._directions.get(k), tolerance=TOLERANCE)
-            self._directions[k] = found.direction
-            norms.append(found.norm.float())
+            measured = spectral_norm(jacobian, visit.x, start=self._directions.get(k), tolerance=TOLERANCE)
+            self._directions[k] = measured.direction
+            norms.append(measured.norm.float())
         return torch.stack(norms, dim=1)
 
 
-def _columns(found: SpectralNorm) -> Tensor:
-    return torch.stack([found.norm, found.residual, found.products.double()], dim=1).float()
+def _columns(measured: SpectralNorm) -> Tensor:
+    return torch.stack([measured.norm, measured.residual, measured.products.double()], dim=1).float()
 
 
 def switching(visit: Visit) -> Tensor:
@@ -127,10 +141,10 @@ def switching(visit: Visit) -> Tensor:
     p = logits.softmax(dim=1).gather(1, first)
     both = torch.zeros_like(logits).scatter(1, first, 0.5)
     samples = visit.samples.select(torch.arange(len(visit.x)))
-    found = field.evaluate(visit.x, visit.times, samples, visit.interval, keep_experts=True, weights=both).experts
-    assert found is not None
+    experts = field.evaluate(visit.x, visit.times, samples, visit.interval, keep_experts=True, weights=both).experts
+    assert experts is not None
     rows = torch.arange(len(visit.x), device=visit.x.device)
-    gap = (found[rows, first[:, 0]] - found[rows, first[:, 1]]).flatten(1).double().norm(dim=1)
+    gap = (experts[rows, first[:, 0]] - experts[rows, first[:, 1]]).flatten(1).double().norm(dim=1)
     return torch.stack([(p[:, 0] - p[:, 1]).double(), (z[:, 0] - z[:, 1]).double(), gap], dim=1).float()
 
 
@@ -143,14 +157,14 @@ def local_errors(visit: Visit) -> Tensor:
         :math:`\lVert \epsilon(h) \rVert_2`, :math:`\lVert \epsilon(h / 2) \rVert_2` and 1 where the set of experts
         changes inside the step (0 elsewhere), shape ``(B, 3)``.
     """
-    found = torch.full((len(visit.x), 3), torch.nan)
+    errors = torch.full((len(visit.x), 3), torch.nan)
     eligible = sum((visit.total - i) / visit.total > STEP for i in range(visit.total))
     if visit.number >= eligible:
-        return found
+        return errors
     chosen = subsets(visit.samples.seeds, Purpose.POINTS, 0, eligible, min(POINTS, eligible))
     rows = (chosen == visit.number).any(dim=1).nonzero()[:, 0]
     if len(rows) == 0:
-        return found
+        return errors
     # States in float64, as a local error can be smaller than the rounding of a float32 state; the field keeps its own.
     x, samples, first = visit.x[rows].double(), visit.samples.select(rows), visit.evaluation.velocity[rows].double()
     start = None if visit.evaluation.weights is None else visit.evaluation.weights[rows]
@@ -170,9 +184,9 @@ def local_errors(visit: Visit) -> Tensor:
         for i in range(SUB_STEPS):
             slope = first if i == 0 else velocity(fine, times[i])
             fine = solver.step(velocity, fine, times[i], times[i + 1], slope)
-        found[rows, column] = (one - fine).flatten(1).norm(dim=1).float().cpu()
-    found[rows, 2] = switched.float()
-    return found
+        errors[rows, column] = (one - fine).flatten(1).norm(dim=1).float().cpu()
+    errors[rows, 2] = switched.float()
+    return errors
 
 
 def jumps(before: Tensor, after: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_ddm.errors import InputError, unknown
 
 Velocity = Callable[[Tensor, float], Tensor]
-"""A velocity field at one moment: states ``(B, ...)`` and one time for all of them."""
+"""A velocity field: from states ``(B, ...)`` and one time for all of them to velocities of the same shape."""
 
 
 @dataclass(frozen=True)

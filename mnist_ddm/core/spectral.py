@@ -20,12 +20,18 @@ BatchFunction = Callable[[Tensor], Tensor]
 """From ``(B, *shape)`` to the same shape, row by row."""
 
 WARM_NOISE = 0.3
-"""The share of random direction in a warm start: what was the leading direction at a neighbouring state may be the
-second one here, and a start without any part in the leading direction would never find it."""
+"""How much of a random unit vector is added to the unit vector that a search starts from.
+
+A search that starts from the leading direction at a neighbouring state may start from the second direction here, and
+one that has no part at all in the leading direction never gets to it.
+"""
 
 LEAST_STEPS = 3
-"""After one step a warm start can lie in a cluster of nearly equal singular values with a small residual, while a
-larger one has just left the cluster; each step after it separates one more cluster."""
+"""No search stops after fewer steps than this, however small its residual is, unless there is nothing left to add.
+
+After one step from a neighbour's direction it may rest on some nearly equal singular values with a small residual,
+while a larger one is no longer near them; each further step tells one more group of equal values apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class LinearMap:
 
 @dataclass(frozen=True)
 class SpectralNorm:
-    r"""What `spectral_norm` found for each row.
+    r"""What `spectral_norm` says of each row.
 
     Attributes:
         norm: the largest singular value found, never more than the true one; float64, shape ``(B,)``.
@@ -110,15 +116,15 @@ def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFun
 
     def vjp(u: Tensor) -> Tensor:
         with torch.inference_mode(False):
-            (found,) = torch.autograd.grad(value, point, u.clone(), retain_graph=True, materialize_grads=True)
-        return found
+            (product,) = torch.autograd.grad(value, point, u.clone(), retain_graph=True, materialize_grads=True)
+        return product
 
     def jvp(v: Tensor) -> Tensor:
         if not pulled.requires_grad:
             return torch.zeros_like(v)
         with torch.inference_mode(False):
-            (found,) = torch.autograd.grad(pulled, probe, v.clone(), retain_graph=True, materialize_grads=True)
-        return found
+            (product,) = torch.autograd.grad(pulled, probe, v.clone(), retain_graph=True, materialize_grads=True)
+        return product
 
     def select(rows: Tensor) -> LinearMap:
         assert restrict is not None
@@ -187,7 +193,7 @@ def spectral_norm(
         Golub and Kahan (1965), Calculating the singular values and pseudo-inverse of a matrix.
     """
     shape, n, dim = like.shape[1:], len(like), like[0].numel()
-    found = SpectralNorm(
+    norms = SpectralNorm(
         norm=torch.zeros(n, dtype=torch.float64),
         residual=torch.zeros(n, dtype=torch.float64),
         products=torch.zeros(n, dtype=torch.int64),
@@ -203,7 +209,7 @@ def spectral_norm(
         full[place] = vectors
         return product(full.reshape(size, *shape)).detach().reshape(size, dim)[place]
 
-    right = found.direction.reshape(n, 1, dim).clone()
+    right = norms.direction.reshape(n, 1, dim).clone()
     left = right.new_zeros(n, 0, dim)
     bidiagonal = torch.zeros(n, 0, 1, dtype=torch.float64)
     for step in range(1, max(1, min(max_products // 2, dim)) + 1):
@@ -220,10 +226,10 @@ def spectral_norm(
         residual = beta.cpu() * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
         exhausted = residual <= 10 * torch.finfo(like.dtype).eps  # the space is invariant: nothing can be added
         stopped = exhausted | ((residual <= tolerance) & (step >= LEAST_STEPS))
-        found.norm[rows], found.residual[rows], found.products[rows] = best[:, 0], residual, 2 * step
-        found.converged[rows] = stopped
+        norms.norm[rows], norms.residual[rows], norms.products[rows] = best[:, 0], residual, 2 * step
+        norms.converged[rows] = stopped
         direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)
-        found.direction[rows.to(like.device)] = direction
+        norms.direction[rows.to(like.device)] = direction
         going = ~stopped
         if not going.any():
             break
@@ -231,14 +237,14 @@ def spectral_norm(
         rows, place, left, right, bidiagonal = rows[going], place[going], left[keep], right[keep], bidiagonal[going]
         if jacobian.select is not None and 2 * len(rows) <= size:
             jacobian, place, size = jacobian.select(place), torch.arange(len(rows)), len(rows)
-    if not found.converged.all():
+    if not norms.converged.all():
         warnings.warn(
-            f"{int((~found.converged).sum())} of {n} spectral norms did not converge in {max_products} products "
-            f"(largest relative residual {float(found.residual.max()):.1e})",
+            f"{int((~norms.converged).sum())} of {n} spectral norms did not converge in {max_products} products "
+            f"(largest relative residual {float(norms.residual.max()):.1e})",
             RuntimeWarning,
             stacklevel=2,
         )
-    return found
+    return norms
 
 
 def _start(like: Tensor, start: Tensor | None, generator: torch.Generator | None) -> Tensor:

@@ -274,9 +274,9 @@ def trajectory(
         later: list[Tensor] = []
 
         def velocity(state: Tensor, time: float, interval: int = interval, later: list[Tensor] = later) -> Tensor:
-            found = field.evaluate(state, _times(time, state), samples, interval)
-            later.append(found.calls.cpu())
-            return found.velocity
+            there = field.evaluate(state, _times(time, state), samples, interval)
+            later.append(there.calls.cpu())
+            return there.velocity
 
         x = solver.step(velocity, x, t, t_next, evaluation.velocity)
         calls = sum(later, calls)

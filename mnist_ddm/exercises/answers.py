@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Answer = Callable[..., Any]
-"""A student's function."""
+StudentFunction = Callable[..., Any]
+"""What a student wrote: a function of whatever the exercise gives."""
 
 _FEW = 8
 """Tensors of at most so many numbers are shown whole."""
@@ -47,7 +47,7 @@ class Mistake:
     """
 
     look: str
-    answer: Answer
+    answer: StudentFunction
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Case:
     """
 
     asked: str
-    ask: Callable[[Answer], Any]
+    ask: Callable[[StudentFunction], Any]
     expected: Any
     parts: tuple[str, ...] = ()
     tolerance: float = 1e-5
     look: str = ""
 
 
-def call(function: Answer, *arguments: Any) -> Any:
+def call(function: StudentFunction, *arguments: Any) -> Any:
     """Call a student's function, and see to it that it takes the arguments and leaves tensors as they were.
 
     Raises:
@@ -90,7 +90,7 @@ def call(function: Answer, *arguments: Any) -> Any:
             look="keep the first line of the function as the stub has it",
         ) from None
     before = [a.clone() if isinstance(a, Tensor) else None for a in arguments]
-    found = function(*arguments)
+    answered = function(*arguments)
     for number, (old, new) in enumerate(zip(before, arguments, strict=True)):
         if old is not None and not torch.equal(old, new):
             name = list(signature.parameters)[number] if signature else f"argument {number + 1}"
@@ -98,37 +98,37 @@ def call(function: Answer, *arguments: Any) -> Any:
                 f"your function changed its argument {name}",
                 look="x += ... and x[...] = ... change the caller's tensor; write x = x + ..., or work on x.clone()",
             )
-    return found
+    return answered
 
 
-def judge(case: Case, function: Answer, mistakes: Iterable[Mistake]) -> None:
+def judge(case: Case, function: StudentFunction, mistakes: Iterable[Mistake]) -> None:
     """Ask one question.
 
     Raises:
         WrongAnswer: if the answer differs from the exact one; known mistakes are named.
     """
-    found = case.ask(function)
-    difference = _difference(found, case.expected, case.parts, case.tolerance)
+    given = case.ask(function)
+    difference = _difference(given, case.expected, case.parts, case.tolerance)
     if difference is None:
         return
-    mistake = _recognised(mistakes, case, found)
+    mistake = _recognised(mistakes, case, given)
     look = mistake.look if mistake else difference.look or case.look
     raise WrongAnswer(difference.problem, case.asked, difference.expected, difference.came, look)
 
 
-def _recognised(mistakes: Iterable[Mistake], case: Case, found: Any) -> Mistake | None:
+def _recognised(mistakes: Iterable[Mistake], case: Case, given: Any) -> Mistake | None:
     """The mistake that leads to a wrong answer.
 
     If none leads to all of it: the first one that leads to its first wrong part, and spoils no part that is right.
     """
-    right = _agreement(found, case.expected, case)
+    right = _agreement(given, case.expected, case)
     partly = None
     for mistake in mistakes:
         try:
             made = case.ask(mistake.answer)
         except Exception:  # a mistake need not be possible in every case
             continue
-        same, unspoilt = _agreement(found, made, case), _agreement(made, case.expected, case)
+        same, unspoilt = _agreement(given, made, case), _agreement(made, case.expected, case)
         if all(same):
             return mistake
         if partly is None and len(same) == len(right) == len(unspoilt) and same[right.index(False)]:
@@ -136,13 +136,13 @@ def _recognised(mistakes: Iterable[Mistake], case: Case, found: Any) -> Mistake 
     return partly
 
 
-def _agreement(found: Any, other: Any, case: Case) -> tuple[bool, ...]:
+def _agreement(given: Any, other: Any, case: Case) -> tuple[bool, ...]:
     """For each part of an answer whether two answers have the same; one value if one of them has not these parts."""
     parts = len(case.expected) if isinstance(case.expected, tuple) else 0
-    if parts and all(isinstance(answer, tuple | list) and len(answer) == parts for answer in (found, other)):
-        pairs = zip(found, other, strict=True)
+    if parts and all(isinstance(answer, tuple | list) and len(answer) == parts for answer in (given, other)):
+        pairs = zip(given, other, strict=True)
         return tuple(_one(f, o, "", case.tolerance, nan_equal=True) is None for f, o in pairs)
-    return (_difference(found, other, case.parts, case.tolerance, nan_equal=True) is None,)
+    return (_difference(given, other, case.parts, case.tolerance, nan_equal=True) is None,)
 
 
 @dataclass(frozen=True)
@@ -154,29 +154,29 @@ class _Difference:
 
 
 def _difference(
-    found: Any, expected: Any, parts: tuple[str, ...], tolerance: float, *, nan_equal: bool = False
+    given: Any, expected: Any, parts: tuple[str, ...], tolerance: float, *, nan_equal: bool = False
 ) -> _Difference | None:
     """How an answer differs from the expected one; nothing if it does not."""
     if isinstance(expected, tuple):
         names = ", ".join(parts)
-        if not isinstance(found, tuple | list) or len(found) != len(expected):
-            look = _NOTHING if found is None else f"end with: return {names}"
-            return _Difference(f"{len(expected)} values should come back", f"({names})", _kind(found), look)
-        pairs = zip(parts, found, expected, strict=True)
+        if not isinstance(given, tuple | list) or len(given) != len(expected):
+            look = _NOTHING if given is None else f"end with: return {names}"
+            return _Difference(f"{len(expected)} values should come back", f"({names})", _kind(given), look)
+        pairs = zip(parts, given, expected, strict=True)
         found_ones = (_one(f, e, name, tolerance, nan_equal=nan_equal) for name, f, e in pairs)
         return next((d for d in found_ones if d is not None), None)
-    return _one(found, expected, parts[0] if parts else "the answer", tolerance, nan_equal=nan_equal)
+    return _one(given, expected, parts[0] if parts else "the answer", tolerance, nan_equal=nan_equal)
 
 
-def _one(found: Any, expected: Any, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+def _one(given: Any, expected: Any, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
     if isinstance(expected, Tensor):
-        return _tensor(found, expected, name, tolerance, nan_equal=nan_equal)
-    found, expected = _plain(found), _plain(expected)
+        return _tensor(given, expected, name, tolerance, nan_equal=nan_equal)
+    given, expected = _plain(given), _plain(expected)
     if isinstance(expected, float):
-        return _number(found, expected, name, tolerance, nan_equal=nan_equal)
-    if type(found) is type(expected) and found == expected:
+        return _number(given, expected, name, tolerance, nan_equal=nan_equal)
+    if type(given) is type(expected) and given == expected:
         return None
-    return _Difference(f"{name} came out wrong", repr(expected), _kind(found), _NOTHING if found is None else "")
+    return _Difference(f"{name} came out wrong", repr(expected), _kind(given), _NOTHING if given is None else "")
 
 
 def _plain(value: Any) -> Any:
@@ -188,27 +188,27 @@ def _plain(value: Any) -> Any:
 _NOTHING = "the function returned nothing; is a `return` missing?"
 
 
-def _number(found: Any, expected: float, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        look = _NOTHING if found is None else "return a number"
-        return _Difference(f"{name} should be a number", f"{expected:.6g}", _kind(found), look)
-    if nan_equal and math.isnan(found) and math.isnan(expected):
+def _number(given: Any, expected: float, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        look = _NOTHING if given is None else "return a number"
+        return _Difference(f"{name} should be a number", f"{expected:.6g}", _kind(given), look)
+    if nan_equal and math.isnan(given) and math.isnan(expected):
         return None
-    if abs(found - expected) <= tolerance * max(1.0, abs(expected)):
+    if abs(given - expected) <= tolerance * max(1.0, abs(expected)):
         return None
-    return _Difference(f"{name} came out wrong", f"{expected:.6g}", f"{found:.6g}")
+    return _Difference(f"{name} came out wrong", f"{expected:.6g}", f"{given:.6g}")
 
 
-def _tensor(found: Any, expected: Tensor, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
+def _tensor(given: Any, expected: Tensor, name: str, tolerance: float, *, nan_equal: bool) -> _Difference | None:
     shape = tuple(expected.shape)
-    if not isinstance(found, Tensor):
-        look = _NOTHING if found is None else "keep to torch's functions, or wrap the result in torch.stack"
-        return _Difference(f"{name} should be a tensor", f"a tensor of shape {shape}", _kind(found), look)
-    if tuple(found.shape) != shape:
+    if not isinstance(given, Tensor):
+        look = _NOTHING if given is None else "keep to torch's functions, or wrap the result in torch.stack"
+        return _Difference(f"{name} should be a tensor", f"a tensor of shape {shape}", _kind(given), look)
+    if tuple(given.shape) != shape:
         look = f"compare the shapes; {_like(expected)}"
-        return _Difference(f"{name} came out in another shape", f"shape {shape}", f"shape {tuple(found.shape)}", look)
+        return _Difference(f"{name} came out in another shape", f"shape {shape}", f"shape {tuple(given.shape)}", look)
     # Without a graph: whoever forgot no_grad is not told about it here.
-    value, exact = found.detach().double(), expected.double()
+    value, exact = given.detach().double(), expected.double()
     error = (value - exact).abs()
     if nan_equal:
         error = torch.where(value.isnan() & exact.isnan() | (value == exact), 0, error)
@@ -240,12 +240,12 @@ def _listed(values: Any) -> str:
     return f"[{', '.join(map(_listed, values))}]" if isinstance(values, list) else f"{values:.6g}"
 
 
-def _kind(found: Any) -> str:
-    if found is None:
+def _kind(given: Any) -> str:
+    if given is None:
         return "None"
-    if isinstance(found, Tensor):
-        return f"a tensor of shape {tuple(found.shape)}"
-    if isinstance(found, tuple | list):
-        return f"a {type(found).__name__} of {len(found)}"
-    text = repr(found)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(found).__name__})"
+    if isinstance(given, Tensor):
+        return f"a tensor of shape {tuple(given.shape)}"
+    if isinstance(given, tuple | list):
+        return f"a {type(given).__name__} of {len(given)}"
+    text = repr(given)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(given).__name__})"

@@ -7,7 +7,7 @@ from typing import final
 
 from matplotlib.figure import Figure
 
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, judge
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, judge
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Pass:
     """What a right answer gets.
 
     Attributes:
@@ -47,7 +47,7 @@ class Exercise(ABC):
         """Its name: of the folder, of the student's file and of the function in it."""
 
     @abstractmethod
-    def examine(self, function: Answer) -> Verdict:
+    def examine(self, function: StudentFunction) -> Pass:
         """Check a student's function, in less than five seconds.
 
         Raises:
@@ -56,7 +56,7 @@ class Exercise(ABC):
         """
 
     @abstractmethod
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         """Draw what a right answer shows, into an empty figure."""
 
 
@@ -73,10 +73,10 @@ class ClosedExercise(Exercise):
         """The wrong answers that get a message of their own; the most specific first."""
 
     @final
-    def examine(self, function: Answer) -> Verdict:
+    def examine(self, function: StudentFunction) -> Pass:
         """Ask all questions."""
         asked = []
         for case in self.cases():
             judge(case, function, self.mistakes)
             asked.append(case.asked)
-        return Verdict(f"right: {'; '.join(asked)}")
+        return Pass(f"right: {'; '.join(asked)}")

@@ -58,12 +58,12 @@ def student_folders(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder that holds one folder for each student")
-    found = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
-    if not any((f / f"{name}.py").is_file() for f in found for name in exercise_names()):
+    students = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    if not any((f / f"{name}.py").is_file() for f in students for name in exercise_names()):
         raise InputError(
             f"no folder in {folder} holds an exercise such as flow.py; give the folder above the students'"
         )
-    return found
+    return students
 
 
 def grade_all(
@@ -86,14 +86,14 @@ def grade_all(
     with ThreadPoolExecutor(max_workers=workers) as threads:
         running = {threads.submit(_grade, folder, name, limits): i for i, (folder, name) in enumerate(jobs)}
         try:
-            found: dict[int, Grade] = {}
+            grades: dict[int, Grade] = {}
             for done in as_completed(running):
-                found[running[done]] = done.result()
+                grades[running[done]] = done.result()
                 on_graded(done.result())
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
-    return _with_copies([found[i] for i in range(len(jobs))])
+    return _with_copies([grades[i] for i in range(len(jobs))])
 
 
 def _grade(folder: Path, name: str, limits: Limits) -> Grade:

@@ -1,6 +1,6 @@
 """What the exercises on solvers share: a linear field, the exact flow of a Gaussian expert, and the measured order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +8,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_ddm.core.solvers import Solver
-from mnist_ddm.exercises.answers import Answer, Case, call
+from mnist_ddm.core.solvers import Solver, Velocity
+from mnist_ddm.exercises.answers import Case, StudentFunction, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
 from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.figures.palette import COLOURS
 
-Velocity = Callable[[Tensor, float], Tensor]
 STEPS = (8, 16, 32, 64)
 _LAST = 0.2
 """Where the order is measured: before the step into t = 0, which is Euler's for every solver."""
@@ -30,7 +29,7 @@ def integrate(solver: Solver, velocity: Velocity, x: Tensor, times: Sequence[flo
 def steps_case(asked: str, solver: Solver, times: tuple[float, ...]) -> Case:
     """The end of a few steps through a linear field, and how often the velocity was looked at."""
 
-    def ask(function: Answer) -> tuple[object, int]:
+    def ask(function: StudentFunction) -> tuple[object, int]:
         looked: list[float] = []
 
         def velocity(x: Tensor, t: float) -> Tensor:
@@ -61,37 +60,37 @@ def order_case(solver: Solver) -> Case:
     )
 
 
-def errors(function: Answer) -> list[float]:
+def errors(function: StudentFunction) -> list[float]:
     """The mean error at t = 0.2 against the exact flow of an expert, for each of `STEPS`."""
     pool, noise = triangle(), normal(4, 32, 1, 1, 2)
     exact = pool.exact_flow(1, noise, torch.full((len(noise),), _LAST, dtype=noise.dtype))
-    found = []
+    distances = []
     for n in STEPS:
         times = tuple(1 - (1 - _LAST) * i / n for i in range(n + 1))
         end = function(_expert, noise.clone(), times)
-        found.append(float((end - exact).flatten(1).norm(dim=1).mean()))
-    return found
+        distances.append(float((end - exact).flatten(1).norm(dim=1).mean()))
+    return distances
 
 
 def _expert(x: Tensor, t: float) -> Tensor:
     return triangle().velocity(1, x, torch.full((len(x),), t, dtype=x.dtype), nobody(len(x)))
 
 
-def fitted_order(found: Sequence[float]) -> float:
+def fitted_order(measured: Sequence[float]) -> float:
     """The slope of log error against log step size, by least squares."""
-    if not all(np.isfinite(found)) or min(found) <= 0:
+    if not all(np.isfinite(measured)) or min(measured) <= 0:
         return float("nan")
-    slope, _ = np.polyfit(np.log([1 / n for n in STEPS]), np.log(found), 1)
+    slope, _ = np.polyfit(np.log([1 / n for n in STEPS]), np.log(measured), 1)
     return float(slope)
 
 
-def draw_order(figure: Figure, answers: dict[str, Answer]) -> None:
+def draw_order(figure: Figure, answers: dict[str, StudentFunction]) -> None:
     """Errors against step size on logarithmic axes, with the fitted order beside each."""
     axes = figure.add_subplot()
     h = [(1 - _LAST) / n for n in STEPS]
     for (label, function), colour in zip(answers.items(), COLOURS, strict=False):
-        found = errors(function)
-        axes.loglog(h, found, "o-", color=colour, label=f"{label}: order {fitted_order(found):.2f}")
+        measured = errors(function)
+        axes.loglog(h, measured, "o-", color=colour, label=f"{label}: order {fitted_order(measured):.2f}")
     axes.set_xticks(h, [f"0.8/{n}" for n in STEPS])
     axes.minorticks_off()
     label_more(axes.yaxis)

@@ -10,7 +10,6 @@ from typing import Any
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import write_text
 
-LEADERBOARD = "leaderboard.csv"
 COLUMNS = ("name", "frechet_distance", "experts_per_state", "rounds", "sha256")
 
 

@@ -7,12 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mnist_ddm.exercises.answers import Answer
+from mnist_ddm.exercises.answers import StudentFunction
 from mnist_ddm.exercises.base import Exercise
 from mnist_ddm.storage.files import replacing
 
 
-def save_picture(exercise: Exercise, function: Answer, path: Path) -> None:
+def save_picture(exercise: Exercise, function: StudentFunction, path: Path) -> None:
     """Draw what a right answer shows into a PNG file, replaced atomically."""
     figure = Figure(figsize=(7.2, 4.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

@@ -50,7 +50,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """What came of one run.
 
     Attributes:
@@ -77,7 +77,7 @@ class Outcome:
         return self.result == PASSED
 
 
-def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None) -> Outcome:
+def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None) -> CheckResult:
     """Check a file in a process of its own.
 
     Args:
@@ -110,28 +110,28 @@ def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None
             late = _wait(process, events, limits)
         finally:
             _end(process)
-        found = _read(events)
+        reported = _read(events)
         printed = output.finish()
-    result = next((e for e in found if e["event"] == "result"), None)
-    drawn = any(e["event"] == "picture" and not e["problem"] for e in found)
+    result = next((e for e in reported if e["event"] == "result"), None)
+    drawn = any(e["event"] == "picture" and not e["problem"] for e in reported)
     if result is not None:
         told = (result["result"], result["message"], result["seconds"])
-        return Outcome(*told, fingerprint, printed, drawn, result.get("score"))
+        return CheckResult(*told, fingerprint, printed, drawn, result.get("score"))
     if late:
         message = (
             f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
         )
-        return Outcome("time", message, limits.seconds, fingerprint, printed)
+        return CheckResult("time", message, limits.seconds, fingerprint, printed)
     if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
         message = (
             f"no answer after {limits.seconds:g} s of computing, so it was stopped: is there a loop without an end?\n"
             "  If it only needs longer, give it more with --time-limit."
         )
-        return Outcome("time", message, limits.seconds, fingerprint, printed)
+        return CheckResult("time", message, limits.seconds, fingerprint, printed)
     code = process.returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     message = f"the process ended without an answer ({how}): os._exit, a crash, or the system ran out of memory"
-    return Outcome("crash", message, 0.0, fingerprint, printed)
+    return CheckResult("crash", message, 0.0, fingerprint, printed)
 
 
 def _wait(process: "subprocess.Popen[bytes]", events: Path, limits: Limits) -> bool:

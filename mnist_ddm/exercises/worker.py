@@ -50,13 +50,13 @@ def main(arguments: list[str]) -> None:
         function = None
         try:
             function = load_function(Path(file), name)
-            verdict = exercise.examine(function)
+            passed = exercise.examine(function)
         except BaseException as error:  # whatever a student's code does, sys.exit included, is an answer
             result, message = explain(error, Path(file))
             tell(event="result", result=result, message=message)
         else:
-            score = vars(verdict.score) if verdict.score else None
-            tell(event="result", result="passed", message=verdict.message, score=score)
+            score = vars(passed.score) if passed.score else None
+            tell(event="result", result="passed", message=passed.message, score=score)
             if picture:
                 limit_time(float(seconds))
                 draw(exercise, function, Path(picture), tell)

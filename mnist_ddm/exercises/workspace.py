@@ -10,7 +10,7 @@ from typing import Any, final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import Limits, Outcome, run_check
+from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
 from mnist_ddm.storage.files import read_json, write_json, write_text
 
 STATE = "exercises.json"
@@ -86,7 +86,7 @@ class Workspace:
         self._remember(name, replace(before, started=before.started or _now()))
         return fresh
 
-    def check(self, name: str, limits: Limits) -> tuple[Outcome, Path]:
+    def check(self, name: str, limits: Limits) -> tuple[CheckResult, Path]:
         """Check the student's file, and draw the picture if it is right.
 
         Returns:

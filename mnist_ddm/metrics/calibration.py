@@ -41,13 +41,11 @@ def reliability(confidence: Array, right: Array, bins: int = BINS) -> Reliabilit
     return Reliability(mean_confidence, accuracy, count[used])
 
 
-def calibration_error(confidence: Array, right: Array, bins: int = BINS) -> float:
-    r"""The expected calibration error, :math:`\sum_b \frac{n_b}{n} |acc_b - conf_b|` (Guo et al. 2017), in [0, 1]."""
-    return float(_total_gap(_gaps(confidence, right, bins).mean(axis=0)[None])[0])
-
-
 def calibration_estimate(confidence: Array, right: Array, bins: int = BINS) -> Estimate:
-    """The expected calibration error with its interval over resampled predictions."""
+    r"""The expected calibration error with its interval over resampled predictions.
+
+    :math:`\sum_b \frac{n_b}{n} |acc_b - conf_b|` (Guo et al. 2017), in ``[0, 1]``; arguments as in `reliability`.
+    """
     return bootstrap_of_sums(_total_gap, _gaps(confidence, right, bins))
 
 
@@ -57,9 +55,9 @@ def _total_gap(means: Array) -> Array:
 
 def _gaps(confidence: Array, right: Array, bins: int) -> Array:
     """For each prediction its ``right - confidence`` in the column of its bin, shape ``(N, bins)``."""
-    found = np.zeros((len(confidence), bins))
-    found[np.arange(len(confidence)), _bin(confidence, bins)] = right - confidence
-    return found
+    gaps = np.zeros((len(confidence), bins))
+    gaps[np.arange(len(confidence)), _bin(confidence, bins)] = right - confidence
+    return gaps
 
 
 def _bin(confidence: Array, bins: int) -> NDArray[np.int64]:

@@ -27,14 +27,14 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def nearest_training_distance(pool: ExpertPool, images: Tensor, classes: Tensor | None) -> Tensor:
-    """The pixel distance of each image to the nearest training image, float64, shape ``(B,)``.
+    """The Euclidean distance of each image to the nearest training example, float64, shape ``(B,)``.
 
     Args:
         pool: the system.
-        images: decoded images ``(B, C, H, W)``.
-        classes: look among the training images of this cluster only, shape ``(B,)``; ``None`` for all.
+        images: decoded states ``(B, ...)``.
+        classes: look among the training examples of this cluster only, shape ``(B,)``; ``None`` for all.
     """
-    found = torch.full((len(images),), torch.inf, dtype=torch.float64)
+    nearest = torch.full((len(images),), torch.inf, dtype=torch.float64)
     flat = images.double().cpu().flatten(1)
     groups: list[tuple[int | None, Tensor]] = [(None, torch.arange(len(images)))]
     if classes is not None:
@@ -43,8 +43,8 @@ def nearest_training_distance(pool: ExpertPool, images: Tensor, classes: Tensor 
         states, _ = pool.measures.real_states(ALL, cluster, held_out=False)
         for batch in states.split(_TRAINING_BATCH):
             real = pool.decode(batch).double().cpu().flatten(1)
-            found[rows] = torch.minimum(found[rows], torch.cdist(flat[rows], real).amin(dim=1))
-    return found
+            nearest[rows] = torch.minimum(nearest[rows], torch.cdist(flat[rows], real).amin(dim=1))
+    return nearest
 
 
 @torch.inference_mode()
@@ -81,11 +81,11 @@ def router_accuracy(pool: ExpertPool, n: int = 2000) -> dict[str, float]:
     """The share of noised held-out states whose cluster the router ranks first, by time."""
     states, clusters = pool.measures.real_states(n)
     noise = initial_noise(sample_seeds(0, len(states)), pool.state_shape).to(states)
-    found = {}
+    accuracy = {}
     for t in TIMES:
         times = torch.full((len(states),), t, device=states.device)
         x = interpolate(states, noise, times)
         batches = zip(x.split(_BATCH), times.split(_BATCH), strict=True)
         guess = torch.cat([pool.router_logits(a, b).argmax(dim=1) for a, b in batches])
-        found[str(t)] = round(float((guess == clusters).double().mean()), 4)
-    return found
+        accuracy[str(t)] = round(float((guess == clusters).double().mean()), 4)
+    return accuracy

@@ -16,7 +16,6 @@ from mnist_ddm.core.measures import Features
 from mnist_ddm.metrics.pretrained import Pretrained, load_weights
 
 WEIGHTS: Final = Pretrained("inception_v3_google-0cc3c7bd.pth")
-DIM: Final = 2048
 _SIDE = 299
 _BATCH = 32
 
@@ -38,7 +37,7 @@ def inception_features(device: str | torch.device = "cpu") -> Features:
         with torch.no_grad():
             return torch.cat([model()(_prepare(batch)) for batch in images.split(_BATCH)])
 
-    return Features("inception", DIM, features)
+    return Features("inception", features)
 
 
 def build_inception(weights: Path | None) -> nn.Module:

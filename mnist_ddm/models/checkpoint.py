@@ -99,9 +99,9 @@ def open_system(folder: Path, card: SystemCard) -> None:
     """
     path = folder / CARD
     if path.exists():
-        found = read_system_card(folder)
-        if found != card:
-            mine, other = asdict(card), asdict(found)
+        stored = read_system_card(folder)
+        if stored != card:
+            mine, other = asdict(card), asdict(stored)
             differs = ", ".join(f"{k}: {other[k]!r} there, {mine[k]!r} asked" for k in mine if mine[k] != other[k])
             raise InputError(f"{folder} holds another run ({differs}); choose another --out")
         return

@@ -20,7 +20,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
 from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
-from mnist_ddm.study.plan import Plan
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import recording_files
 from mnist_ddm.tables.files import read_table, to_csv, to_json
 from mnist_ddm.tables.table import Table
@@ -209,17 +209,19 @@ class RunFolder:
         write_json(self.folder / MANIFEST, self._manifest)
 
 
-def used_recordings(plan: Plan, recordings: Mapping[Visits, Recording]) -> dict[str, dict[str, Any]]:
+def used_recordings(
+    pool: ExpertPool, recordings: Mapping[Visits, Recording], store: RecordingStore
+) -> dict[str, dict[str, Any]]:
     """For the manifest: each recording with its largest visits, its cost, and the hashes of its files in the store.
 
     Visits that differ in their number of samples alone share a recording; `n` has all of them.
     """
     used: dict[str, dict[str, Any]] = {}
-    for visits in sorted(plan.wanted, key=lambda v: v.n):
-        recording, observables = recordings[visits], plan.wanted[visits]
-        files = recording_files(plan.pool, visits, observables, plan.store)
+    for visits in sorted(recordings, key=lambda v: v.n):
+        recording, observables = recordings[visits], tuple(recordings[visits].observed)
+        files = recording_files(pool, visits, observables, store)
         smaller = used.get(recording.key, {"n": [], "observables": [], "files": {}})
-        place = plan.store.folder / recording.key
+        place = store.folder / recording.key
         used[recording.key] = {
             "visits": {"kind": type(visits).__name__.lower(), **vars(visits)},
             "n": [*smaller["n"], visits.n],

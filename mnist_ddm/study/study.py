@@ -182,7 +182,7 @@ class Study:
             opened.write(name, settings, answer)
             on_answer(name, answer)
         save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header)
-        opened.finish(used_recordings(self.plan(), recordings))
+        opened.finish(used_recordings(self.pool, recordings, self.store))
         return opened
 
 

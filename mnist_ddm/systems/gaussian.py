@@ -17,6 +17,7 @@ divides the router's logits: below 1 it is overconfident, above 1 underconfident
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import final
 
 import torch
@@ -24,9 +25,9 @@ from torch import Tensor
 
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
-from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
+from mnist_ddm.core.measures import Classifier, Embedding, Features, Measures, Reference
 from mnist_ddm.core.noise import Purpose, generator
-from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.storage.files import digest
 
@@ -53,7 +54,7 @@ class GaussianPool(ExpertPool):
         r"""A mixture :math:`\sum_k \pi_k N(\mu_k, s_k^2 I)`.
 
         Args:
-            means: :math:`\mu_k`, shape ``(K, C, H, W)``.
+            means: :math:`\mu_k`, shape ``(K, *state_shape)``; states have at least one dimension.
             scales: :math:`s_k > 0`, shape ``(K,)``.
             prior: :math:`\pi_k > 0`, shape ``(K,)``; normalised here.
             expert_error: length of the error that an expert makes far from its own data; 0 is exact.
@@ -64,8 +65,8 @@ class GaussianPool(ExpertPool):
             InputError: if shapes disagree or a number is out of range.
         """
         k = len(means)
-        if means.ndim != 4 or scales.shape != (k,) or prior.shape != (k,):
-            raise InputError("a gaussian system needs means (K, C, H, W), scales (K,) and a prior (K,)")
+        if means.ndim < 2 or scales.shape != (k,) or prior.shape != (k,):
+            raise InputError("a gaussian system needs means (K, *state_shape), scales (K,) and a prior (K,)")
         if k == 0 or bool((scales <= 0).any()) or bool((prior <= 0).any()) or router_temperature <= 0:
             raise InputError("a gaussian system needs K >= 1 and positive scales, prior and router temperature")
         if expert_error < 0:
@@ -84,15 +85,15 @@ class GaussianPool(ExpertPool):
     def name(self) -> str:
         return "gaussian"
 
+    @cached_property
+    def mixture(self) -> str:
+        """A hash of the mixture itself, whatever the knobs say."""
+        return digest(["gaussian", self.means.tolist(), self.scales.tolist(), self._prior.tolist()])
+
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        mixture = ["gaussian", self.means.tolist(), self.scales.tolist(), self._prior.tolist()]
-        exact = digest(mixture)
-        return {
-            "experts": digest([*mixture, self.expert_error, self.router_temperature]),
-            "monolith": exact,
-            "metrics": exact,
-        }
+        knobs = digest([self.mixture, self.expert_error, self.router_temperature])
+        return {"experts": knobs, "monolith": self.mixture, "metrics": self.measures.fingerprint}
 
     @property
     def n_experts(self) -> int:
@@ -124,8 +125,10 @@ class GaussianPool(ExpertPool):
         return x[:, None] - alpha * self.means.to(x.dtype)
 
     def exact_velocities(self, x: Tensor, t: Tensor) -> Tensor:
-        """The exact :math:`u_k(x, t)` of all experts, without the error knob, shape ``(B, K, C, H, W)``."""
-        return self.jacobian_scale(t)[:, :, None, None, None] * self._residuals(x, t) - self.means.to(x.dtype)
+        """The exact :math:`u_k(x, t)` of all experts, without the error knob, shape ``(B, K, *state_shape)``."""
+        residuals = self._residuals(x, t)
+        scale = self.jacobian_scale(t).reshape(*residuals.shape[:2], *(1,) * len(self.state_shape))
+        return scale * residuals - self.means.to(x.dtype)
 
     def posterior_logits(self, x: Tensor, t: Tensor) -> Tensor:
         r"""The exact :math:`\log \pi_k N(x; \alpha \mu_k, V_k I)` up to a constant, shape ``(B, K)``."""
@@ -156,7 +159,7 @@ class GaussianPool(ExpertPool):
         return torch.einsum("bk,bk...->b...", weights, self.exact_velocities(x, t))
 
     def marginal_jacobian(self, x: Tensor, t: Tensor) -> Tensor:
-        """The exact Jacobian of the marginal velocity, shape ``(B, d, d)`` with ``d = C H W``."""
+        """The exact Jacobian of the marginal velocity, shape ``(B, d, d)`` for states of d numbers."""
         weights = self.posterior_logits(x, t).softmax(dim=1)
         velocities = self.exact_velocities(x, t).flatten(2)
         scores = -self._residuals(x, t).flatten(2) / self.variance(t)[:, :, None]
@@ -168,7 +171,7 @@ class GaussianPool(ExpertPool):
     def exact_flow(self, expert: int, noise: Tensor, t: Tensor) -> Tensor:
         r"""Where expert ``expert``'s exact flow is at ``t`` if it starts from ``noise`` at ``t = 1``.
 
-        :math:`x(t) = (1 - t) \mu_k + \sqrt{V_k(t)}\, x(1)`, shape ``(B, C, H, W)``.
+        :math:`x(t) = (1 - t) \mu_k + \sqrt{V_k(t)}\, x(1)`, shape of ``noise``.
         """
         spread = expand_time(self.variance(t)[:, expert].sqrt(), noise)
         return expand_time(1 - t, noise) * self.means[expert].to(noise.dtype) + spread * noise
@@ -201,52 +204,60 @@ class GaussianPool(ExpertPool):
         changed.noise_scale = self.noise_scale
         return changed
 
-    def condition(self, seeds: Tensor) -> Condition:
-        return Condition(clusters_from_prior(self._prior, seeds).to(self._device))
+    @property
+    def measures(self) -> Measures:
+        return GaussianMeasures(self)
 
-    def decode(self, x: Tensor) -> Tensor:
-        """The state itself, so that distances are exact; its values lie near ``[0, 1]`` and are not clamped."""
-        return x
 
-    def _raw(self) -> Features:
-        return Features("raw", math.prod(self.state_shape), lambda images: images.flatten(1))
+@final
+class GaussianMeasures(Measures):
+    """What measures the mixture: draws from it, and its own formulas, whatever the pool's knobs say."""
+
+    def __init__(self, pool: GaussianPool) -> None:
+        """Take the pool that is measured."""
+        super().__init__(pool.n_experts)
+        self._pool = pool
 
     @property
-    def embeddings(self) -> Mapping[str, Embedding]:
-        return {"raw": Embedding(self._raw(), self.means.flatten(1))}
+    def fingerprint(self) -> str:
+        return self._pool.mixture
 
     def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
-        n = min(n, DATA_SIZE)
+        pool, n = self._pool, min(n, DATA_SIZE)
         # Separate generators, so that the first states do not depend on how many are asked for.
         split = 0 if held_out else 1
-        drawn = generator(0, Purpose.DATA, split, _CLUSTERS).choice(self.n_experts, size=n, p=self._prior.numpy())
+        prior = pool.prior.cpu().numpy()
+        drawn = generator(0, Purpose.DATA, split, _CLUSTERS).choice(pool.n_experts, size=n, p=prior)
         clusters = torch.from_numpy(drawn) if cluster is None else torch.full((n,), cluster)
-        clusters = clusters.to(self._device)
-        normal = generator(0, Purpose.DATA, split, _STATES).standard_normal((n, *self.state_shape))
-        noise = torch.from_numpy(normal).to(self._device)
-        states = self.means[clusters] + expand_time(self.scales[clusters], noise) * noise
+        clusters = clusters.to(pool.device)
+        normal = generator(0, Purpose.DATA, split, _STATES).standard_normal((n, *pool.state_shape))
+        noise = torch.from_numpy(normal).to(pool.device)
+        states = pool.means[clusters] + expand_time(pool.scales[clusters], noise) * noise
         return states.float(), clusters
 
     @property
-    def reference(self) -> Reference | None:
-        return _Exact(self)
-
-    @property
-    def distances(self) -> Mapping[str, Distance]:
-        return {"l2": Distance("l2", lambda a, b: (a - b).flatten(1).norm(dim=1))}
+    def embeddings(self) -> Mapping[str, Embedding]:
+        return {"raw": Embedding(_RAW, self._pool.means.flatten(1))}
 
     @property
     def frechet_features(self) -> Mapping[str, Features]:
-        return {"raw": self._raw()}
+        return {"raw": _RAW}
+
+    @property
+    def reference(self) -> Reference | None:
+        return _Exact(self._pool)
 
     @property
     def classifier(self) -> Classifier | None:
-        labels = tuple(f"gaussian {k}" for k in range(self.n_experts))
+        pool, every = self._pool, range(self._pool.n_experts)
 
-        def posterior(images: Tensor) -> Tensor:
-            return self.posterior_logits(images, images.new_zeros(len(images))).softmax(dim=1)
+        def posterior(states: Tensor) -> Tensor:
+            return pool.posterior_logits(states, states.new_zeros(len(states))).softmax(dim=1)
 
-        return Classifier("exact posterior", labels, posterior, tuple(range(self.n_experts)))
+        return Classifier("exact posterior", tuple(f"gaussian {k}" for k in every), posterior, tuple(every))
+
+
+_RAW = Features("raw", lambda states: states.flatten(1))
 
 
 @final

@@ -5,7 +5,7 @@ prior, centroids and real states.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import final
@@ -15,14 +15,10 @@ from torch import Tensor, nn
 
 from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.condition import Condition
-from mnist_ddm.core.empirical import EmpiricalReference
-from mnist_ddm.core.measures import Classifier, Distance, Embedding, Features, Reference
-from mnist_ddm.core.pool import ExpertPool, clusters_from_prior
-from mnist_ddm.data import SIDE, Images, load_images, to_image, to_state
-from mnist_ddm.data.partition import divide
+from mnist_ddm.core.measures import Measures
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.data import SIDE, Images, load_images, to_image
 from mnist_ddm.errors import InputError, unknown
-from mnist_ddm.metrics.inception import inception_features
-from mnist_ddm.metrics.perceptual import TRUNKS, lpips_distance
 from mnist_ddm.models.checkpoint import (
     SystemCard,
     is_finished,
@@ -36,6 +32,7 @@ from mnist_ddm.models.checkpoint import (
 from mnist_ddm.models.classifier import DigitClassifier
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import digest, sha256
+from mnist_ddm.systems.mnist_measures import MnistMeasures
 
 SHIPPED = "mnist-classroom"
 _STAGE = "stage"
@@ -73,22 +70,21 @@ class MnistPool(ExpertPool):
                 f"the checkpoint {checkpoint} was trained on other data than {images.name!r}; "
                 "give the same --data-dir as in training"
             )
-        self._images = images
         self._device = torch.device(device)
         k = self.card.n_experts
         self._experts = [load_part(checkpoint, f"expert-{i}", self.card, device) for i in range(k)]
         self._router = load_part(checkpoint, "router", self.card, device)
         classifier = load_part(checkpoint, "classifier", self.card, device)
         assert isinstance(classifier, DigitClassifier)
-        self._classifier = classifier
         has_monolith = is_finished(checkpoint, "monolith")
         self._monolith = load_part(checkpoint, "monolith", self.card, device) if has_monolith else None
         routed = [f"expert-{i}" for i in range(k)] + ["router"]
+        parts = [*routed, "classifier", *(["monolith"] if has_monolith else [])]
+        self._sources = {"data": images.digest} | {p: read_part_card(checkpoint, p).sha256 for p in parts}
         self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
         if has_monolith:
             self._fingerprints["monolith"] = self._hash(["monolith"])
-        parts = [*routed, "classifier", *(["monolith"] if has_monolith else [])]
-        self._sources = {"data": images.digest} | {p: read_part_card(checkpoint, p).sha256 for p in parts}
+        self._measures = MnistMeasures(images, self.card, classifier, self._fingerprints["metrics"], self._device)
 
     @property
     def name(self) -> str:
@@ -103,7 +99,7 @@ class MnistPool(ExpertPool):
         return self._sources
 
     def _hash(self, parts: list[str]) -> str:
-        return digest([self._images.digest, *(read_part_card(self.checkpoint, part).sha256 for part in parts)])
+        return digest([self._sources[part] for part in ("data", *parts)])
 
     @property
     def n_experts(self) -> int:
@@ -118,12 +114,8 @@ class MnistPool(ExpertPool):
         return self._device
 
     @cached_property
-    def _assignment(self) -> Tensor:
-        return divide(self._images, self.card.partition, self.n_experts, self.card.seed)
-
-    @cached_property
     def _prior(self) -> Tensor:
-        sizes = self._assignment.bincount(minlength=self.n_experts).double()
+        sizes = self._measures.training_clusters.bincount(minlength=self.n_experts).double()
         return sizes / sizes.sum()
 
     @property
@@ -171,104 +163,12 @@ class MnistPool(ExpertPool):
         changed._fingerprints = {**self._fingerprints, "experts": digest([self._fingerprints["experts"], stage])}
         return changed
 
-    def condition(self, seeds: Tensor) -> Condition:
-        return Condition(clusters_from_prior(self._prior, seeds).to(self._device))
-
     def decode(self, x: Tensor) -> Tensor:
         return to_image(x)
 
-    def _classifier_features(self) -> Features:
-        dim = self._classifier.config.channels[-1]
-        return Features("classifier", dim, lambda images: self._classifier.embed(images * 2 - 1))
-
-    @cached_property
-    def _embeddings(self) -> "_Embeddings":
-        pixels = Features("pixels", SIDE * SIDE, lambda images: images.flatten(1))
-        return _Embeddings((self._classifier_features(), pixels), self._centroids)
-
-    def _centroids(self, features: Features) -> Tensor:
-        images = self.decode(to_state(self._images.train_images))
-        with torch.no_grad():
-            vectors = torch.cat([features(b.to(self._device)).double().cpu() for b in images.split(1000)])
-        sums = torch.zeros(self.n_experts, vectors.shape[1], dtype=torch.float64)
-        sums.index_add_(0, self._assignment, vectors)
-        centroids = sums / self._assignment.bincount(minlength=self.n_experts)[:, None]
-        return centroids.float().to(self._device)
-
     @property
-    def embeddings(self) -> Mapping[str, Embedding]:
-        return self._embeddings
-
-    def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
-        """Test or training images.
-
-        The cluster of a test image is its label where clusters are labels, else that of the nearest centroid.
-        """
-        images = self._images.test_images if held_out else self._images.train_images
-        clusters = self._test_clusters if held_out else self._assignment
-        rows = (torch.arange(len(images)) if cluster is None else (clusters == cluster).nonzero()[:, 0])[:n]
-        return to_state(images[rows]).to(self._device), clusters[rows].to(self._device)
-
-    @cached_property
-    def _test_clusters(self) -> Tensor:
-        if self.card.partition == "digit":
-            return self._images.test_labels
-        return self._nearest_cluster(to_state(self._images.test_images))
-
-    def _nearest_cluster(self, states: Tensor) -> Tensor:
-        centroids = self.embeddings["pixels"].centroids.cpu()
-        return torch.cdist(self.decode(states).flatten(1), centroids).argmin(dim=1)
-
-    @property
-    def reference(self) -> Reference | None:
-        """The empirical distribution of the training images: it memorises as ``t`` goes to 0."""
-        return EmpiricalReference(self._images.train_images, self._assignment, self.n_experts, to_state)
-
-    def _digits(self, a: Tensor, b: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self._classifier.layer_distance(a * 2 - 1, b * 2 - 1)
-
-    @property
-    def distances(self) -> Mapping[str, Distance]:
-        lpips = {name: lpips_distance(name, self._device) for name in TRUNKS}
-        return {"digits": Distance("digits", self._digits), **lpips}
-
-    @property
-    def frechet_features(self) -> Mapping[str, Features]:
-        return {"classifier": self._classifier_features(), "inception": inception_features(self._device)}
-
-    @property
-    def classifier(self) -> Classifier | None:
-        def probabilities(images: Tensor) -> Tensor:
-            with torch.no_grad():
-                out: Tensor = self._classifier(images * 2 - 1)
-            return out.softmax(dim=1)
-
-        labels = tuple(str(i) for i in range(self.card.classes))
-        expert_of_label = tuple(range(self.card.classes)) if self.card.partition == "digit" else None
-        return Classifier("digit classifier", labels, probabilities, expert_of_label)
-
-
-@final
-class _Embeddings(Mapping[str, Embedding]):
-    """Embeddings whose centroids are computed when they are asked for: that takes all training images."""
-
-    def __init__(self, features: tuple[Features, ...], centroids: Callable[[Features], Tensor]) -> None:
-        self._features = {f.name: f for f in features}
-        self._centroids = centroids
-        self._known: dict[str, Embedding] = {}
-
-    def __getitem__(self, name: str) -> Embedding:
-        features = self._features[name]
-        if name not in self._known:
-            self._known[name] = Embedding(features, self._centroids(features))
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._features)
-
-    def __len__(self) -> int:
-        return len(self._features)
+    def measures(self) -> Measures:
+        return self._measures
 
 
 def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:

@@ -1,8 +1,8 @@
 """Systems by name: those that ship here and those of any installed package, found through entry points.
 
 A package adds a system by an entry point in the group `mnist_ddm.systems` whose object is a function that takes some
-of the keyword arguments `device`, `checkpoint`, `data_dir` and those of `mnist_ddm.terminal.options.system_options`, each
-with a default, and returns an `ExpertPool`.
+of the keyword arguments `device`, `checkpoint`, `data_dir` and those that installed systems contribute
+(`mnist_ddm.systems.options`), each with a default, and returns an `ExpertPool`.
 """
 
 import inspect
@@ -10,8 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-import torch
-
+from mnist_ddm.compute.devices import check_device
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
 
@@ -61,19 +60,6 @@ def load_system(
     for key in given.keys() - options.keys() - {"device"}:
         raise InputError(f"the system {name!r} takes no --{key.replace('_', '-')}")
     return load(**options)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have.
-
-    Raises:
-        InputError: with the devices that there are.
-    """
-    available = ["cpu"]
-    available += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    available += ["mps"] if torch.backends.mps.is_available() else []
-    if device not in available and not (device == "cuda" and "cuda:0" in available):
-        raise unknown("device", device, available)
 
 
 def _entries() -> list[EntryPoint]:

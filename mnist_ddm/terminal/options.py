@@ -1,70 +1,66 @@
 """Options that several commands share."""
 
-import os
+import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from mnist_ddm.systems.options import ENTRY_POINT_GROUP, MNIST, SystemOption
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 workers = click.option(
     "--workers", type=int, default=None, help="Parallel processes; the result does not depend on it.  [default: cores]"
 )
-data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A folder with the four IDX files of any 28x28 set.  [default: the MNIST that ships]",
-)
-checkpoint = click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A checkpoint folder, or the name of a shipped one.  [default: mnist-classroom]",
-)
 _system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
+_KINDS: dict[str, Any] = {"path": click.Path(path_type=Path), "text": str, "number": float}
 
 
-_places = (
-    checkpoint,
-    data_dir,
-    click.option(
-        "--paris-dir", type=click.Path(path_type=Path), help="paris: the folder of a model.  [default: the small one]"
-    ),
-    click.option("--captions", type=click.Path(path_type=Path), help="paris: captions, one in a line, or COCO's JSON."),
-)
-_of_system = (
-    _system,
-    *_places,
-    device,
-    click.option("--paris-repo", help="paris: a repository on the Hugging Face hub instead, OWNER/NAME."),
-    click.option("--revision", help="paris: a commit of the repository."),
-    click.option("--guidance", type=float, help="paris: scale of classifier-free guidance.  [default: 4]"),
-    click.option("--dtype", help="paris: float32 or bfloat16.  [default: float32]"),
-    click.option("--detail", multiple=True, help="paris: an undocumented detail, as time=1000t; may be repeated."),
-)
-
-
-def system_options(command: Function) -> Function:
+def system_options(command: Decorated) -> Decorated:
     """The options that choose a system and decide what it is; together they are the arguments of `load_system`.
 
     The command gets those but `system` as keyword arguments of their own names.
     """
-    return _with(_of_system, command)
+    return _with((_system, *map(_clicked, installed_options()), device), command)
 
 
-def place_options(command: Function) -> Function:
+def place_options(command: Decorated) -> Decorated:
     """Those of `system_options` that say where files are: what another machine may have elsewhere."""
-    return _with(_places, command)
+    return _with([_clicked(option) for option in installed_options() if option.place], command)
 
 
-def _with(chosen: Sequence[Callable[[Function], Function]], command: Function) -> Function:
+@cache
+def installed_options() -> tuple[SystemOption, ...]:
+    """The options of all systems that are installed; of two with one name the first, and those of `mnist` first."""
+    by_name: dict[str, SystemOption] = {}
+    for option in (*MNIST, *_contributed()):
+        by_name.setdefault(option.name, option)
+    return tuple(by_name.values())
+
+
+def _contributed() -> Iterator[SystemOption]:
+    """What entry points say; one that cannot be read is left out, and the others are not."""
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        with contextlib.suppress(Exception):  # whatever another package does wrong, the other systems must work
+            yield from (option for option in tuple(entry.load()) if isinstance(option, SystemOption))
+
+
+def _clicked(option: SystemOption) -> Callable[[Decorated], Decorated]:
+    return click.option(option.flag, option.name, type=_KINDS[option.kind], multiple=option.many, help=option.help)
+
+
+data_dir, checkpoint = (_clicked(next(o for o in MNIST if o.name == name)) for name in ("data_dir", "checkpoint"))
+
+
+def _with(chosen: Sequence[Callable[[Decorated], Decorated]], command: Decorated) -> Decorated:
     for option in reversed(chosen):
         command = option(command)
     return command
@@ -85,10 +81,3 @@ def resolve_workers(value: int | None, device_name: str) -> int:
 def command_line() -> str:
     """The command as it was typed, for cards and manifests."""
     return shlex.join(["mnist-ddm", *sys.argv[1:]])
-
-
-def cache_folder() -> Path:
-    """Where recordings are kept between runs: `$MNIST_DDM_CACHE`, else the user's cache folder."""
-    if chosen := os.environ.get("MNIST_DDM_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnist-ddm"

@@ -22,7 +22,7 @@ from mnist_ddm.models.checkpoint import (
 from mnist_ddm.models.presets import PARTS, Preset, Recipe
 from mnist_ddm.models.unet import UNet
 from mnist_ddm.storage.files import digest, write_tensors, write_text
-from mnist_ddm.training.batches import Streams
+from mnist_ddm.training.data import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import OBJECTIVES, TrainingData

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.training.batches import StepBatches, StepDataModule, Streams
+from mnist_ddm.training.data import StepBatches, StepDataModule, Streams
 from mnist_ddm.training.module import TrainingModule, learning_rate
 from mnist_ddm.training.objectives import Data, Objective
 from mnist_ddm.training.state import load_state, save_state

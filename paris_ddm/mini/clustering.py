@@ -64,8 +64,8 @@ def encode(plan: MiniPlan, split: str, rows: range, report: OnProgress) -> None:
 
 
 def _encoded(plan: MiniPlan, split: str, name: str) -> Tensor:
-    found = [read_tensors(chunk_file(plan, s, rows))[0][name] for s, rows in chunks(plan) if s == split]
-    return torch.cat(found)
+    pieces = [read_tensors(chunk_file(plan, s, rows))[0][name] for s, rows in chunks(plan) if s == split]
+    return torch.cat(pieces)
 
 
 def make_clusters(plan: MiniPlan, say: Callable[[str], None]) -> None:

@@ -66,8 +66,8 @@ def _tokens(plan: MiniPlan) -> Tensor:
     from transformers import CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(str(plan.out / TOKENIZER), local_files_only=True)
-    found = tokenizer(list(caption_table()), padding="max_length", truncation=True, return_tensors="pt")
-    tokens: Tensor = found["input_ids"]
+    encoded = tokenizer(list(caption_table()), padding="max_length", truncation=True, return_tensors="pt")
+    tokens: Tensor = encoded["input_ids"]
     return tokens
 
 

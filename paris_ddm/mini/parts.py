@@ -20,7 +20,7 @@ from mnist_ddm.errors import unknown
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.files import write_json, write_tensors
 from paris_ddm.attributes import AttributeClassifier
-from paris_ddm.config import ExpertConfig, RouterConfig
+from paris_ddm.config import DiTExpertConfig, DiTRouterConfig
 from paris_ddm.dit import ExpertDiT, ExpertLayer, RouterDiT, RouterLayer
 from paris_ddm.folder import CONFIG
 from paris_ddm.mini.data import SIDE, attributes
@@ -105,11 +105,11 @@ def classifier(preset: str) -> AttributeClassifier:
     return AttributeClassifier(tuple(preset_named(preset)["classifier"]["channels"]), attributes())
 
 
-def expert_config(preset: str) -> ExpertConfig:
+def expert_config(preset: str) -> DiTExpertConfig:
     """The configuration of an expert and of the monolith."""
     sizes = preset_named(preset)
     text = sizes["towers"]["text"]["hidden_size"]
-    return ExpertConfig(
+    return DiTExpertConfig(
         in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, text_embed_dim=text, **sizes["expert"]["config"]
     )
 
@@ -126,10 +126,10 @@ def expert(preset: str) -> ExpertDiT:
     return network
 
 
-def router_config(preset: str, n_experts: int) -> RouterConfig:
+def router_config(preset: str, n_experts: int) -> DiTRouterConfig:
     """The configuration of the router."""
     sizes = preset_named(preset)["router"]["config"]
-    return RouterConfig(num_clusters=n_experts, in_channels=LATENT_CHANNELS, **sizes)
+    return DiTRouterConfig(num_clusters=n_experts, in_channels=LATENT_CHANNELS, **sizes)
 
 
 def router(preset: str, n_experts: int) -> RouterDiT:

@@ -13,7 +13,7 @@ from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import Images
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.files import digest, write_json, write_text
-from mnist_ddm.training.batches import Streams
+from mnist_ddm.training.data import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.objectives import Data, Objective
 from paris_ddm.config import RootConfig

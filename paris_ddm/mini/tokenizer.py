@@ -55,10 +55,10 @@ def _merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
-    found: list[str] = []
+    pieces: list[str] = []
     for piece in word:
-        if found and (found[-1], piece) == pair:
-            found[-1] += piece
+        if pieces and (pieces[-1], piece) == pair:
+            pieces[-1] += piece
         else:
-            found.append(piece)
-    return found
+            pieces.append(piece)
+    return pieces

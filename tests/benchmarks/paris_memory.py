@@ -21,11 +21,11 @@ import torch
 
 from mnist_ddm.storage.files import write_json, write_tensors
 from mnist_ddm.versions import versions
-from paris_ddm.config import ExpertConfig, RouterConfig
+from paris_ddm.config import DiTExpertConfig, RouterConfig
 from paris_ddm.dit import ExpertDiT, RouterDiT
 from paris_ddm.folder import EXPERT_WEIGHTS, ROUTER_WEIGHTS
 
-EXPERT = ExpertConfig(1152, 28, 16, 2, 4, 4, 4.0, 768)
+EXPERT = DiTExpertConfig(1152, 28, 16, 2, 4, 4, 4.0, 768)
 ROUTER = RouterConfig(8, 768, 12, 12, 2, 4)
 
 

@@ -10,9 +10,15 @@ from mnist_ddm.core.routing.base import Routing, RoutingContext, number
 from mnist_ddm.core.spectral import BatchFunction, linearize, spectral_norm
 
 CLIP_TOLERANCE = 0.02
-"""Of the residuals of the spectral norms that are compared with their median; their errors are of its square."""
+"""`WeightClip` measures its norms until their relative residual is at most this.
+
+The relative error of a norm is about the square of its residual, so 0.0004: it decides the order of two norms wrongly
+only if they are as near to each other as that.
+"""
 _NORM_COST = 12.0
-"""About how many evaluations one such norm costs."""
+"""About how many evaluations of an expert it takes to measure the norm of its Jacobian to `CLIP_TOLERANCE`."""
+_CENTROID_STATES = 2000
+"""So many training states of each cluster, at the most, decide the mean and the variance that `Centroids` takes."""
 
 
 class Modifier(Routing):
@@ -115,14 +121,14 @@ class WeightClip(Modifier):
                 return lambda z: pool.velocity(k, z, context.t[rows], condition)
 
             every = torch.arange(len(context.x), device=context.x.device)
-            found = spectral_norm(
+            measured = spectral_norm(
                 linearize(expert(every), context.x.detach(), expert),
                 context.x,
                 start=memory.get(f"clip-{k}"),
                 tolerance=CLIP_TOLERANCE,
             )
-            memory[f"clip-{k}"] = found.direction
-            norms.append(found.norm)
+            memory[f"clip-{k}"] = measured.direction
+            norms.append(measured.norm)
         return torch.stack(norms, dim=1).to(context.x.device)
 
 
@@ -173,11 +179,7 @@ def _centroids(context: RoutingContext) -> tuple[Tensor, Tensor]:
     """Mean ``(K, d)`` and mean variance per dimension ``(K,)`` of each cluster's training states."""
     means, variances = [], []
     for k in range(context.pool.n_experts):
-        states = context.pool.measures.real_states(_STATES, k, held_out=False)[0].double().flatten(1)
+        states = context.pool.measures.real_states(_CENTROID_STATES, k, held_out=False)[0].double().flatten(1)
         means.append(states.mean(dim=0))
         variances.append(states.var(dim=0, correction=0).mean())
     return torch.stack(means), torch.stack(variances)
-
-
-_STATES = 2000
-"""Training states of each cluster that its centroid is taken from."""

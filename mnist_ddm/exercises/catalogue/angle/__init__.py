@@ -10,7 +10,7 @@ from torch import Tensor
 from mnist_ddm.core.observables import angle_degrees
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
 from mnist_ddm.figures.palette import COLOURS
@@ -58,15 +58,15 @@ class AngularDeviation(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         wanted = ("velocities", "velocity", "weights")
-        found = sample(load(), Sampling("top2", n=48, seed=1, steps=20), observables=wanted)
-        velocities, routed, weights = (found.observed[name].double() for name in wanted)
-        angles = torch.stack([function(velocities[:, i], routed[:, i]) for i in range(len(found.times))], dim=1)
+        recording = sample(load(), Sampling("top2", n=48, seed=1, steps=20), observables=wanted)
+        velocities, routed, weights = (recording.observed[name].double() for name in wanted)
+        angles = torch.stack([function(velocities[:, i], routed[:, i]) for i in range(len(recording.times))], dim=1)
         axes = figure.add_subplot()
         for label, chosen, colour in (("selected", weights > 0, COLOURS[0]), ("others", weights == 0, COLOURS[1])):
             mean = torch.where(chosen, angles, torch.nan).nanmean(dim=(0, 2))
-            axes.plot(found.times, mean, color=colour, label=label)
+            axes.plot(recording.times, mean, color=colour, label=label)
         axes.invert_xaxis()
         axes.set_xlabel("t (1 = noise, 0 = data)")
         axes.set_ylabel("angle to the routed velocity, degrees")
@@ -81,7 +81,7 @@ def _random() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _case(asked: str, velocities: Tensor, reference: Tensor, exact: Tensor, look: str = "") -> Case:
-    def ask(function: Answer) -> object:
+    def ask(function: StudentFunction) -> object:
         return call(function, velocities.clone(), reference.clone())
 
     return Case(asked, ask, exact, ("the angles",), 1e-6, look)

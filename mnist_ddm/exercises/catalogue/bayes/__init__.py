@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import SOFT, normal
 from mnist_ddm.systems.gaussian import GaussianPool
@@ -91,7 +91,7 @@ class BayesRouter(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         axes = figure.add_subplot()
         line = torch.linspace(-3, 3, 241, dtype=torch.float64)
         means = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
@@ -112,7 +112,7 @@ def _case(asked: str, x: Tensor, t: Tensor, spread: float, look: str = "") -> Ca
     means = spread * normal(8, 2, x.shape[1])
     expected = posterior(x, t, means, _SCALES, _PRIOR)
 
-    def ask(function: Answer) -> object:
+    def ask(function: StudentFunction) -> object:
         return call(function, x.clone(), t.clone(), means.clone(), _SCALES.clone(), _PRIOR.clone())
 
     return Case(asked, ask, expected, ("the posterior",), look=look)

@@ -19,8 +19,8 @@ from mnist_ddm.core.noise import Purpose, sample_seeds, uniforms
 from mnist_ddm.core.routing import Routing, RoutingContext, parse_routing
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.core.visits import start, trajectory
-from mnist_ddm.exercises.answers import Answer, WrongAnswer, call
-from mnist_ddm.exercises.base import Exercise, Score, Verdict
+from mnist_ddm.exercises.answers import StudentFunction, WrongAnswer, call
+from mnist_ddm.exercises.base import Exercise, Pass, Score
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, spots
 
@@ -57,7 +57,7 @@ class Contest(Exercise):
         """Load what measures: before the clock of a check runs, and not whenever a file imports `Moment`."""
         import_module("mnist_ddm.metrics.frechet")
 
-    def examine(self, function: Answer) -> Verdict:
+    def examine(self, function: StudentFunction) -> Pass:
         mine, rival = score(function), score_of(RIVAL)
         told = f"Frechet distance {mine.value:.3f} with {mine.cost:.2f} experts for each state"
         against = f"Top-2 has {rival.value:.3f} with {rival.cost:.2f}"
@@ -78,15 +78,15 @@ class Contest(Exercise):
                 came=f"{_listed(mine)} ({told})",
                 look="the story says what is wrong with the router and with the experts",
             )
-        return Verdict(f"{told}; {against}: better in each of {len(ROUNDS)} rounds", mine)
+        return Pass(f"{told}; {against}: better in each of {len(ROUNDS)} rounds", mine)
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        found = {name: score_of(name) for name in ("full", "top1", "top2")} | {"yours": score(function)}
-        for i, (name, result) in enumerate(found.items()):
+        scores = {name: score_of(name) for name in ("full", "top1", "top2")} | {"yours": score(function)}
+        for i, (name, result) in enumerate(scores.items()):
             colour = COLOURS[1] if name == "yours" else COLOURS[0]
             left.plot([i] * len(result.rounds), result.rounds, "o", color=colour, alpha=0.7)
-        left.set_xticks(range(len(found)), list(found))
+        left.set_xticks(range(len(scores)), list(scores))
         left.set_ylabel("Frechet distance, each round")
         left.set_yscale("log")
         times, weights = _one_trajectory(function)
@@ -106,7 +106,7 @@ class _Students(Routing):
     name = "contest"
     needs_router = True
 
-    def __init__(self, function: Answer) -> None:
+    def __init__(self, function: StudentFunction) -> None:
         """Take the function."""
         self._function = function
         self._drawn: tuple[int, Tensor] | None = None
@@ -122,14 +122,14 @@ class _Students(Routing):
             numbers = uniforms(context.samples.seeds, Purpose.ROUTING, context.interval)
             self._drawn = (context.interval, numbers.to(logits))
         moment = Moment(context.x.clone(), context.t.clone(), self._drawn[1].clone(), context.samples.memory)
-        found = call(self._function, logits.clone(), moment)
-        if not isinstance(found, Tensor) or found.shape != logits.shape:
-            came = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)[:60]
+        weights = call(self._function, logits.clone(), moment)
+        if not isinstance(weights, Tensor) or weights.shape != logits.shape:
+            came = f"a tensor of shape {tuple(weights.shape)}" if isinstance(weights, Tensor) else repr(weights)[:60]
             shape = f"shape {tuple(logits.shape)}"
             raise WrongAnswer("weights have the shape of the logits", expected=shape, came=came)
-        found = found.detach().to(logits)
-        _check_weights(found, float(moment.t[0]))
-        return found
+        weights = weights.detach().to(logits)
+        _check_weights(weights, float(moment.t[0]))
+        return weights
 
 
 def _check_weights(weights: Tensor, t: float) -> None:
@@ -173,7 +173,7 @@ def system() -> GaussianPool:
 
 @cache
 def _real_features() -> Tensor:
-    states, _ = system().real_states(_REAL)
+    states, _ = system().measures.real_states(_REAL)
     return states.flatten(1).double()
 
 
@@ -183,7 +183,7 @@ def score_of(routing: str) -> Score:
     return _score(parse_routing(routing))
 
 
-def score(function: Answer) -> Score:
+def score(function: StudentFunction) -> Score:
     """The score of a student's function."""
     return _score(_Students(function))
 

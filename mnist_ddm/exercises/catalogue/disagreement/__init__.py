@@ -10,7 +10,7 @@ from torch import Tensor
 from mnist_ddm.core.observables import pairwise_disagreement
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
 from mnist_ddm.figures.palette import COLOURS
@@ -76,10 +76,10 @@ class IntegratedDisagreement(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
-        found = sample(load(), Sampling("full", n=24, seed=2, steps=40), observables=("velocities",))
-        times = found.times.double()
-        curves, integrals = function(found.observed["velocities"].double().flatten(3), times)
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
+        recording = sample(load(), Sampling("full", n=24, seed=2, steps=40), observables=("velocities",))
+        times = recording.times.double()
+        curves, integrals = function(recording.observed["velocities"].double().flatten(3), times)
         axes, most = figure.add_subplot(), int(integrals.argmax())
         axes.plot(times, curves.T, color="#cccccc", linewidth=0.8)
         axes.plot(times, curves[most], color=COLOURS[0], label=f"largest D_int = {float(integrals[most]):.2f}")
@@ -101,8 +101,8 @@ def _case(asked: str, velocities: Tensor, times: tuple[float, ...]) -> Case:
 
 def _distances(velocities: Tensor) -> Tensor:
     """All distances, shape ``(B, T, K, K)``."""
-    found: Tensor = (velocities[:, :, :, None] - velocities[:, :, None]).norm(dim=4)
-    return found
+    distances: Tensor = (velocities[:, :, :, None] - velocities[:, :, None]).norm(dim=4)
+    return distances
 
 
 def _mean(velocities: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.routing import Samples, Uniform
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, WrongAnswer, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, WrongAnswer, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import experts_of, nobody, normal
 from mnist_ddm.figures.palette import COLOURS
@@ -60,7 +60,7 @@ class BatchedDispatch(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         weights = _top2_weights(200)
         _, _, rows = _asked(function, weights)
         axes, places = figure.add_subplot(), np.arange(8)
@@ -82,12 +82,12 @@ def _top2_weights(n: int) -> Tensor:
     return logits.masked_fill(logits < logits.topk(2, dim=1).values[:, 1:], -torch.inf).softmax(dim=1)
 
 
-def _asked(function: Answer, weights: Tensor) -> tuple[object, Tensor, Tensor]:
+def _asked(function: StudentFunction, weights: Tensor) -> tuple[object, Tensor, Tensor]:
     """What came, and for each expert how often it was called and with how many rows in all."""
     x, t = _states(len(weights))
     calls, rows = torch.zeros(8), torch.zeros(8)
 
-    def watched(k: int, expert: Answer) -> Answer:
+    def watched(k: int, expert: StudentFunction) -> StudentFunction:
         def evaluate(x: Tensor, t: Tensor) -> Tensor:
             if len(x) == 0:
                 raise WrongAnswer(f"expert {k} was called with an empty batch", look="skip experts that no row needs")
@@ -99,8 +99,8 @@ def _asked(function: Answer, weights: Tensor) -> tuple[object, Tensor, Tensor]:
                 )
             calls[k] += 1
             rows[k] += len(x)
-            found: Tensor = expert(x, t)
-            return found
+            velocity: Tensor = expert(x, t)
+            return velocity
 
         return evaluate
 
@@ -118,22 +118,22 @@ def _case(asked: str, weights: Tensor) -> Case:
     return Case(asked, lambda function: _asked(function, weights), expected, parts)
 
 
-def _sum(experts: Sequence[Answer], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
+def _sum(experts: Sequence[StudentFunction], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
     """Everything to everyone."""
     parts = [expand_time(weights[:, k], x) * expert(x, t) for k, expert in enumerate(experts)]
     return torch.stack(parts).sum(dim=0)
 
 
-def _by_row(experts: Sequence[Answer], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
+def _by_row(experts: Sequence[StudentFunction], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
     """One state after the other."""
-    found = torch.zeros_like(x)
+    total = torch.zeros_like(x)
     for i, k in weights.nonzero().tolist():
-        found[i] += weights[i, k] * experts[k](x[i : i + 1], t[i : i + 1])[0]
-    return found
+        total[i] += weights[i, k] * experts[k](x[i : i + 1], t[i : i + 1])[0]
+    return total
 
 
 def _dispatched(
-    experts: Sequence[Answer],
+    experts: Sequence[StudentFunction],
     weights: Tensor,
     x: Tensor,
     t: Tensor,
@@ -143,11 +143,11 @@ def _dispatched(
     own_times: bool = True,
 ) -> Tensor:
     """Dispatch with one part of it wrong."""
-    found = torch.zeros_like(x)
+    total = torch.zeros_like(x)
     for k, expert in enumerate(experts):
         rows = weights[:, k].nonzero()[:, 0]
         if len(rows):
             v = expert(x[rows], t[rows] if own_times else t[: len(rows)])
             v = expand_time(weights[rows, k], v) * v if weighted else v
-            found[rows] = found[rows] + v if adding else v
-    return found
+            total[rows] = total[rows] + v if adding else v
+    return total

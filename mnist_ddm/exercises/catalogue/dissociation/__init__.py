@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from mnist_ddm.analyses.analysis import paper_values
+from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.metrics.frechet import extract, frechet_distance
@@ -18,7 +18,7 @@ from mnist_ddm.stats.tests import spearman
 from mnist_ddm.systems.gaussian import load
 
 _PARTS = ("rho", "most_stable", "best", "dissociated")
-Table = Mapping[str, float]
+ByRouting = Mapping[str, float]
 
 
 @final
@@ -95,7 +95,7 @@ class Dissociation(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         tables = {"Paris, as the paper has it": paper_table(), "gaussian, exact experts and router": gaussian_table()}
         for axes, (title, table), colour in zip(figure.subplots(1, 2), tables.items(), COLOURS, strict=False):
             rho, stable, best, dissociated = function(*table)
@@ -112,14 +112,14 @@ class Dissociation(ClosedExercise):
             axes.spines[["top", "right"]].set_visible(False)
 
 
-def paper_table() -> tuple[Table, Table]:
+def paper_table() -> tuple[ByRouting, ByRouting]:
     """The paper's Table 3: Delta_refine and FID by routing."""
     stated = paper_values("routing-comparison", "paris")
     rows = {name: stated[name] for name in ("top1", "top2", "full")}
     return {k: v["Delta_refine"] for k, v in rows.items()}, {k: v["FID"] for k, v in rows.items()}
 
 
-def gaussian_table(n: int = 250, steps: int = 10) -> tuple[Table, Table]:
+def gaussian_table(n: int = 250, steps: int = 10) -> tuple[ByRouting, ByRouting]:
     """The same, measured on the `gaussian` system."""
     pool = load()
     (features,) = pool.measures.frechet_features.values()
@@ -134,22 +134,24 @@ def gaussian_table(n: int = 250, steps: int = 10) -> tuple[Table, Table]:
     return stability, quality
 
 
-def _rho(stability: Table, quality: Table) -> float:
+def _rho(stability: ByRouting, quality: ByRouting) -> float:
     return spearman(np.array(list(stability.values())), np.array([quality[name] for name in stability]))
 
 
-def _correlation(of: Callable[[list[float]], "np.ndarray[Any, Any]"], stability: Table, quality: Table) -> float:
+def _correlation(
+    of: Callable[[list[float]], "np.ndarray[Any, Any]"], stability: ByRouting, quality: ByRouting
+) -> float:
     """Pearson's correlation of something made of both columns."""
     return float(np.corrcoef(of(list(stability.values())), of([quality[name] for name in stability]))[0, 1])
 
 
-def _reading(stability: Table, quality: Table, rho: float | None = None) -> tuple[float, str, str, bool]:
+def _reading(stability: ByRouting, quality: ByRouting, rho: float | None = None) -> tuple[float, str, str, bool]:
     stable, best = min(stability, key=stability.__getitem__), min(quality, key=quality.__getitem__)
     worst = max(quality, key=quality.__getitem__)
     return _rho(stability, quality) if rho is None else rho, stable, best, stable == worst
 
 
-def _case(asked: str, stability: Table, quality: Table) -> Case:
+def _case(asked: str, stability: ByRouting, quality: ByRouting) -> Case:
     return Case(
         asked, lambda function: call(function, dict(stability), dict(quality)), _reading(stability, quality), _PARTS
     )

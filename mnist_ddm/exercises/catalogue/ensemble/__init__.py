@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.flow import expand_time
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import INK, experts_of, nobody, normal, triangle
 from mnist_ddm.figures.palette import COLOURS
@@ -54,7 +54,7 @@ class FullEnsembleVelocity(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         pool, axes = triangle(), figure.add_subplot()
         experts = experts_of(pool)
         grid = torch.linspace(-2.6, 2.6, 19, dtype=torch.float64)
@@ -82,12 +82,12 @@ def _case(asked: str, pool: GaussianPool, n: int) -> Case:
     x, t = normal(12, n, *pool.state_shape), torch.linspace(0.15, 0.9, n, dtype=torch.float64)
     exact = pool.monolith_velocity(x, t, nobody(n))
 
-    def ask(function: Answer) -> object:
+    def ask(function: StudentFunction) -> object:
         return call(function, experts_of(pool), pool.router_logits, x.clone(), t.clone())
 
     return Case(asked, ask, exact, ("the velocity",), tolerance=1e-9, look="sum over k of p(k | x_t) v_k(x_t, t)")
 
 
-def _sum(experts: list[Answer], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
+def _sum(experts: list[StudentFunction], weights: Tensor, x: Tensor, t: Tensor) -> Tensor:
     parts = [expand_time(weights[:, k], x) * expert(x, t) for k, expert in enumerate(experts)]
     return torch.stack(parts).sum(dim=0)

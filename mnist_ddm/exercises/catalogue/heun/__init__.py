@@ -7,10 +7,10 @@ from typing import final
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_ddm.core.solvers import SOLVERS
-from mnist_ddm.exercises.answers import Answer, Case, Mistake
+from mnist_ddm.core.solvers import SOLVERS, Velocity
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction
 from mnist_ddm.exercises.base import ClosedExercise
-from mnist_ddm.exercises.integration import Velocity, draw_order, integrate, order_case, steps_case
+from mnist_ddm.exercises.integration import draw_order, integrate, order_case, steps_case
 
 _HEUN = SOLVERS["heun"]
 
@@ -75,7 +75,7 @@ class HeunSteps(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         draw_order(figure, {"Euler": euler, "your Heun": function})
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.stats import linregress
 
 from mnist_ddm.core.solvers import SOLVERS
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import STEPS, errors, integrate
 from mnist_ddm.exercises.material import SOFT
@@ -47,7 +47,7 @@ class MeasuredOrder(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         axes, h = figure.add_subplot(), [0.8 / n for n in STEPS]
         for solver, colour in zip(SOLVERS.values(), COLOURS, strict=False):
             measured = errors(lambda v, x, times, solver=solver: integrate(solver, v, x, times))

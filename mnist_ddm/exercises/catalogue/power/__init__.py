@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.spectral import linearize
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import nobody, normal, triangle
 from mnist_ddm.figures.palette import COLOURS
@@ -56,14 +56,14 @@ class PowerIteration(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         axes = figure.add_subplot()
         counts, start = range(1, 26), torch.ones(1, 5, dtype=torch.float64)  # a fair share in each direction
         for second, colour in zip((0.5, 0.8, 0.95), COLOURS, strict=False):
             matrices = _matrices(torch.tensor([[1.0, second, 0.3, 0.2, 0.1]], dtype=torch.float64))
-            found = [float(function(*_products(matrices), start, n)) for n in counts]
+            norms = [float(function(*_products(matrices), start, n)) for n in counts]
             axes.semilogy(
-                counts, [max(abs(1 - f), 1e-16) for f in found], "o-", color=colour, markersize=3, label=second
+                counts, [max(abs(1 - f), 1e-16) for f in norms], "o-", color=colour, markersize=3, label=second
             )
         axes.set_xlabel("iterations")
         axes.set_ylabel("relative error")
@@ -103,7 +103,7 @@ def _jacobian_case() -> Case:
     def flat(product: Product) -> Product:
         return lambda v: product(v.reshape(x.shape)).flatten(1)
 
-    def ask(function: Answer) -> object:
+    def ask(function: StudentFunction) -> object:
         return call(function, flat(jacobian.jvp), flat(jacobian.vjp), normal(21, 5, 2), 100)
 
     return Case("Jacobians of the marginal velocity of three Gaussians", ask, exact, ("the spectral norms",), 1e-4)

@@ -12,7 +12,7 @@ from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.solvers import SOLVERS, StepGrid
 from mnist_ddm.core.visits import start, trajectory
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.figures.palette import COLOURS
@@ -71,12 +71,12 @@ class StepRefinement(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         axes = figure.add_subplot()
         for routing, colour in zip(("top1", "full"), COLOURS, strict=False):
-            found = function(_integrator(routing), _noise(200), 10, _l2).sort().values
-            label = f"{routing}: mean {float(found.mean()):.3f}, median {float(found.median()):.3f}"
-            axes.semilogy(torch.linspace(0, 100, len(found)), found, color=colour, label=label)
+            errors = function(_integrator(routing), _noise(200), 10, _l2).sort().values
+            label = f"{routing}: mean {float(errors.mean()):.3f}, median {float(errors.median()):.3f}"
+            axes.semilogy(torch.linspace(0, 100, len(errors)), errors, color=colour, label=label)
         label_more(axes.yaxis)
         axes.set_title("the gaussian system, 200 samples", fontsize=10)
         axes.set_xlabel("share of samples, %")
@@ -100,7 +100,7 @@ def _largest_change(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().flatten(1).amax(dim=1)
 
 
-def _integrator(routing: str) -> Answer:
+def _integrator(routing: str) -> StudentFunction:
     """A sampler of the Gaussian system from a noise that the caller gives."""
     pool = load()
 
@@ -116,13 +116,13 @@ def _integrator(routing: str) -> Answer:
 def _case(asked: str, routing: str, n: int) -> Case:
     integrate = _integrator(routing)
 
-    def ask(function: Answer) -> tuple[object, int]:
+    def ask(function: StudentFunction) -> tuple[object, int]:
         runs: list[int] = []
 
         def counted(noise: Tensor, steps: int, refine: int = 1) -> Tensor:
             runs.append(steps)
-            found: Tensor = integrate(noise, steps, refine)
-            return found
+            end: Tensor = integrate(noise, steps, refine)
+            return end
 
         return call(function, counted, _noise(n), _STEPS, _largest_change), len(runs)
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.routing import RoutingContext, Samples, TopK
-from mnist_ddm.exercises.answers import Answer, Case, Mistake, call
+from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import nobody, normal, router_along_a_trajectory, triangle
 from mnist_ddm.figures.palette import COLOURS
@@ -84,15 +84,15 @@ class TopKWeights(ClosedExercise):
         ),
     )
 
-    def draw(self, function: Answer, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: Figure) -> None:
         times, logits = router_along_a_trajectory()
         axes = figure.subplots(1, 3, sharey=True)
         labels = [f"expert {i}" for i in range(logits.shape[1])]
         for axis, k in zip(axes, (1, 2, logits.shape[1]), strict=True):
-            found = function(logits, k)
+            weights = function(logits, k)
             shades = [COLOURS[i % len(COLOURS)] for i in range(logits.shape[1])]
             axis.stackplot(
-                times, found.T.numpy(), colors=shades, labels=labels, step="post" if k < logits.shape[1] else None
+                times, weights.T.numpy(), colors=shades, labels=labels, step="post" if k < logits.shape[1] else None
             )
             axis.invert_xaxis()
             axis.set_title(f"k = {k}", fontsize=10)

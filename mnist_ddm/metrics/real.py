@@ -1,0 +1,59 @@
+"""What samples are compared with: the features of a system's held-out real states, extracted once for a pool."""
+
+from functools import cached_property
+from typing import final
+from weakref import ReferenceType, ref
+
+from torch import Tensor
+
+from mnist_ddm.core.measures import Features
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.metrics.fidelity import HELD_OUT
+from mnist_ddm.metrics.frechet import KernelDistance, extract
+
+
+@final
+class RealFeatures:
+    """Features of held-out real states and the kernel distance to them.
+
+    Attributes:
+        vectors: float64, shape ``(N, dim)``.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        """Take the features ``(N, dim)``."""
+        self.vectors = vectors
+
+    @cached_property
+    def kernel(self) -> KernelDistance:
+        """The kernel distance to them, which compares each with all others when it is first asked for."""
+        return KernelDistance(self.vectors)
+
+
+_known: list[tuple[ReferenceType[ExpertPool], dict[str, RealFeatures]]] = []
+"""Of the pools that are still there; by identity, since a pool need not be hashable."""
+
+
+def real_features(pool: ExpertPool, features: Features) -> RealFeatures:
+    """Features of the first `HELD_OUT` held-out real states of a system.
+
+    Raises:
+        InputError: if the system has no real states.
+    """
+    _known[:] = [entry for entry in _known if entry[0]() is not None]
+    by_name = next((by_name for of, by_name in _known if of() is pool), None)
+    if by_name is None:
+        by_name = {}
+        _known.append((ref(pool), by_name))
+    if features.name not in by_name:
+        by_name[features.name] = RealFeatures(extract(features, real_images(pool)))
+    return by_name[features.name]
+
+
+def real_images(pool: ExpertPool) -> Tensor:
+    """The first `HELD_OUT` held-out real states of a system, decoded.
+
+    Raises:
+        InputError: if the system has no real states.
+    """
+    return pool.decode(pool.measures.real_states(HELD_OUT)[0])

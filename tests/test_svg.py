@@ -176,6 +176,18 @@ def test_an_interval_of_a_single_point_belongs_to_x():
     assert [*whisker.get_ydata()] == [2, 2]
 
 
+def test_an_interval_that_ends_below_zero_reaches_the_end_of_a_logarithmic_axis():
+    series = (Series("top1", [1.0], [2.0], [-1.0], [1.5]), Series("full", [0.1], [1.0]))
+    drawn = draw._drawn(Plot("a", "points", "Title", "x", "y", series, logarithmic=True), alone=False)
+    drawn.figure.draw_without_rendering()
+    (whisker,) = [line for line in drawn.axes.lines if len(line.get_xdata()) == 2]
+    (left, _), (right, _) = whisker.get_transform().transform(whisker.get_xydata())
+    frame = drawn.axes.get_window_extent()
+    assert left < frame.x0 < right < frame.x1
+    assert whisker.get_clip_on()
+    assert 0.01 < drawn.axes.get_xlim()[0] < 0.1
+
+
 def test_time_falls_from_left_to_right():
     low, high = draw._drawn(PLOTS["lines"], alone=False).axes.get_xlim()
     assert low > 1 > 0 > high

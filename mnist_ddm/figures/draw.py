@@ -253,7 +253,7 @@ def _single_point(drawing: _Drawing, series: Series, style: Style) -> None:
     if series.low is not None and series.high is not None:
         # `low` and `high` belong to the axis that has an interval, x.
         low, high = series.low[0], series.high[0]
-        if math.isfinite(low) and math.isfinite(high) and (low > 0 or not drawing.plot.logarithmic):
+        if math.isfinite(low) and math.isfinite(high):
             drawing.axes.plot([low, high], [y, y], color=(style.colour.light, 0.7), linewidth=2)
             drawing.whiskers.append((low, high, y))
     (mark,) = drawing.axes.plot(x, y, **_marker(style, 10))
@@ -281,7 +281,7 @@ def _named_points(drawing: _Drawing) -> None:
 
 def _group(plot: Plot) -> float:
     """The height that the bars of one name take."""
-    lines = max(len(_wrapped(str(label)).split("\n")) for label in plot.series[0].x)
+    lines = max((len(_wrapped(str(label)).split("\n")) for label in plot.series[0].x), default=1)
     return max(_ROW * len(plot.series), 13 * lines) + _GAP
 
 

@@ -1,0 +1,88 @@
+"""Two runs side by side, cell by cell, and the picture of the thesis: by keys and roles, whatever headings say."""
+
+import pytest
+
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Series
+from mnist_ddm.pages.cells import cell, is_number, told_columns
+from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side
+from mnist_ddm.pages.headline import answer, here, in_the_paper
+from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.study.results import Results
+from mnist_ddm.tables.table import Column, Schema, Table
+
+SCHEMA = Schema(
+    "errors",
+    (
+        Column("routing", "routing", "key"),
+        Column("t", "t", "key"),
+        Column("n", "n", "note"),
+        Column("error", "paper-like error", unit="%"),
+        Column("count", "count"),
+        Column("paper_error", "error there", "paper", optional=True),
+    ),
+)
+
+
+def results(*rows):
+    table = Table(
+        SCHEMA, "Errors", tuple(dict(zip(("routing", "t", "n", "error", "count"), row, strict=True)) for row in rows)
+    )
+    return Results("gaussian", {"errors": table})
+
+
+A = results(("top1", 0.5, 9, Estimate(2.0, 1.5, 2.5), 4), ("full", 0.5, 9, Estimate(1.0, 0.9, 1.1), 5))
+B = results(("top1", 0.5, 7, Estimate(1.0, 0.5, 1.1), 4), ("full", 0.1, 7, Estimate(1.0, 0.9, 1.1), 5))
+
+
+def test_measures_of_the_same_keys_stand_beside_each_other():
+    (table,) = side_by_side(A, B)
+    assert [(r["routing"], r["t"], r["measured"]) for r in table.rows] == [
+        ("top1", 0.5, "error"),
+        ("top1", 0.5, "count"),
+    ]
+    error, count = table.rows
+    assert error["difference"].value == 1.0
+    assert (error["apart"], count["apart"], count["difference"]) == ("yes", "no interval", 0.0)
+    assert table.schema["measured"].shown("error") == "paper-like error (%)"
+    assert table.title == "Errors"
+    assert "(2)" in notes_of([table])
+
+
+def test_two_routings_are_compared_at_the_same_other_keys():
+    (table,) = side_by_side(A, A, ("top1", "full"))
+    assert [row["measured"] for row in table.rows] == ["error", "count"]
+    assert "routing" not in table.rows[0]
+    with pytest.raises(InputError, match="top1 and nowhere"):
+        side_by_side(A, A, ("top1", "nowhere"))
+
+
+def test_only_what_differs_is_told_of_manifests():
+    run = {"system": "gaussian", "seed": 0, "settings": {"quality": {"n": 4}}}
+    other = {**run, "seed": 1, "settings": {"quality": {"n": 5}}}
+    table = differing_facts({"run": run, "code": "x"}, {"run": other, "code": "x"})
+    assert table.rows == ({"what": "seed", "a": "0", "b": "1"}, {"what": "settings quality n", "a": "4", "b": "5"})
+
+
+def test_cells_know_columns_by_what_they_hold():
+    table = A.tables["errors"]
+    assert [c.key for c in told_columns(table)] == ["routing", "t", "n", "error", "count"]
+    assert [is_number(table, table.schema[key]) for key in ("routing", "error", "count")] == [False, True, True]
+    assert str(cell(Estimate(1.0, 0.5, 2.0))) == '1 <span class="interval">[0.5, 2]</span>'
+    assert str(cell("<b>")) == "&lt;b&gt;"
+
+
+def test_the_headline_joins_stability_and_quality_by_routing():
+    stable = Schema("routing-comparison", (Column("routing", "routing", "key"), Column("delta_refine", "a")))
+    good = Schema("quality", (Column("routing", "routing", "key"), Column("fid", "b")))
+    errors = {"top1": Estimate(2.0, 1.0, 3.0), "full": Estimate(0.5, 0.4, 0.6), "top2": None}
+    tables = {
+        "routing-comparison": Table(stable, "", tuple({"routing": r, "delta_refine": e} for r, e in errors.items())),
+        "quality": Table(good, "", ({"routing": "full", "fid": 9.0}, {"routing": "top1", "fid": 3.0})),
+    }
+    both = Results("gaussian", tables, makes_claims=True)
+    assert here(both).series == (Series("top1", [2.0], [3.0], [1.0], [3.0]), Series("full", [0.5], [9.0], [0.4], [0.6]))
+    assert "the most stable routing, full, has the worst FID" in answer(both)
+    assert here(Results("gaussian", {})) is None
+    assert "did not measure both" in answer(Results("gaussian", {}))
+    assert [s.label for s in in_the_paper().series] == ["top1", "top2", "full"]

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from mnist_ddm.tables.files import to_csv, to_json
 from scipy import stats
 
 from mnist_ddm.analyses.columns import p_value
@@ -38,6 +37,7 @@ from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.cost import expert_evaluations
 from mnist_ddm.study.study import Study
 from mnist_ddm.systems.gaussian import GaussianPool, load
+from mnist_ddm.tables.files import to_csv, to_json
 from mnist_ddm.tables.terminal import to_rich
 
 SMALL = {"n": 40, "steps": 8}

@@ -94,6 +94,11 @@ class QualitySettings(TrajectorySettings):
     features: str = ""
     routings: tuple[str, ...] = ROUTINGS
 
+    def choosing(self, **choices: Any) -> "QualitySettings":
+        """The same with some choices; a chosen number of samples is that of every routing."""
+        every = {"n_others": 0} if "n" in choices else {}
+        return super().choosing(**{**every, **choices})
+
     def samplings(self, pool: ExpertPool) -> dict[str, Sampling]:
         """The samples of each routing that the system can have."""
         others = min(self.n_others or self.n, self.n)

@@ -1,8 +1,8 @@
 """Settings of analyses: how many samples, how they are drawn, and what they are compared by."""
 
 from abc import ABC
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, final
 
 from mnist_ddm.core.visits import Noising, Sampling
 
@@ -18,6 +18,11 @@ class Settings(ABC):
 
     n: int
     seed: int = 0
+
+    def choosing(self, **choices: Any) -> Self:
+        """The same with those of some choices that these settings have."""
+        own = {field.name for field in fields(self)}
+        return replace(self, **{name: value for name, value in choices.items() if name in own})
 
 
 @final

@@ -78,7 +78,7 @@ class Study:
         self.absent: dict[str, str] = {}
         self._needs: dict[str, tuple[Need, ...]] = {}
         for analysis in asked:
-            self._ask(analysis, _with_choices(analysis.sizes.at(scale), given))
+            self._ask(analysis, analysis.sizes.at(scale).choosing(**given))
 
     @staticmethod
     def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
@@ -184,8 +184,3 @@ class Study:
         save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header)
         opened.finish(used_recordings(self.pool, recordings, self.store))
         return opened
-
-
-def _with_choices(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    known = {field.name for field in fields(settings)}
-    return replace(settings, **{name: value for name, value in given.items() if name in known})

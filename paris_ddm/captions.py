@@ -1,10 +1,9 @@
 """Captions from files: one in a line, or a COCO captions file."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import LARGE, parse_json, read_text
 
 
 def read_captions(path: Path) -> tuple[str, ...]:
@@ -17,12 +16,7 @@ def read_captions(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: if the file is missing, is no text, or holds no caption.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the captions {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    text = read_text(path, LARGE)
     lines = _of_json(path, text) if path.suffix.lower() == ".json" else text.splitlines()
     captions = tuple(caption for line in lines if (caption := " ".join(line.split())))
     if not captions:
@@ -31,10 +25,7 @@ def read_captions(path: Path) -> tuple[str, ...]:
 
 
 def _of_json(path: Path, text: str) -> list[str]:
-    try:
-        value: Any = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read as JSON ({error})") from None
+    value = parse_json(text, str(path))
     if isinstance(value, dict):
         value = value.get("annotations")
     if isinstance(value, list):

@@ -3,10 +3,8 @@
 MNIST is by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0 (see `README.md` here).
 """
 
-import gzip
 import hashlib
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,10 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import LARGE, read_bytes, read_gzip
 
 SIDE = 28
+_MOST_AXES = 3
 _FILES = {
     "train_images": "train-images-idx3-ubyte",
     "train_labels": "train-labels-idx1-ubyte",
@@ -105,12 +105,8 @@ def load_images(folder: Path | None = None) -> Images:
 
 def _read(folder: Path, name: str) -> bytes:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            try:
-                content = path.read_bytes()
-                return gzip.decompress(content) if path.suffix == ".gz" else content
-            except (OSError, EOFError, zlib.error) as error:
-                raise InputError(f"{path} cannot be read ({error}); replace it") from error
+        if path.exists():
+            return read_gzip(path) if path.suffix == ".gz" else read_bytes(path, LARGE)
     raise InputError(f"{folder} has no {name} or {name}.gz; a data folder needs {', '.join(_FILES.values())}")
 
 
@@ -120,6 +116,8 @@ def _parse_idx(path: Path, content: bytes) -> np.ndarray:
         raise InputError(f"{path} is not an IDX file of unsigned bytes; replace it")
     header = 4 + 4 * content[3]
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], dtype=">u4"))
+    if len(shape) > _MOST_AXES:
+        raise InputError(f"{path} has {len(shape)} axes, but images have three and labels one; replace it")
     if len(content) - header != math.prod(shape):
         raise InputError(f"{path} is truncated or too long: its header says {shape}; replace it")
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()

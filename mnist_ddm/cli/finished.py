@@ -96,7 +96,7 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
     from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute
 
     manifest = read_manifest(run)
-    count, foreign = check_files(run, manifest)
+    count, foreign = check_files(run, {**manifest.results, **manifest.derived}, manifest.command)
     click.echo(f"{count} files have the hashes of the manifest")
     if foreign:
         click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")

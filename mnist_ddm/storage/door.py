@@ -12,7 +12,7 @@ import re
 import stat
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from mnist_ddm.errors import InputError
 
@@ -32,7 +32,7 @@ _INTEGERS = range(-(2**63), 2**64)
 """Those that torch, numpy and seeds know; a longer number is a mistake or an attack."""
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a regular file for reading.
 
     Raises:

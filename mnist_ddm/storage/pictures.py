@@ -32,8 +32,8 @@ def read_picture(file: Path) -> "Image.Image":
             picture = Image.open(io.BytesIO(content), formats=_FORMATS)
             if picture.width * picture.height > _PIXELS:
                 raise InputError(
-                    f"{file} has {picture.width} x {picture.height} pixels, too many to unpack; make it smaller or take "
-                    "it out of the folder"
+                    f"{file} has {picture.width} x {picture.height} pixels, too many to unpack; make it smaller or "
+                    "take it out of the folder"
                 )
             picture.load()
     except InputError:

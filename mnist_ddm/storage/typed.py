@@ -1,4 +1,4 @@
-"""JSON files as the dataclasses that the code uses: wrong types, missing keys and broken rules are named in one line."""
+"""JSON files as the dataclasses that the code uses: what does not fit is named in one line."""
 
 from pathlib import Path
 from typing import TypeVar

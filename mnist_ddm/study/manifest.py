@@ -62,7 +62,7 @@ class RecordingEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"evaluat
             ValueError: if there are no such visits.
         """
         kind = self.visits.get("kind")
-        if kind not in _KINDS:
+        if not isinstance(kind, str) or kind not in _KINDS:
             raise ValueError(f"visits of the kind {kind!r}")
         given = {key: value for key, value in self.visits.items() if key != "kind"}
         return [as_kind({**given, "n": n}, _KINDS[kind], "an entry", f"of the kind {kind}") for n in self.n]

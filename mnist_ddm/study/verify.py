@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,21 @@ _RELATIVE = 1e-6
 """Recomputed numbers may differ by this much on another machine; on the same one they are equal to the last bit."""
 
 
-def check_files(folder: Path, manifest: Manifest) -> tuple[int, list[str]]:
-    """Hash every file that the manifest names; returns how many there are, and the files that it does not name.
+def check_files(folder: Path, named: Mapping[str, str], command: str) -> tuple[int, list[str]]:
+    """Hash every file that a manifest names; returns how many there are, and the files that it does not name.
+
+    Args:
+        folder: of the run.
+        named: the hash of each file, by its name in the folder.
+        command: that made the run, for the message.
 
     Raises:
         InputError: if one is missing or was changed.
     """
-    named = {**manifest.results, **manifest.derived}
     for name, expected in named.items():
         file = inside(folder, name)
         if not file.exists():
-            raise InputError(f"{file} is missing; restore it, or run `{manifest.command}` again")
+            raise InputError(f"{file} is missing; restore it, or run `{command}` again")
         if sha256(file) != expected:
             raise InputError(f"{file} was changed: it does not have the hash of {MANIFEST}; restore or delete it")
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}

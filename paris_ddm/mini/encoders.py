@@ -27,6 +27,7 @@ from paris_ddm.mini.objectives import (
     ContrastiveObjective,
 )
 from paris_ddm.mini.plan import MiniPlan, fit_part, forget_state
+from paris_ddm.text import load_pretrained
 
 _SCALED_BY = 2000
 """Images whose latents decide the scaling factor."""

@@ -1,5 +1,6 @@
 """Images to latents and back by the VAE, and to features by DINOv2."""
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +95,7 @@ class ImageEncoder:
         crop = config.get("crop_size", {})
         side = crop.get("height") if isinstance(crop, dict) else crop
         mean, std = config.get("image_mean", _MEAN), config.get("image_std", _STD)
-        return int(side or self._model.config.image_size), torch.tensor(mean), torch.tensor(std)
+        return int(self._model.config.image_size if side is None else side), torch.tensor(mean), torch.tensor(std)
 
     @property
     def dim(self) -> int:
@@ -146,16 +147,30 @@ def read_image(file: Path, side: int) -> Tensor:
     """A picture in ``[0, 1]``, its largest central square scaled to ``(3, side, side)``.
 
     Raises:
-        InputError: if the file is no picture.
+        InputError: if the file is no picture, or is too large.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
-            rgb = picture.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, but it will do
+            with Image.open(file) as picture:
+                rgb = _eight_bits(ImageOps.exif_transpose(picture)).convert("RGB")  # cameras only note how they were held
+    except Image.DecompressionBombError:
+        raise InputError(f"{file} has too many pixels to be read; make it smaller, or take it out of the folder") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file} is not a picture that can be read ({error}); take it out of the folder") from None
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
     square = rgb.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
+
+
+def _eight_bits(picture: Any) -> Any:
+    """Grey of 16 bits as grey of 8; Pillow would cut off all that is brighter than 255."""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    levels = np.asarray(picture).astype(np.float64) / 257
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

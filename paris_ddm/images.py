@@ -166,12 +166,22 @@ def read_image(file: Path, side: int) -> Tensor:
     """A picture in ``[0, 1]``, its largest central square scaled to ``(3, side, side)``.
 
     Raises:
-        InputError: if the file is no picture.
+        InputError: if the file is no picture, or is too large.
     """
     from PIL import Image
 
-    rgb = read_picture(file).convert("RGB")
+    rgb = _eight_bits(read_picture(file)).convert("RGB")
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
     square = rgb.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
+
+
+def _eight_bits(picture: Any) -> Any:
+    """Grey of 16 bits as grey of 8; Pillow would cut off all that is brighter than 255."""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    levels = np.asarray(picture).astype(np.float64) / 257
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

@@ -42,7 +42,7 @@ def cluster_images(
         report: called with the fraction that is done.
 
     Returns:
-        A line for each cluster.
+        A line for each cluster, and one if captions were cut.
 
     Raises:
         InputError: if there are too few pictures, or one cannot be read.
@@ -76,7 +76,12 @@ def cluster_images(
         },
     )
     counts = assignment.bincount(minlength=k).tolist()
-    return [f"cluster {i}: {count} pictures, {count / len(files):.1%}" for i, count in enumerate(counts)]
+    lines = [f"cluster {i}: {count} pictures, {count / len(files):.1%}" for i, count in enumerate(counts)]
+    if cut := pool.cut_texts(captions):
+        lines.append(
+            f"{len(cut)} captions are longer than the {pool.caption_length} tokens that the model reads, and are cut"
+        )
+    return lines
 
 
 def _make(

@@ -1,5 +1,6 @@
 """Captions to what the experts see of them, by CLIP's tokenizer and text model."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -49,11 +50,24 @@ class TextEncoder:
         empty = self.embedding("")
         return empty if self._details.null_text == "empty" else torch.zeros_like(empty)
 
+    @property
+    def length(self) -> int:
+        """Tokens that a caption may have, its start and its end among them; what is longer is cut."""
+        tokenizer, model = self._parts
+        return int(min(tokenizer.model_max_length, model.config.max_position_embeddings))
+
+    def cut(self, captions: Iterable[str]) -> list[str]:
+        """Those of some captions that are longer than the model reads."""
+        tokenizer, length = self._parts[0], self.length
+        # A token is at least a byte, so most need no second look.
+        long = [caption for caption in dict.fromkeys(captions) if len(caption.encode()) > length - 2]
+        return [caption for caption in long if len(tokenizer([caption])["input_ids"][0]) > length]
+
     @torch.no_grad()
     def _encode(self, caption: str) -> tuple[Tensor, Tensor]:
         if caption not in self._known:
             tokenizer, model = self._parts
-            length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+            length = self.length
             tokens = tokenizer([caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             encoded = model(tokens["input_ids"].to(self._device))
             self._known[caption] = (encoded.last_hidden_state[0].float(), encoded.pooler_output[0].float())

@@ -33,8 +33,9 @@ class SystemCard:
         n_experts: K.
         classes: classes of the data.
         seed: of the whole training.
-        data: name of the data.
-        data_digest: its SHA-256.
+        data: name of the data, for people; the digest alone says what they are.
+        data_digest: SHA-256 of the data's content.
+        labels: what the data call each class, where they do not call them 0, 1, ... (`--relabel`).
     """
 
     preset: str
@@ -44,6 +45,7 @@ class SystemCard:
     seed: int
     data: str
     data_digest: str
+    labels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not (1 <= self.n_experts <= _MOST and 1 <= self.classes <= _MOST and self.seed >= 0):
@@ -60,7 +62,7 @@ class PartCard:
         sha256: of its safetensors file.
         recipe: how it was trained.
         figures: what was measured while training.
-        versions: of the software.
+        versions: of the software; of what was changed while it was trained, all versions in their order.
         command: that trained it.
     """
 
@@ -102,9 +104,14 @@ def kept_steps(folder: Path, part: str) -> list[int]:
     return sorted(int(step) for step in steps if step.isascii() and step.isdigit())
 
 
+def system_identity(card: SystemCard) -> dict[str, Any]:
+    """What makes two systems the same one: not what their data are called, which differs from machine to machine."""
+    return {name: value for name, value in asdict(card).items() if name != "data" and value != ()}
+
+
 def system_digest(card: SystemCard) -> str:
     """What the cards of a system's parts must carry."""
-    return digest(asdict(card))
+    return digest(system_identity(card))
 
 
 def open_system(folder: Path, card: SystemCard) -> None:
@@ -115,15 +122,15 @@ def open_system(folder: Path, card: SystemCard) -> None:
     """
     path = folder / CARD
     if path.exists():
-        stored = read_system_card(folder)
-        if stored != card:
-            mine, other = asdict(card), asdict(stored)
-            differs = ", ".join(f"{k}: {other[k]!r} there, {mine[k]!r} asked" for k in mine if mine[k] != other[k])
+        mine, other = system_identity(card), system_identity(read_system_card(folder))
+        if mine != other:
+            keys = [key for key in {**other, **mine} if mine.get(key) != other.get(key)]
+            differs = ", ".join(f"{k}: {other.get(k)!r} there, {mine.get(k)!r} asked" for k in keys)
             raise InputError(f"{folder} holds another run ({differs}); choose another --out")
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder and holds no {CARD}; choose another --out")
-    write_json(path, {"schema": SCHEMA, **asdict(card)})
+    write_json(path, {"schema": SCHEMA, **{name: value for name, value in asdict(card).items() if value != ()}})
 
 
 def read_system_card(folder: Path) -> SystemCard:
@@ -169,7 +176,7 @@ def share_part(source: Path, part: str, folder: Path, system: SystemCard) -> Non
         InputError: if the other system differs in more than the partition, or its model is missing or spoiled.
     """
     other = read_system_card(source)
-    if replace(other, partition=system.partition) != system:
+    if system_digest(replace(other, partition=system.partition)) != system_digest(system):
         raise InputError(f"{source} differs from {folder} in more than the partition; train the {part} instead")
     model = load_part(source, part, other)
     save_part(folder, model, replace(read_part_card(source, part), system=system_digest(system)))

@@ -26,6 +26,7 @@ DEPTH = 64
 _UNKNOWN = 1 << 20
 """Bytes that are read of a file whose size the system says is nought, as of those that it makes up."""
 
+_GZIP = b"\x1f\x8b"
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _INTEGERS = range(-(2**63), 2**64)
@@ -101,13 +102,15 @@ def decoded(content: bytes, name: str) -> str:
         raise InputError(f"{name} is not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
 
 
-def read_gzip(path: Path, limit: int = LARGE) -> bytes:
-    """The content of a gzip file, unpacked; no more than ``limit`` bytes are ever unpacked.
+def read_unpacked(path: Path, limit: int = LARGE) -> bytes:
+    """The content of a file, unpacked if it is gzipped, whatever its name says; never more than ``limit`` bytes.
 
     Raises:
-        InputError: as `read_bytes`, and if it is damaged.
+        InputError: as `read_bytes`, and if it is gzipped and damaged.
     """
     packed, pieces, size = read_bytes(path, limit), list[bytes](), 0
+    if not packed.startswith(_GZIP):
+        return packed
     try:
         while packed:  # a gzip file is one member after the other
             member = zlib.decompressobj(16 + zlib.MAX_WBITS)

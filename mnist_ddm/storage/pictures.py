@@ -18,12 +18,12 @@ _PIXELS = 200_000_000
 
 
 def read_picture(file: Path) -> "Image.Image":
-    """A picture, unpacked, in the colours that it has.
+    """A picture, unpacked, in the colours that it has, upright: cameras only note how they were held.
 
     Raises:
         InputError: if the file is no picture, is damaged, or is too large.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     content = read_bytes(file, LARGE)
     try:
@@ -36,6 +36,7 @@ def read_picture(file: Path) -> "Image.Image":
                     "take it out of the folder"
                 )
             picture.load()
+            return ImageOps.exif_transpose(picture)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -45,4 +46,3 @@ def read_picture(file: Path) -> "Image.Image":
     except Exception as error:  # a damaged picture makes its reader raise nearly anything
         told = f"{type(error).__name__}: {str(error)[:80]}"
         raise InputError(f"{file} is not a picture that can be read ({told}); take it out of the folder") from None
-    return picture

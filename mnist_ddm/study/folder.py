@@ -1,5 +1,6 @@
 """The run folder: results and pictures of analyses, with a manifest that says how they were made."""
 
+import contextlib
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
 from mnist_ddm.storage.door import read_text
 from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
+from mnist_ddm.storage.locks import hold_folder, release_folder
 from mnist_ddm.storage.names import delete_inside, inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.storage.typed import as_kind
@@ -106,7 +108,7 @@ class RunFolder:
             provenance: command and options, for the manifest.
 
         Raises:
-            InputError: if the folder holds anything else, or cannot be written.
+            InputError: if the folder holds anything else, cannot be written, or another process writes into it.
         """
         self.folder = folder
         self._pictured = {
@@ -116,6 +118,9 @@ class RunFolder:
         self._begin = time.monotonic()
         manifest = folder / MANIFEST
         before: dict[str, Any] = {}
+        with contextlib.suppress(OSError):  # what is wrong is said below
+            folder.mkdir(parents=True, exist_ok=True)
+        hold_folder(folder)
         if manifest.exists():
             before = read_json(manifest)
             # Everything below is taken from it; a manifest of another schema says nothing that is.
@@ -212,6 +217,7 @@ class RunFolder:
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
         self._save()
+        release_folder(self.folder)
 
     def _save(self) -> None:
         self._manifest["seconds"] = round(self._seconds + time.monotonic() - self._begin, 1)

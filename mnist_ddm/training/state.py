@@ -12,12 +12,18 @@ from mnist_ddm.storage.files import read_tensors, write_tensors
 from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import Data
+from mnist_ddm.versions import History
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_state(
-    path: Path, module: TrainingModule[Data], identity: str, log: list[dict[str, float]], seconds: float
+    path: Path,
+    module: TrainingModule[Data],
+    identity: str,
+    log: list[dict[str, float]],
+    seconds: float,
+    history: History,
 ) -> None:
     """Write the state of a training between two steps.
 
@@ -27,6 +33,7 @@ def save_state(
         identity: digest of everything that decides the result.
         log: the rows of the loss log so far.
         seconds: spent so far.
+        history: the versions of the software so far.
     """
     tensors: dict[str, Tensor] = {}
     tensors |= {f"model.{name}": value for name, value in module.model.state_dict().items()}
@@ -34,11 +41,14 @@ def save_state(
     state = module._optimizer().state_dict()["state"]
     for index, moments in state.items():
         tensors |= {f"optimizer.{index}.{name}": moments[name] for name in _MOMENTS}
-    write_tensors(path, tensors, {"done": module.done, "identity": identity, "log": log, "seconds": seconds})
+    header = {"done": module.done, "identity": identity, "log": log, "seconds": seconds, "versions": history}
+    write_tensors(path, tensors, header)
 
 
-def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple[list[dict[str, float]], float]:
-    """Put a training back to where `save_state` left it; returns the log and the seconds spent.
+def load_state(
+    path: Path, module: TrainingModule[Data], identity: str
+) -> tuple[list[dict[str, float]], float, History]:
+    """Put a training back to where `save_state` left it; returns the log, the seconds spent and the versions so far.
 
     Raises:
         InputError: if the file is damaged or belongs to another training.
@@ -62,7 +72,7 @@ def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple
     saved["state"] = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
     module.optimizer_state = saved
     module.done = header.done
-    return header.log, header.seconds
+    return header.log, header.seconds, header.versions
 
 
 @final
@@ -71,6 +81,7 @@ class _Header(msgspec.Struct, frozen=True):
     identity: str
     log: list[dict[str, float]]
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    versions: dict[str, str] = {}
 
 
 def _like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:

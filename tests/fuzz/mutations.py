@@ -1,4 +1,4 @@
-"""Mutations of valid files: of their bytes, of the JSON in them, of safetensors headers and numbers, of what they are."""
+"""Mutations of valid files: of bytes, JSON, safetensors headers and numbers, and of what stands under their name."""
 
 import json
 import os

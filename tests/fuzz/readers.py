@@ -1,6 +1,7 @@
 """Every reader of files, each with valid files to mutate and with what must hold of what it returns."""
 
 import gzip
+import io
 import json
 import shutil
 import struct
@@ -35,7 +36,7 @@ from mnist_ddm.pages.cells import cell, is_number, told_columns
 from mnist_ddm.pages.compare import differing_facts, side_by_side
 from mnist_ddm.pages.readme import BEGIN, END, put_verdicts
 from mnist_ddm.pages.report import _facts, write_report
-from mnist_ddm.storage.door import read_csv, read_gzip
+from mnist_ddm.storage.door import read_csv, read_unpacked
 from mnist_ddm.storage.files import is_finite, read_json, sha256, write_json, write_tensors
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.again import load_again, study_again
@@ -100,7 +101,7 @@ def _plain(place: Path) -> list[Reader]:
     return [
         Reader("json", (place / "a.json",), lambda: json.dumps(read_json(place / "a.json")).encode(), 2),
         Reader("csv", (place / "a.csv",), lambda: read_csv(place / "a.csv")),
-        Reader("gzip", (place / "a.gz",), lambda: read_gzip(place / "a.gz", 10**6)),
+        Reader("gzip", (place / "a.gz",), lambda: read_unpacked(place / "a.gz", 10**6)),
         Reader("hash", (place / "a.csv",), lambda: sha256(place / "a.csv"), 0.5),
     ]
 
@@ -116,7 +117,7 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
         assert all(is_finite(value) for value in model.state_dict().values())
 
     def cards() -> None:
-        console = Console(file=open("/dev/null", "w"), width=100)  # noqa: SIM115 (closed with the process)
+        console = Console(file=io.StringIO(), width=100)
         console.print(_card_table(copy))
 
     def system_card() -> None:
@@ -133,10 +134,10 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
     parameters(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     module._optimizer = lambda: optimizer
-    save_state(state, module, "id", [{"step": 1.0, "loss": 0.5}], 1.5)
+    save_state(state, module, "id", [{"step": 1.0, "loss": 0.5}], 1.5, {"torch": "2"})
 
     def resumed() -> None:
-        log, seconds = load_state(state, fresh, "id")
+        log, seconds, _ = load_state(state, fresh, "id")
         assert seconds >= 0
         assert all(isinstance(value, float) for row in log for value in row.values())
         fresh.configure_optimizers().load_state_dict(fresh.optimizer_state)
@@ -158,9 +159,9 @@ def _runs(place: Path) -> list[Reader]:
     manifest, other = run / "manifest.json", read_manifest(run)
     tables = tuple(sorted((run / "results").glob("*.json")))
     plots = tuple(sorted((run / "plots").glob("*.json")))
-    console = Console(file=open("/dev/null", "w"), width=100)  # noqa: SIM115 (closed with the process)
 
     def table() -> None:
+        console = Console(file=io.StringIO(), width=100)
         for file in tables:
             read = read_table(file)
             to_csv(read).encode()
@@ -275,6 +276,7 @@ def _paris(place: Path, model: Path) -> list[Reader]:
     captions = place / "captions"
     captions.mkdir()
     (captions / "a.txt").write_text("a red one\n\ntwo blue ones\n")
+    (captions / "a.jsonl").write_text('{"text": "a red one"}\n{"text": "two"}\n')
     write_json(captions / "a.json", {"annotations": [{"caption": "a red one"}, {"caption": "two"}]})
     pictures = place / "pictures"
     pictures.mkdir()
@@ -329,7 +331,7 @@ def _paris(place: Path, model: Path) -> list[Reader]:
         assert all(is_finite(p) for p in part.parameters())
 
     def said() -> None:
-        for file in (captions / "a.txt", captions / "a.json"):
+        for file in sorted(captions.glob("a.*")):
             assert all(isinstance(caption, str) and caption for caption in read_captions(file))
 
     expert = copy / "expert_0" / "config.json"
@@ -350,7 +352,7 @@ def _paris(place: Path, model: Path) -> list[Reader]:
         Reader("preparation", (copy / "image_encoder" / "preprocessor_config.json",), preparation),
         Reader("pictures", tuple(sorted(pictures.glob("a.*"))), pictured, 3),
         Reader("caption beside", (beside,), lambda: _caption(beside.with_suffix(".png"))),
-        Reader("captions", (captions / "a.txt", captions / "a.json"), said, 3),
+        Reader("captions", tuple(sorted(captions.glob("a.*"))), said, 3),
         Reader("tokenizer", tuple(sorted((copy / "tokenizer").iterdir())), tokenizer),
         Reader("text encoder", tuple(sorted((copy / "text_encoder").iterdir())), text_encoder),
     ]

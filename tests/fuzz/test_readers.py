@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mnist_ddm.errors import LONGEST, InputError
+
 from .mutations import mutate, restore
 from .readers import readers
 

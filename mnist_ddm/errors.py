@@ -19,6 +19,10 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class NotFiniteError(InputError):
+    """A part of a system gives NaN or infinite numbers: nothing that is measured of the system means anything."""
+
+
 def one_line(text: str) -> str:
     """A text as one line of at most `LONGEST` characters; what a terminal would act on is escaped."""
     # Far more than is kept is not looked at: a message may quote a whole file.

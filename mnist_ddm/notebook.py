@@ -100,4 +100,4 @@ def _picture() -> Iterator[Path | None]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         yield path
-        display(Image(data=path.read_bytes(), width=720))
+        display(Image(data=read_bytes(path), width=720))

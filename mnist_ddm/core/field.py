@@ -15,7 +15,7 @@ from torch import Tensor
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, NotFiniteError
 
 MONOLITH = "monolith"
 """The spelling of the field of the one model that was trained on all data."""
@@ -154,7 +154,7 @@ class RoutedField(VelocityField):
         interval: int,
         logits: Tensor | None,
         weights: Tensor,
-    ) -> InputError:
+    ) -> NotFiniteError:
         """Which part of the system gave a number that is none, found by asking each again for one sample."""
         one = slice(row, row + 1)
         if not x[one].isfinite().all():
@@ -258,10 +258,10 @@ def first_bad_row(velocity: Tensor, weights: Tensor | None = None, logits: Tenso
     return int(rows[0]) if rows else None
 
 
-def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval: int, culprit: str) -> InputError:
-    """An `InputError` that says for which sample, and when, a system gave a number that is none, and what gave it."""
+def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval: int, culprit: str) -> NotFiniteError:
+    """An error that says for which sample, and when, a system gave a number that is none, and what gave it."""
     seed = int(samples.seeds[row])
-    return InputError(
+    return NotFiniteError(
         f"the system {pool.name!r} fails at t = {float(t[row]):.4g} (step {interval + 1}) for the sample in row {row} "
         f"(its seed is {seed}): {culprit}"
     )

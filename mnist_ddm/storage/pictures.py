@@ -13,32 +13,23 @@ if TYPE_CHECKING:
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is looked at; some other formats of the library start programs."""
-_PIXELS = 200_000_000
-"""Of the largest picture that is unpacked; the largest cameras have 150 million."""
 
 
 def read_picture(file: Path) -> "Image.Image":
     """A picture, unpacked, in the colours that it has, upright: cameras only note how they were held.
 
     Raises:
-        InputError: if the file is no picture, is damaged, or is too large.
+        InputError: if the file is no picture, is damaged, or has more than 178 million pixels.
     """
     from PIL import Image, ImageOps
 
     content = read_bytes(file, LARGE)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a size that is checked below, and of odd metadata
+            warnings.simplefilter("ignore")  # of large pictures, which will do, and of odd metadata
             picture = Image.open(io.BytesIO(content), formats=_FORMATS)
-            if picture.width * picture.height > _PIXELS:
-                raise InputError(
-                    f"{file} has {picture.width} x {picture.height} pixels, too many to unpack; make it smaller or "
-                    "take it out of the folder"
-                )
             picture.load()
             return ImageOps.exif_transpose(picture)
-    except InputError:
-        raise
     except Image.DecompressionBombError:
         raise InputError(
             f"{file} has too many pixels to unpack; make it smaller or take it out of the folder"

@@ -157,8 +157,8 @@ def _runs(place: Path) -> list[Reader]:
     study = Study(load("cpu"), ["expert-deviation", "router-calibration"], n=4, steps=2, store=store)
     run = study.write(place / "run").folder
     manifest, other = run / "manifest.json", read_manifest(run)
-    tables = tuple(sorted((run / "results").glob("*.json")))
-    plots = tuple(sorted((run / "plots").glob("*.json")))
+    every = [sorted((run / folder).glob("*.json"), key=lambda f: f.stat().st_size) for folder in ("results", "plots")]
+    tables, plots = tuple(every[0][:2]), tuple(every[1][:1])
 
     def table() -> None:
         console = Console(file=io.StringIO(), width=100)

@@ -17,6 +17,7 @@ from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
+from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.study import Study
 from mnist_ddm.tables.table import Schema, Table

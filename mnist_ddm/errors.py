@@ -2,13 +2,40 @@
 
 from difflib import get_close_matches
 
+LONGEST = 300
+"""Characters of a message at the most: names and values in it may come from a file that somebody else wrote."""
+_BEGINNING = 190
+"""Of a message that is cut; what to do about it stands at its end, so the end is kept as well."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what was wrong and what to do.
 
     The command line prints it as one line and exits with code 2; a caller of the library may catch it as a
-    ``ValueError``.
+    ``ValueError``. Whatever the message is made of, it is one line of at most `LONGEST` printable characters.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class NotFiniteError(InputError):
+    """A part of a system gives NaN or infinite numbers: nothing that is measured of the system means anything."""
+
+
+def one_line(text: str) -> str:
+    """A text as one line of at most `LONGEST` characters; what a terminal would act on is escaped."""
+    # Far more than is kept is not looked at: a message may quote a whole file.
+    if len(text) > 20 * LONGEST:
+        text = f"{text[: 10 * LONGEST]} ... {text[-5 * LONGEST :]}"
+    line = "".join(c if c.isprintable() else _escaped(c) for c in " ".join(text.split()))
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[:_BEGINNING]} ... {line[len(line) - (LONGEST - _BEGINNING - 5) :]}"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def unknown(kind: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:

@@ -23,10 +23,13 @@ def paris() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Where to train.  [default: runs/paris-PRESET]"
 )
+@click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order.")
 @options.seed
 @options.data_dir
 @options.workers
-def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, workers: int | None) -> None:
+def train_mini(
+    preset: str, out: Path | None, relabel: bool, seed: int, data_dir: Path | None, workers: int | None
+) -> None:
     """Train a small model in the release's format from scratch: VAE, text and image towers, eight experts, router.
 
     What was stopped goes on where it was when the same command is given again.
@@ -43,7 +46,7 @@ def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, 
     preset_named(preset)
     count = options.resolve_workers(workers, "cpu")
     plan = MiniPlan(
-        images=load_images(data_dir),
+        images=load_images(data_dir, relabel=relabel),
         out=out or Path("runs") / f"paris-{preset}",
         preset=preset,
         seed=seed,

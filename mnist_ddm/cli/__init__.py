@@ -3,15 +3,15 @@
 import os
 import sys
 import warnings
-from typing import final
+from typing import NoReturn, final
 
 import click
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.terminal.commands import LazyCommand, installed_commands
+from mnist_ddm.terminal.interrupts import EXIT_INTERRUPTED, watched
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 _COMMANDS = {
     name: LazyCommand(f"mnist_ddm.cli.{target}", text)
@@ -69,19 +69,33 @@ def main() -> None:
     """Run the command line; the exit code is 0, 2 for bad input, or 130 after Ctrl-C."""
     # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except InputError as error:
+    with watched() as interrupts:
+        try:
+            code = cli.main(standalone_mode=False)
+        except (KeyboardInterrupt, click.Abort):
+            interrupts.tell()
+            sys.exit(EXIT_INTERRUPTED)
+        except BaseException as error:
+            if interrupts.seen:  # whatever a library made of it
+                interrupts.tell()
+                sys.exit(EXIT_INTERRUPTED)
+            _explain(error)
+        if interrupts.seen:
+            interrupts.tell()
+            sys.exit(EXIT_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: BaseException) -> NoReturn:
+    """End with what a person can read, or with the error itself where it is none of theirs."""
+    if isinstance(error, InputError):
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         error.show()
         sys.exit(EXIT_BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has left; stop quietly, without Python's complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    raise error

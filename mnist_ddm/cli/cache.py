@@ -14,6 +14,7 @@ def cache() -> None:
 def ls() -> None:
     """List the stored recordings."""
     from mnist_ddm.storage.cache import recording_store
+    from mnist_ddm.tables.terminal import plain
 
     store, console = recording_store(), Console()
     stored = store.list()
@@ -28,7 +29,8 @@ def ls() -> None:
             str(v) if k in ("kind", "routing") else f"{k} {v}" for k, v in described.items() if k not in hidden
         )
         size = f"{recording.size / 1e6:.1f}"
-        table.add_row(recording.place.name[:8], system, what, str(recording.samples), ", ".join(recording.names), size)
+        samples, names = str(recording.samples), ", ".join(recording.names)
+        table.add_row(*map(plain, (recording.place.name[:8], system, what, samples, names, size)))
     console.print(table)
     console.print(f"{len(stored)} recordings, {sum(r.size for r in stored) / 1e6:.1f} MB")
 

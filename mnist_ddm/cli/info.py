@@ -1,8 +1,10 @@
 """The `info` command."""
 
 from pathlib import Path
+from typing import Any, final
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -73,49 +75,69 @@ def _card_table(folder: Path) -> Table:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
     from mnist_ddm.models.checkpoint import CARD, read_figures
     from mnist_ddm.storage.files import folder_size, read_json
+    from mnist_ddm.storage.typed import as_kind
+    from mnist_ddm.tables.files import from_json
+    from mnist_ddm.tables.terminal import plain, shown_value
 
-    table = Table(title=f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
+    table = Table(title=f"checkpoint {plain(str(folder))} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
     table.add_column("of")
     table.add_column("value")
     stated = read_json(folder / CARD)
     if "trained" in stated:
-        for name, part in stated["trained"].items():
-            table.add_row(name, ", ".join(f"{key} {value:g}" for key, value in part.items()))
-        table.add_row("clusters", "\n".join(stated.get("clusters", [])))
+        _add_trained(table, as_kind(stated, _TrainedCard, str(folder / CARD), "a card; restore it or train again"))
     else:
         _add_parts(table, folder)
     for key, value in read_figures(folder).items():
         if not isinstance(value, dict) or "rows" not in value:
-            table.add_row(key, _shown(value))
+            table.add_row(plain(key), plain(_shown(value)))
             continue
-        table.add_row(key, value["title"])
-        for row in value["rows"]:
-            shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
-            table.add_row(f"  {row['routing']}", shown)
+        measured = from_json(value, f"the table {key!r} in {folder / CARD}")
+        table.add_row(plain(key), plain(measured.title))
+        for row in measured.rows:
+            shown = ", ".join(f"{k} {shown_value(v)}" for k, v in row.items() if k != "routing" and v is not None)
+            table.add_row(plain(f"  {shown_value(row.get('routing'))}"), plain(shown))
     return table
+
+
+@final
+class _TrainedCard(msgspec.Struct, frozen=True):
+    """The card of a system that was trained in one piece, such as a small Paris."""
+
+    trained: dict[str, dict[str, Any]]
+    clusters: list[str] = []
+
+
+def _add_trained(table: Table, card: _TrainedCard) -> None:
+    from mnist_ddm.tables.terminal import plain
+
+    for name, part in card.trained.items():
+        table.add_row(plain(name), plain(", ".join(f"{key} {_figure(value)}" for key, value in part.items())))
+    table.add_row("clusters", plain("\n".join(card.clusters)))
 
 
 def _add_parts(table: Table, folder: Path) -> None:
     from dataclasses import asdict
 
     from mnist_ddm.models.checkpoint import is_finished, part_names, read_part_card, read_system_card
+    from mnist_ddm.tables.terminal import plain
 
     card = read_system_card(folder)
     for key, value in asdict(card).items():
-        table.add_row(key.replace("_", " "), str(value))
+        table.add_row(key.replace("_", " "), plain(str(value)))
     for name in part_names(card.n_experts):
         if not is_finished(folder, name):
             table.add_row(name, "not trained")
             continue
         part = read_part_card(folder, name)
-        figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
-        table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
+        figures = ", ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in part.figures.items())
+        table.add_row(name, plain(f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}"))
+
+
+def _figure(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, int | float) else str(value)
 
 
 def _shown(value: object) -> str:
-    from mnist_ddm.stats.intervals import Estimate
     from mnist_ddm.tables.terminal import shown_value
 
-    if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
-        value = Estimate(**{k: float("nan") if v is None else v for k, v in value.items()})
-    return shown_value(value) if isinstance(value, str | int | float | Estimate) else str(value)
+    return shown_value(value) if isinstance(value, str | int | float) else str(value)

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_csv
 from mnist_ddm.storage.files import write_text
 
 COLUMNS = ("name", "frechet_distance", "experts_per_state", "rounds", "sha256")
@@ -72,9 +74,12 @@ def read(path: Path) -> list[Entry]:
         InputError: if the file is not one.
     """
     try:
-        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        header, *rows = read_csv(path)
         if tuple(header) != COLUMNS:
             raise ValueError("other columns")
-        return [Entry(name, float(value), float(cost), rounds, sha) for name, value, cost, rounds, sha in rows]
-    except (OSError, ValueError) as error:
+        entries = [Entry(name, float(value), float(cost), rounds, sha) for name, value, cost, rounds, sha in rows]
+        if not all(math.isfinite(entry.value) and math.isfinite(entry.cost) for entry in entries):
+            raise ValueError("a score is no number")
+    except ValueError as error:
         raise InputError(f"{path} is not a leaderboard ({error}); choose another file or move it away") from error
+    return entries

@@ -6,12 +6,14 @@ What a student wrote is never overwritten: `start` leaves a file that exists, `r
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
-from mnist_ddm.storage.files import read_json, write_json, write_text
+from mnist_ddm.storage.door import read_bytes
+from mnist_ddm.storage.files import write_json, write_text
+from mnist_ddm.storage.typed import read_as
 
 STATE = "exercises.json"
 PICTURES = "pictures"
@@ -128,7 +130,7 @@ class Workspace:
         """Begin an exercise anew; returns where the student's file was moved to, if there was one."""
         sheet, file = sheet_of(name), self.file(name)
         moved = None
-        if file.exists() and file.read_bytes() != sheet.stub.encode():
+        if file.exists() and read_bytes(file) != sheet.stub.encode():
             numbers = range(1, 10_000)
             moved = next(p for i in numbers if not (p := self.folder / f"{name}.old-{i}.py").exists())
             file.rename(moved)
@@ -153,16 +155,11 @@ def read_progress(folder: Path, name: str) -> Progress | None:
 
 def is_stub(file: Path, name: str) -> bool:
     """Whether a file is the stub as it was given, apart from spaces and line ends."""
-    return file.read_bytes().split() == sheet_of(name).stub.encode().split()
+    return read_bytes(file).split() == sheet_of(name).stub.encode().split()
 
 
 def _read_state(place: Path) -> _State:
-    told = read_json(place)
-    try:
-        kept: dict[str, Any] = told["exercises"]
-        return _State(str(told["current"]), {name: Progress(**progress) for name, progress in kept.items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{place} is not what this command wrote ({error}); restore it, or move it away") from error
+    return read_as(place, _State, "what this command wrote; restore it, or move it away")
 
 
 def _now() -> str:

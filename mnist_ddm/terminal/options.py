@@ -20,6 +20,19 @@ seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed
 workers = click.option(
     "--workers", type=int, default=None, help="Parallel processes; the result does not depend on it.  [default: cores]"
 )
+backend = click.option(
+    "--backend",
+    type=click.Choice(["loky", "ray"]),
+    default="loky",
+    show_default=True,
+    help="Where parallel jobs run: processes here, or a Ray cluster that shares the folders.",
+)
+shard = click.option(
+    "--shard",
+    metavar="I/N",
+    default=None,
+    help="Only record every N-th block, and make no tables: one of N commands on a cluster.",
+)
 _system = click.option("--system", default="mnist", show_default=True, help="mnist, gaussian, or an installed one.")
 _KINDS: dict[str, Any] = {"path": click.Path(path_type=Path), "text": str, "number": float}
 

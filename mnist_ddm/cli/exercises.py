@@ -120,7 +120,7 @@ def check(
     """
     from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.registry import sheet_of
-    from mnist_ddm.exercises.runner import Limits
+    from mnist_ddm.exercises.limits import Limits
     from mnist_ddm.exercises.workspace import Workspace
 
     workspace = Workspace(folder)
@@ -247,15 +247,17 @@ def grade(
 ) -> None:
     """Check the exercises of many students into a CSV file.
 
-    FOLDER holds one folder for each student, named after them. Each file runs in a process of its own, with limits on
-    time and memory; nothing is written into the students' folders. The scores of the open exercise go to a leaderboard
+    FOLDER holds one folder for each student, named after them. All files are read first; each then runs from a copy in
+    a process of its own, with limits on time and memory and, where Linux allows it, without a way to files, network and
+    other processes. Nothing is written into the students' folders. The scores of the open exercise go to a leaderboard
     beside the CSV file.
     """
     from mnist_ddm.compute.parallel import default_workers
     from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
+    from mnist_ddm.exercises.handins import shown_name
     from mnist_ddm.exercises.leaderboard import write
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
-    from mnist_ddm.exercises.runner import Limits
+    from mnist_ddm.exercises.limits import Limits
     from mnist_ddm.storage.files import check_writable, write_text
 
     names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
@@ -275,21 +277,23 @@ def grade(
     for heading in ("student", "passed", "wrong or unfinished", "not handed in", "remarks"):
         table.add_column(heading)
     for student in folders:
-        own = [g for g in grades if g.student == student.name]
+        own = [g for g in grades if g.student == shown_name(student)]
         passed = [g.exercise for g in own if g.result == "passed"]
         missing = [g.exercise for g in own if g.result == "not handed in"]
         rest = [f"{g.exercise} ({g.result})" for g in own if g.exercise not in (*passed, *missing)]
         copies = sorted({other for g in own for other in g.same_as})
         remarks = [f"same file as {', '.join(copies)}"] if copies else []
         remarks += [f"imports mnist_ddm in {g.exercise}" for g in own if g.imports_package]
-        cells = (student.name, f"{len(passed)} of {len(names)}", ", ".join(rest), str(len(missing)), "; ".join(remarks))
+        cells = (shown_name(student), f"{len(passed)} of {len(names)}", ", ".join(rest), str(len(missing)), "; ".join(remarks))
         table.add_row(*map(escape, cells))
     console.print(table)
-    console.print(f"grades: {out}")
+    click.echo(f"grades: {out}")
+    if any(g.seconds and not g.walled for g in grades):
+        click.echo("this system has no namespaces for ordinary users: the files ran with your rights, without walls")
     if entries := [g.score for g in grades if g.score is not None]:
         board = out.with_name(f"{out.stem}-leaderboard.csv")
         write(board, entries)
-        console.print(f"leaderboard of the open exercise: {board}")
+        click.echo(f"leaderboard of the open exercise: {board}")
 
 
 def _chosen(name: str | None) -> str | None:

@@ -3,6 +3,7 @@
 What a student wrote is never overwritten: `start` leaves a file that exists, `reset` moves it aside.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any, final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
+from mnist_ddm.exercises.confine import memory_of_a_judge
+from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.storage.files import read_json, write_json, write_text
 
 STATE = "exercises.json"
 PICTURES = "pictures"
 _SCHEMA = 1
+_JUDGES_MEGABYTES = 6144
+"""Beyond what the program has before the check: torch, and what an answer leads it to compute."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ class Workspace:
         sheet_of(name)
         if not file.is_file():
             raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
-        outcome = run_check(name, file, limits, picture)
+        with memory_of_a_judge(_JUDGES_MEGABYTES):
+            outcome = run_check(name, file, limits, picture)
         now = replace(self.progress(name), checks=self.progress(name).checks + 1)
         if outcome.passed:
             now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)
@@ -146,23 +152,37 @@ class Workspace:
 def read_progress(folder: Path, name: str) -> Progress | None:
     """What a folder says about an exercise; nothing if it says nothing that can be read."""
     try:
-        return Workspace(folder).progress(name)
-    except InputError:
+        return Workspace(folder).progress(name) if (folder / STATE).is_file() else None
+    except (InputError, OSError):
         return None
 
 
-def is_stub(file: Path, name: str) -> bool:
-    """Whether a file is the stub as it was given, apart from spaces and line ends."""
-    return file.read_bytes().split() == sheet_of(name).stub.encode().split()
-
-
 def _read_state(place: Path) -> _State:
-    told = read_json(place)
     try:
+        told = read_json(place)
         kept: dict[str, Any] = told["exercises"]
-        return _State(str(told["current"]), {name: Progress(**progress) for name, progress in kept.items()})
-    except (KeyError, TypeError, AttributeError) as error:
+        return _State(str(told["current"]), {name: _checked(Progress(**progress)) for name, progress in kept.items()})
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{place} is not what this command wrote ({error}); restore it, or move it away") from error
+
+
+def _checked(progress: Progress) -> Progress:
+    """The same, if everything is of its kind.
+
+    Raises:
+        TypeError, ValueError: if not.
+    """
+    for name in ("started", "passed", "sha256"):
+        if not isinstance(getattr(progress, name), str):
+            raise TypeError(f"{name} is no text")
+    for name in ("checks", "hints"):
+        if type(getattr(progress, name)) is not int or not 0 <= getattr(progress, name) < 10**9:
+            raise ValueError(f"{name} is no count")
+    if progress.best is not None and not math.isfinite(progress.best):
+        raise ValueError("best is no score")
+    return progress
 
 
 def _now() -> str:

@@ -12,9 +12,9 @@ from mnist_ddm import InputError, cli
 from mnist_ddm.exercises import grading, runner, workspace
 from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
+from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import OUTPUT_KEPT
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
-from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.exercises.worker import imports_package, load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.analyses.analysis import Answer
@@ -68,7 +68,7 @@ def analyze(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     names = chosen(analyses, group, without)
     pool = load_system(system, **of_system)

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.claims.ledger import Claim
@@ -51,7 +52,7 @@ def reproduce(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     scale_named(scale)
     count = options.resolve_workers(workers, of_system["device"])

@@ -31,8 +31,8 @@ POLL_SECONDS = 0.5
 
 
 def default_workers() -> int:
-    """One worker for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """One worker for each core that this process may use, the limits of a container among what decides that."""
+    return max(1, int(joblib.cpu_count()))
 
 
 def run_jobs(
@@ -55,7 +55,11 @@ def run_jobs(
     if workers == 1 or len(jobs) < 2:
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
-    with tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name, _polling(Path(name), on_progress):
+    with (
+        tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name,
+        _polling(Path(name), on_progress),
+        _safe_path(),
+    ):
         parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
         results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))
         return results
@@ -96,6 +100,20 @@ def _received(key: str, pickled: "np.ndarray[Any, Any]") -> Shared[Any]:
         _last.clear()
         _last[key] = Shared(cloudpickle.loads(pickled.tobytes()))
     return _last[key]
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let workers that start inside the block not import from the working folder, where a `random.py` may lie."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def run_check(
     """
     from mnist_ddm.exercises.registry import exercise_named
     from mnist_ddm.exercises.student import StudentProcess
-    from mnist_ddm.exercises.wire import UnreadableMessage
+    from mnist_ddm.exercises.wire import MessageError
 
     fingerprint = sha256(file)
     drawn, score = False, None
@@ -77,7 +77,7 @@ def run_check(
                 right = exercise.examine(function)
                 result, message = PASSED, right.message
                 score = vars(right.score) if right.score else None
-            except UnreadableMessage as error:
+            except MessageError as error:
                 result, message = "error", f"the file disturbed its own check ({error})"
             except Exception as error:  # whatever a student's code leads to is an answer
                 result, message = _explained(error, file, process, limits)
@@ -101,7 +101,9 @@ def _explained(error: Exception, file: Path, process: Any, limits: Limits) -> tu
     if not isinstance(error, Gone):
         return explain(error, file)
     if error.late:
-        message = f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
+        message = (
+            f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
+        )
         return "time", message
     code = process.exit_code
     if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:

@@ -24,8 +24,8 @@ from mnist_ddm.exercises.processes import Output, end, register
 from mnist_ddm.exercises.wire import (
     Kept,
     Packer,
-    UnreadableMessage,
     Unpacker,
+    MessageError,
     nothing_else,
     read_message,
     write_message,
@@ -95,7 +95,7 @@ def _signature(parameters: Any) -> inspect.Signature:
             ]
         )
     except (TypeError, ValueError) as error:
-        raise UnreadableMessage("the parameters break the rules") from error
+        raise MessageError("the parameters break the rules") from error
 
 
 @final
@@ -166,7 +166,7 @@ class StudentProcess:
         Raises:
             StudentError: if it raises, or has no such function.
             Gone: if the process ended, or had its time.
-            UnreadableMessage: if it sends what it may not.
+            MessageError: if it sends what it may not.
         """
         self.walled = bool(self._receive("ready")[0].get("walled"))
         self.begin_anew()
@@ -200,11 +200,11 @@ class StudentProcess:
         number, arguments, named = told.get("function"), told.get("arguments"), told.get("named")
         try:
             if type(number) is not int or not 0 <= number < len(functions):
-                raise UnreadableMessage("there is no such function")
+                raise MessageError("there is no such function")
             given, with_names = unpacker.unpack(arguments), unpacker.unpack(named)
             packer = Packer(_given_out(functions))
             value = packer.pack(functions[number](*given, **with_names))
-        except UnreadableMessage:
+        except MessageError:
             raise
         except Exception as error:
             parts = ("problem", "asked", "expected", "came", "look")
@@ -240,11 +240,9 @@ class StudentProcess:
             self.seconds = float(seconds)
         if told.get("told") == "raised":
             result = told.get("result")
-            raise StudentError(
-                result if result in _RESULTS else "error", _clean(told.get("message"), _MESSAGE_MOST)
-            )
+            raise StudentError(result if result in _RESULTS else "error", _clean(told.get("message"), _MESSAGE_MOST))
         if told.get("told") not in kinds:
-            raise UnreadableMessage("it is not its turn")
+            raise MessageError("it is not its turn")
         return told, body
 
     def _give_up(self, *, late: bool) -> NoReturn:
@@ -265,7 +263,7 @@ class StudentProcess:
             try:
                 message: Any = read_message(pipe)
             except (OSError, ValueError) as error:
-                message = error if isinstance(error, UnreadableMessage) else None
+                message = error if isinstance(error, MessageError) else None
             while not self._closed.is_set():
                 try:
                     self._incoming.put(message, timeout=1)
@@ -307,10 +305,10 @@ def _mirror(arguments: tuple[Any, ...], changed: Any, unpacker: Unpacker) -> Non
     """Change arguments here as the student's function changed its own.
 
     Raises:
-        UnreadableMessage: if it names what it was not given.
+        MessageError: if it names what it was not given.
     """
     if not isinstance(changed, list):
-        raise UnreadableMessage("there is no list of changes")
+        raise MessageError("there is no list of changes")
     for entry in changed:
         try:
             number, field, node = entry
@@ -318,7 +316,7 @@ def _mirror(arguments: tuple[Any, ...], changed: Any, unpacker: Unpacker) -> Non
                 raise ValueError("no number")
             target = vars(arguments[number])[field] if field else arguments[number]
         except (TypeError, ValueError, LookupError) as error:
-            raise UnreadableMessage("a change has no place") from error
+            raise MessageError("a change has no place") from error
         value = unpacker.unpack(node)
         if isinstance(target, Tensor) and isinstance(value, Tensor) and value.dtype == target.dtype:
             target.data = value.to(target.device)
@@ -326,7 +324,7 @@ def _mirror(arguments: tuple[Any, ...], changed: Any, unpacker: Unpacker) -> Non
             target.clear()
             target.update(value)
         elif not isinstance(target, Tensor):
-            raise UnreadableMessage("a change has another kind")
+            raise MessageError("a change has another kind")
 
 
 def too_long(limits: Limits) -> str:

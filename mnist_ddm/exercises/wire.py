@@ -31,7 +31,7 @@ _DTYPES: Final = {
 
 
 @final
-class UnreadableMessage(ValueError):
+class MessageError(ValueError):
     """A message that breaks the rules."""
 
 
@@ -76,23 +76,23 @@ def read_message(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     """The next message; ``None`` at the end.
 
     Raises:
-        UnreadableMessage: if it is none, or too large.
+        MessageError: if it is none, or too large.
     """
     sizes = pipe.read(_SIZES.size)
     if len(sizes) < _SIZES.size:
         return None
     head_size, body_size = _SIZES.unpack(sizes)
     if head_size > HEAD_MOST or body_size > BODY_MOST:
-        raise UnreadableMessage("a message is too large")
+        raise MessageError("a message is too large")
     text, body = pipe.read(head_size), pipe.read(body_size)
     if len(text) < head_size or len(body) < body_size:
         return None
     try:
         head = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UnreadableMessage("a message is no JSON") from error
+        raise MessageError("a message is no JSON") from error
     if not isinstance(head, dict):
-        raise UnreadableMessage("a message is no object")
+        raise MessageError("a message is no object")
     return head, body
 
 
@@ -117,7 +117,7 @@ class Packer:
         Raises:
             TooLarge: if there are too many bytes.
         """
-        if value is None or isinstance(value, bool | float) and type(value) in (bool, float):
+        if value is None or (isinstance(value, bool | float) and type(value) in (bool, float)):
             return value
         if type(value) is int and value.bit_length() < 4096:
             return value
@@ -160,12 +160,12 @@ class Unpacker:
         """The value of a part of a message.
 
         Raises:
-            UnreadableMessage: if it breaks the rules.
+            MessageError: if it breaks the rules.
         """
         if node is None or isinstance(node, bool | int | float | str):
             return node
         if not isinstance(node, dict) or len(node) != 1 or depth > _DEPTH_MOST + 4:
-            raise UnreadableMessage("a value has no known form")
+            raise MessageError("a value has no known form")
         ((form, told),) = node.items()
         try:
             if form == "tensor":
@@ -180,7 +180,7 @@ class Unpacker:
                 return {self.unpack(key, depth + 1): self.unpack(value, depth + 1) for key, value in told}
             return self._other(self, form, told)
         except (TypeError, ValueError, KeyError, IndexError, OverflowError, RuntimeError) as error:
-            raise UnreadableMessage(f"a value of the form {form!r} breaks the rules") from error
+            raise MessageError(f"a value of the form {form!r} breaks the rules") from error
 
     def _tensor(self, told: Any) -> Tensor:
         name, shape, place = told

@@ -199,9 +199,7 @@ def _changed(arguments: list[Any], before: list[Any]) -> list[tuple[tuple[int, s
 
     changed: list[tuple[tuple[int, str], Any]] = []
     for number, (now, old) in enumerate(zip(arguments, before, strict=True)):
-        if old is not None and not torch.equal(now, old):
-            changed.append(((number, ""), now))
-        elif isinstance(now, dict):
+        if (old is not None and not torch.equal(now, old)) or isinstance(now, dict):
             changed.append(((number, ""), now))
         elif hasattr(now, "__dataclass_fields__"):
             changed += [((number, key), part) for key, part in vars(now).items() if isinstance(part, dict)]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, final
 
 from mnist_ddm.errors import InputError
-from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.confine import memory_of_a_judge
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.storage.files import read_json, write_json, write_text
 

@@ -19,7 +19,17 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
-from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
+from mnist_ddm.storage.files import (
+    LEFT_BY_SYSTEMS,
+    digest,
+    is_empty,
+    is_temporary,
+    read_json,
+    sha256,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import recording_files
 from mnist_ddm.tables.files import read_table, to_csv, to_json
@@ -116,7 +126,7 @@ class RunFolder:
             before = read_json(manifest)
             if before.get("run") != what or before.get("claims") != list(provenance.claims):
                 raise InputError(f"{folder} holds another run; choose another --out")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and not is_empty(folder):
             raise InputError(f"{folder} is not an empty folder and holds no {MANIFEST}; choose another --out")
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
@@ -140,7 +150,7 @@ class RunFolder:
             for entry in before.get("analyses", {}).values():
                 for name in entry["files"]:
                     (folder / name).unlink(missing_ok=True)
-        for left_by_a_kill in folder.rglob(".*.tmp*"):
+        for left_by_a_kill in filter(is_temporary, folder.rglob(".*.tmp*")):
             left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)
 
@@ -199,7 +209,8 @@ class RunFolder:
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time."""
-        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name != MANIFEST)
+        others = {MANIFEST, *LEFT_BY_SYSTEMS}
+        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name not in others)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
         self._save()

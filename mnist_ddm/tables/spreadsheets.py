@@ -2,7 +2,7 @@
 
 import re
 
-_FORMULA = re.compile(r"(^|[\r\n\v\f\u0085\u2028\u2029])(?=\s*[=+\-@\t\uff1d\uff0b\uff0d\uff20|])")
+_FORMULA = re.compile(r"(^|\r\n|[\r\n\v\f\u0085\u2028\u2029])(?=\s*[=+\-@\t\uff1d\uff0b\uff0d\uff20|])")
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -33,7 +33,7 @@ def tables(answered):
 
     def tables_of(pool, name, choices=SMALL):
         analysis = analysis_named(name)
-        return {t.name: t for t in answered(analysis, pool, replace(analysis.sizes["full"], **choices)).tables}
+        return {t.name: t for t in answered(analysis, pool, replace(analysis.sizes.at("full"), **choices)).tables}
 
     return tables_of
 

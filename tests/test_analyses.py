@@ -52,7 +52,7 @@ def pool():
 def sized(name, **choices):
     """An analysis with its own settings but for some numbers, as far as it has them."""
     analysis = analysis_named(name)
-    settings = analysis.sizes["full"]
+    settings = analysis.sizes.at("full")
     known = {field.name for field in fields(settings)}
     return analysis, replace(settings, **{key: value for key, value in choices.items() if key in known})
 
@@ -154,7 +154,7 @@ def test_quality_compares_frechet_distances_at_one_n(pool, answered):
 
 def test_the_other_routings_have_no_more_samples_than_the_main_ones(pool):
     def sizes(**choices):
-        samplings = replace(Quality.sizes["full"], **choices).samplings(pool)
+        samplings = replace(Quality.sizes.at("full"), **choices).samplings(pool)
         return {routing in MAIN: sampling.n for routing, sampling in samplings.items()}
 
     assert sizes() == {True: 5000, False: 1000}

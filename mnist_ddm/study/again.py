@@ -22,12 +22,12 @@ def load_again(manifest: Mapping[str, Any], options: Mapping[str, Any] | None = 
     Raises:
         InputError: if it cannot be loaded, or is another one now.
     """
-    then = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest.get("options", {}).items()}
-    now = {k: v for k, v in (options or {}).items() if v not in (None, ())}
-    pool = load_system(manifest["run"]["system"], **{**then, **now})
-    measured, found = manifest["run"]["fingerprints"], dict(pool.fingerprints)
-    if measured != found:
-        changed = ", ".join(part for part in measured if measured[part] != found.get(part))
+    options_then = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest.get("options", {}).items()}
+    options_now = {k: v for k, v in (options or {}).items() if v not in (None, ())}
+    pool = load_system(manifest["run"]["system"], **{**options_then, **options_now})
+    measured, now = manifest["run"]["fingerprints"], dict(pool.fingerprints)
+    if measured != now:
+        changed = ", ".join(part for part in measured if measured[part] != now.get(part))
         raise InputError(
             f"the system {pool.name!r} is not the one that was measured: other {changed or 'parts'}; "
             "give the folders of the run (--checkpoint, --data-dir, --paris-dir)"

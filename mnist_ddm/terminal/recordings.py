@@ -21,7 +21,7 @@ def record_with_progress(console: Console, plan: Plan, workers: int) -> Mapping[
             f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}"
         )
     else:
-        console.print(f"all {count} recordings are in {plan.store.folder}")
+        console.print(f"all {count} recordings are in the cache {plan.store.folder}")
     numbers = {visits: i for i, visits in enumerate(plan.wanted)}
     costs = [expert_evaluations(plan.pool, {v: names}) if v in plan.missing else 0 for v, names in plan.wanted.items()]
     with progress_bars([visits.label for visits in plan.wanted], console, costs) as update:

@@ -22,7 +22,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
-from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, bounded_mean_estimate, mean_estimate
 from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.tables.table import Column, Row, Schema, Table
@@ -48,6 +48,7 @@ _OTHER_READINGS = (
     Column("among_two", "among two closest, of the selected", unit="%"),
     Column("among_two_any", "among two closest, any", unit="%"),
 )
+_SHARES = ("among_two", "among_two_any")
 _NULLS = (
     Column("null_rank", "mean rank of swapped selections"),
     Column("rank_below_null", "mean rank below swapped selections"),
@@ -163,7 +164,7 @@ class _Profile:
         near = sorted({int(np.abs(self.times - t).argmin()) for t in TIMES})
         samples = {key: values[:, near].mean(axis=1) for key, values in self.readings.items()}
         return {
-            **{key: mean_estimate(values) for key, values in samples.items()},
+            **{key: _reading(key, values) for key, values in samples.items()},
             "mean_rank_sd": sd(samples["mean_rank"]),
             **_nulls(self.shares[:, near], self.ranks[:, near]),
         }
@@ -172,9 +173,14 @@ class _Profile:
     def rows(self) -> list[Row]:
         """The mean of each reading at each time."""
         return [
-            {"t": float(t), **{key: mean_estimate(values[:, i]) for key, values in self.readings.items()}}
+            {"t": float(t), **{key: _reading(key, values[:, i]) for key, values in self.readings.items()}}
             for i, t in enumerate(self.times)
         ]
+
+
+def _reading(key: str, values: Array) -> Estimate:
+    """The mean of a rank, or of a share in percent."""
+    return bounded_mean_estimate(values, 100.0) if key in _SHARES else mean_estimate(values)
 
 
 def _nulls(shares: Array, ranks: Ranks) -> Row:

@@ -10,6 +10,8 @@ References:
     Clopper, Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the binomial.
     Bonett, Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman correlations.
     DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more correlated ROC curves.
+    Hall (1983), Inverting an Edgeworth expansion.
+    Hoeffding (1963), Probability inequalities for sums of bounded random variables.
     Cochran (1977), Sampling techniques, section 2.15: how many samples a normal interval needs by their skewness.
 """
 
@@ -35,7 +37,7 @@ _REMEMBERED = 1000
 LEVEL = 0.95
 MIN_POSITIVES = 10
 """With fewer events an area under the ROC curve says nothing."""
-_COCHRAN = 15
+_COCHRAN = 3
 """So many samples for each unit of squared skewness."""
 _NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
 _SEED = 20260202
@@ -112,52 +114,77 @@ def _interval(value: float, draws: Array) -> Estimate:
 
 
 def mean_estimate(values: Array) -> Estimate:
-    """The mean over samples of one number each, with Student's interval.
+    """The mean over samples of one number each, with the interval of `mean_moves`.
 
     The interval is not given where the samples are too few for their skewness; see `enough_for`.
     """
-    n, value = len(values), float(np.mean(values))
+    value = float(np.mean(values))
     if not enough_for(values):
         return Estimate(value, float("nan"), float("nan"))
-    half = _student(n) * float(values.std(ddof=1)) / math.sqrt(n)
-    return Estimate(value, value - half, value + half)
+    low, high = mean_moves(values)
+    return Estimate(value, value + low, value + high)
+
+
+def bounded_mean_estimate(values: Array, largest: float) -> Estimate:
+    """The mean of numbers between 0 and ``largest``, with an interval in every case.
+
+    Where that of `mean_estimate` is not given it is the exact one of a share, which is too wide for them: no numbers with
+    these bounds and this mean vary more than events do (Hoeffding 1963).
+    """
+    estimate, n = mean_estimate(values), len(values)
+    if n < 2 or (not math.isnan(estimate.low) and estimate.low < estimate.high):
+        return Estimate(estimate.value, max(estimate.low, 0.0), min(estimate.high, largest))
+    count = float(np.sum(values)) / largest
+    low = float(stats.beta.ppf((1 - LEVEL) / 2, count, n - count + 1)) if count > 0 else 0.0
+    high = float(stats.beta.ppf((1 + LEVEL) / 2, count + 1, n - count)) if count < n else 1.0
+    return Estimate(estimate.value, largest * low, largest * high)
 
 
 def ratio_estimate(a: Array, b: Array) -> Estimate:
-    r"""The ratio of two means over the same samples, with Student's interval of its logarithm (delta method).
+    r"""The ratio of two means over the same samples, with the interval of its logarithm (delta method).
 
     Of :math:`\log(\bar a / \bar b)` sample i changes :math:`a_i / \bar a - b_i / \bar b`. NaN if a mean is not
     positive; the interval is not given where the samples are too few for the skewness of these.
     """
-    n, above, below = len(a), float(np.mean(a)), float(np.mean(b))
+    above, below = float(np.mean(a)), float(np.mean(b))
     if min(above, below) <= 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    value, moved = above / below, a / above - b / below
-    if not enough_for(moved):
+    value, changes = above / below, a / above - b / below
+    if not enough_for(changes):
         return Estimate(value, float("nan"), float("nan"))
-    reach = math.exp(_student(n) * float(moved.std(ddof=1)) / math.sqrt(n))
-    return Estimate(value, value / reach, value * reach)
+    low, high = mean_moves(changes)
+    return Estimate(value, value * math.exp(low), value * math.exp(high))
 
 
 def enough_for(values: Array) -> bool:
-    """Whether samples are enough, for how skew they are, that Student's interval of their mean can be trusted.
+    """Whether samples are enough, for how skew they are, that the interval of their mean can be trusted.
 
     Cochran's rule n > c g^2 for the skewness g, with the c that coverage asked for. Of events that are too rare to be
     seen no sample can tell; where such can be, count what can be seen (`tails.heavy_mean_estimate`).
     """
+    return len(values) > 1 and len(values) >= _COCHRAN * _skewness(values) ** 2
+
+
+def mean_moves(values: Array) -> tuple[float, float]:
+    """How far the ends of the interval of a mean are from it: the hull of two intervals.
+
+    One is Student's, the other moved by the first correction for skewness (Hall 1983): of skew samples each misses on a
+    side of its own.
+    """
     n = len(values)
-    if n < 2:
-        return False
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    moved = _skewness(values) / (6 * math.sqrt(n)) * (1 + 2 * reach**2)
+    return error * (min(moved, 0.0) - reach), error * (max(moved, 0.0) + reach)
+
+
+def _skewness(values: Array) -> float:
+    """0 for values that are equal but for rounding."""
     centred = values - values.mean()
-    spread = float(np.mean(centred**2))
-    scale = float(np.abs(values).max())
-    if spread <= (1e-12 * scale) ** 2:
-        return True
-    return n >= _COCHRAN * float(np.mean(centred**3)) ** 2 / spread**3
-
-
-def _student(n: int) -> float:
-    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    variance = float(np.mean(centred**2))
+    if variance <= (1e-12 * float(np.abs(values).max())) ** 2:
+        return 0.0
+    return float(np.mean(centred**3)) / variance**1.5
 
 
 def share_estimate(events: NDArray[np.bool_]) -> Estimate:

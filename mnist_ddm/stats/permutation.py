@@ -13,10 +13,9 @@ expert k's cluster for sample i) the statistic is :math:`\frac{1}{n} \sum_i \sum
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from mnist_ddm.core.noise import Purpose, generator
-from mnist_ddm.stats.intervals import LEVEL, Array, Estimate
+from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
 
 _DEALS = 5000
 _SEED = 20260203
@@ -59,12 +58,12 @@ def ties(selection: Array, values: Array) -> Ties:
 
 
 def _of_influence(values: Array) -> Estimate:
-    """The mean of one number for each sample with Student's interval."""
-    n, mean = len(values), float(values.mean())
-    if n < 2:
+    """The mean of one number for each sample with the interval of a mean."""
+    mean = float(values.mean())
+    if len(values) < 2:
         return Estimate(mean, float("nan"), float("nan"))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return Estimate(mean, mean - half, mean + half)
+    low, high = mean_moves(values)
+    return Estimate(mean, mean + low, mean + high)
 
 
 def _dealt(products: Array) -> Estimate:

@@ -17,9 +17,8 @@ References:
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,6 @@ from mnist_ddm.stats.tests import auc, spearman
 Array = NDArray[np.float64]
 RESAMPLES = 2000
 _AT_ONCE = 100
-_REMEMBERED = 1000
-"""For up to this many samples the resamples are kept in memory (16 MB)."""
 LEVEL = 0.95
 MIN_POSITIVES = 10
 """With fewer events an area under the ROC curve says nothing."""
@@ -128,8 +125,8 @@ def mean_estimate(values: Array) -> Estimate:
 def bounded_mean_estimate(values: Array, largest: float) -> Estimate:
     """The mean of numbers between 0 and ``largest``, with an interval in every case.
 
-    Where that of `mean_estimate` is not given it is the exact one of a share, which is too wide for them: no numbers with
-    these bounds and this mean vary more than events do (Hoeffding 1963).
+    Where that of `mean_estimate` is not given it is the exact one of a share, which is too wide for them: no numbers
+    with these bounds and this mean vary more than events do (Hoeffding 1963).
     """
     estimate, n = mean_estimate(values), len(values)
     if n < 2 or (not math.isnan(estimate.low) and estimate.low < estimate.high):
@@ -193,44 +190,6 @@ def share_estimate(events: NDArray[np.bool_]) -> Estimate:
         return Estimate(float(np.mean(events)), float("nan"), float("nan"))
     interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(LEVEL, method="exact")
     return Estimate(float(np.mean(events)), float(interval.low), float(interval.high))
-
-
-def _resamples(n: int) -> Iterator[NDArray[np.int64]]:
-    """Row numbers of resampled samples, many resamples at once; the same as those of `bootstrap`."""
-    rng = generator(_SEED, Purpose.RESAMPLE, n)
-    for _ in range(RESAMPLES // _AT_ONCE):
-        yield rng.integers(0, n, (_AT_ONCE, n))
-
-
-def _resampled_means(values: Array) -> Array:
-    """The mean of ``values`` ``(n, ...)`` in each resample, shape ``(RESAMPLES, ...)``."""
-    n = len(values)
-    if n <= _REMEMBERED:
-        return np.asarray(_all_counts(n) @ values / n, dtype=np.float64)
-    return np.concatenate([_counts(rows, n) @ values / n for rows in _resamples(n)])
-
-
-@lru_cache(maxsize=4)
-def _all_counts(n: int) -> Array:
-    return np.concatenate([_counts(rows, n) for rows in _resamples(n)])
-
-
-def _counts(rows: NDArray[np.int64], n: int) -> Array:
-    """How often each sample is in each resample, shape ``(R, n)``."""
-    return np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
-
-
-def bootstrap_of_sums(statistic: Callable[[Array], Array], values: Array) -> Estimate:
-    """A statistic of the mean of rows, with its interval; equals `bootstrap`, only faster.
-
-    Args:
-        statistic: of means ``(R, B)``, to ``(R,)``.
-        values: one row for each sample, shape ``(n, B)``.
-    """
-    n, value = len(values), float(statistic(values.mean(axis=0)[None])[0])
-    if n < 2:
-        return Estimate(value, float("nan"), float("nan"))
-    return _interval(value, statistic(_resampled_means(values)))
 
 
 def spearman_estimate(a: Array, b: Array) -> Estimate:

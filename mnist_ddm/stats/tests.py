@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Array = NDArray[np.float64]
-DIGITS = 4
+DIGITS = 5
 """Significant digits that count for ranks. Norms of pixels that never vary are equal but for rounding (1/t), and a rank
 that rounding decides says nothing."""
 

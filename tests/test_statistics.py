@@ -44,6 +44,13 @@ def test_too_skew_samples_have_no_interval_and_equal_ones_a_point():
     assert math.isnan(mean_estimate(np.array([1.0])).low)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1.0, 1e200])
+def test_the_interval_of_a_mean_scales(scale):
+    values = rng(12).gamma(4.0, size=60)
+    usual, scaled = mean_estimate(values), mean_estimate(scale * values)
+    assert (scaled.low / scale, scaled.high / scale) == pytest.approx((usual.low, usual.high), rel=1e-6)
+
+
 def test_a_bounded_mean_always_has_an_interval():
     nearly_all = np.where(np.arange(50) == 0, 0.0, 100.0)
     assert math.isnan(mean_estimate(nearly_all).low)

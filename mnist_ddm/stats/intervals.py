@@ -169,19 +169,22 @@ def mean_moves(values: Array) -> tuple[float, float]:
     side of its own.
     """
     n = len(values)
-    error = float(values.std(ddof=1)) / math.sqrt(n)
+    largest = float(np.abs(values).max()) or 1.0
+    error = largest * float((values / largest).std(ddof=1)) / math.sqrt(n)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
     moved = _skewness(values) / (6 * math.sqrt(n)) * (1 + 2 * reach**2)
     return error * (min(moved, 0.0) - reach), error * (max(moved, 0.0) + reach)
 
 
 def _skewness(values: Array) -> float:
-    """0 for values that are equal but for rounding."""
-    centred = values - values.mean()
-    variance = float(np.mean(centred**2))
-    if variance <= (1e-12 * float(np.abs(values).max())) ** 2:
+    """0 for values that are equal but for rounding; at any scale, such as total variations of 1e-170."""
+    largest = float(np.abs(values).max())
+    if largest == 0:
         return 0.0
-    return float(np.mean(centred**3)) / variance**1.5
+    scaled = values / largest
+    centred = scaled - scaled.mean()
+    variance = float(np.mean(centred**2))
+    return float(np.mean(centred**3)) / variance**1.5 if variance > 1e-24 else 0.0
 
 
 def share_estimate(events: NDArray[np.bool_]) -> Estimate:

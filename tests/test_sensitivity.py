@@ -12,7 +12,7 @@ from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.failure_modes import FailureModes
 from mnist_ddm.analyses.local_error import LocalError
 from mnist_ddm.analyses.predictors import FailurePredictors
-from mnist_ddm.analyses.profile import SensitivityProfile
+from mnist_ddm.analyses.profile import SensitivityProfile, _gaps, widening
 from mnist_ddm.analyses.quality import Quality, QualitySettings
 from mnist_ddm.analyses.registry import analyses_in
 from mnist_ddm.analyses.settings import JoinedSettings, RefinementSettings, SamplingSettings
@@ -240,10 +240,32 @@ def test_the_profile_is_the_cumulated_interquartile_range(tables, gaussian):
     for row in answer["expert-jacobians"].rows:
         assert row["difference"].value == pytest.approx(row["selected"].value - row["suppressed"].value)
     gap = answer["sensitivity-profile-gap"].row(routing="full")
-    gaps = np.abs(np.subtract(cumulated(ranges_of("full")), cumulated(ranges_of("top2"))))
+    gaps = np.subtract(cumulated(ranges_of("top2")), cumulated(ranges_of("full")))
     assert (gap["t_half"], gap["t_end"]) == pytest.approx((0.5, 0.1))
-    assert (gap["gap_half"], gap["gap_end"]) == pytest.approx((gaps[4], gaps[8]), rel=1e-5)
-    assert gap["widening"].value == pytest.approx(gaps[8] - gaps[4], rel=1e-5)
+    assert (gap["gap_half"].value, gap["gap_end"].value) == pytest.approx((gaps[4], gaps[8]), rel=1e-5)
+    assert gap["gap_later"].value == pytest.approx(gaps[8] - gaps[4], rel=1e-5)
+    assert gap["widening"].value == pytest.approx(np.sign(gaps[4]) * (gaps[8] - gaps[4]), rel=1e-5)
+
+
+def test_a_gap_widens_only_in_a_direction_that_is_clear():
+    clear, open_ = Estimate(-2.0, -3.0, -1.0), Estimate(-0.5, -2.0, 1.0)
+    later = Estimate(-1.0, -1.5, -0.5)
+    assert widening(clear, later) == Estimate(1.0, 0.5, 1.5)
+    assert widening(open_, later) == Estimate(1.0, -1.5, 1.5)
+    assert widening(Estimate(2.0, 1.0, 3.0), later) == later
+
+
+def test_two_like_routings_do_not_widen_by_chance():
+    rng = np.random.Generator(np.random.Philox(5))
+    times = np.linspace(0.9, 0.1, 9)
+    alone, directed = 0, 0
+    for _ in range(60):
+        a, b = (rng.gamma(4.0, size=(20, 9)) for _ in range(2))
+        rows = list(_gaps({"top2": a, "full": b}, times).rows)
+        alone += abs(rows[0]["gap_end"].value) > abs(rows[0]["gap_half"].value)
+        directed += rows[0]["widening"].low > 0
+    assert alone > 30
+    assert directed <= 3
 
 
 def refinement(pool, routing, n, steps):

@@ -85,16 +85,13 @@ def main() -> None:
             code = cli.main(standalone_mode=False)
             sys.stdout.flush()
         except (KeyboardInterrupt, click.Abort):
+            interrupts.end_if_seen()
             interrupts.tell()
             sys.exit(EXIT_INTERRUPTED)
         except BaseException as error:
-            if interrupts.seen:  # whatever a library made of it
-                interrupts.tell()
-                sys.exit(EXIT_INTERRUPTED)
+            interrupts.end_if_seen()  # whatever a library made of it
             _explain(error)
-        if interrupts.seen:
-            interrupts.tell()
-            sys.exit(EXIT_INTERRUPTED)
+        interrupts.end_if_seen()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read."""
 
+import contextlib
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 LONGEST = 300
@@ -51,3 +53,22 @@ def unknown(kind: str, name: str, known: list[str] | tuple[str, ...]) -> InputEr
     like = get_close_matches(name, known, n=1) if name.isalpha() else []  # numbers are other numbers, not misspelt
     meant = f"did you mean {like[0]!r}? " if like else ""
     return InputError(f"unknown {kind} {name!r}; {meant}there are: {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def blamed(what: str) -> Iterator[None]:
+    """Name what another package provides if it fails inside the block, however it does that.
+
+    Args:
+        what: it is, such as "the system 'mine' of my_package:load".
+
+    Raises:
+        InputError: instead of what the package raised; what was meant for people stays as it is.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # another package may even end the program
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{what} does not work ({told[:150]}); mend or uninstall that package") from error

@@ -81,9 +81,7 @@ def lose():
 
 with watched() as interrupts:
     lose()
-    if interrupts.seen:
-        interrupts.tell()
-        sys.exit(130)
+    interrupts.end_if_seen()
 sys.exit(0)
 """
 

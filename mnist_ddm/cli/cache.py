@@ -1,8 +1,9 @@
 """The `cache` commands."""
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.group("cache")
@@ -16,7 +17,7 @@ def ls() -> None:
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.tables.terminal import plain
 
-    store, console = recording_store(), Console()
+    store, console = recording_store(), Screen()
     stored = store.list()
     table = Table(title=f"recordings in {store.folder}", title_justify="left")
     for heading in ("recording", "system", "what", "samples", "observables", "MB"):
@@ -39,11 +40,18 @@ def ls() -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(yes: bool) -> None:
     """Delete all stored recordings; what needs them computes them again."""
+    from mnist_ddm.errors import InputError
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.storage.files import folder_size
 
     store = recording_store()
     size = folder_size(store.folder) / 1e6
     if not yes:
-        click.confirm(f"Delete all recordings in {store.folder} ({size:.1f} MB)?", abort=True)
+        try:
+            sure = click.confirm(f"Delete all recordings in {store.folder} ({size:.1f} MB)?")
+        except click.Abort:
+            raise InputError("nothing was deleted, as nobody said yes; --yes deletes without asking") from None
+        if not sure:
+            click.echo("nothing was deleted")
+            return
     click.echo(f"freed {store.clear() / 1e6:.1f} MB")

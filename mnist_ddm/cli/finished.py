@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 _folder = click.argument("run", type=click.Path(path_type=Path))
 
@@ -52,7 +52,7 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     from mnist_ddm.study.results import read_manifest, read_results
     from mnist_ddm.tables.terminal import to_rich
 
-    console = Console()
+    console = Screen()
     manifests = [read_manifest(folder) for folder in (a, b)]
     results = [read_results(folder) for folder in (a, b)]
     common = side_by_side(results[0], results[1], routings)

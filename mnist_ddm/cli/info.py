@@ -5,8 +5,9 @@ from typing import Any, final
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
+
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.command("info")
@@ -24,13 +25,13 @@ def info(checkpoint: Path | None) -> None:
     from mnist_ddm.errors import InputError
     from mnist_ddm.models.checkpoint import CARD
     from mnist_ddm.models.presets import preset_named, preset_names
-    from mnist_ddm.storage.cache import cache_folder, recording_store
-    from mnist_ddm.storage.files import folder_size
     from mnist_ddm.systems.mnist import checkpoints_folder
     from mnist_ddm.systems.registry import system_names
+    from mnist_ddm.terminal.commands import installed_commands
+    from mnist_ddm.terminal.options import broken_options, installed_options
     from mnist_ddm.versions import versions
 
-    console = Console()
+    console = Screen()
     general = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     general.add_column(style="bold", no_wrap=True)
     general.add_column()
@@ -43,9 +44,10 @@ def info(checkpoint: Path | None) -> None:
     general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
     devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
     general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
-    cache = cache_folder()
-    count = len(recording_store().list())
-    general.add_row("cache", f"{cache}: {count} recordings, {folder_size(cache) / 1e6:.1f} MB")
+    general.add_row("cache", _cache_line())
+    installed_options()
+    for broken in (*installed_commands().broken.values(), *broken_options):
+        general.add_row("broken", str(broken))
     console.print(general)
 
     presets = Table(
@@ -69,6 +71,19 @@ def info(checkpoint: Path | None) -> None:
     folders = [f.parent for f in sorted(checkpoints_folder().glob(f"*/{CARD}"))]
     for folder in [*folders, *([checkpoint] if checkpoint else [])]:
         console.print(_card_table(folder))
+
+
+def _cache_line() -> str:
+    """Where the cache is and how large; a cache that cannot be used must not keep the rest from being told."""
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.storage.cache import cache_folder, recording_store
+    from mnist_ddm.storage.files import folder_size
+
+    try:
+        cache = cache_folder()
+        return f"{cache}: {len(recording_store().list())} recordings, {folder_size(cache) / 1e6:.1f} MB"
+    except InputError as error:
+        return str(error)
 
 
 def _card_table(folder: Path) -> Table:

@@ -4,13 +4,14 @@ import csv
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.door import read_csv
 from mnist_ddm.storage.files import write_text
+from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
 COLUMNS = ("name", "frechet_distance", "experts_per_state", "rounds", "sha256")
 
@@ -50,6 +51,7 @@ def enter(path: Path, entry: Entry) -> tuple[list[Entry], bool]:
         InputError: if the file is not a leaderboard.
     """
     entries = {e.name: e for e in read(path)} if path.exists() else {}
+    entry = replace(entry, name=str(spreadsheet_cell(entry.name)))  # as a name is read back
     better = entry.name not in entries or entry.value < entries[entry.name].value
     if better:
         entries[entry.name] = entry
@@ -63,7 +65,7 @@ def write(path: Path, entries: list[Entry]) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for e in sorted(entries, key=lambda e: e.value):
-        writer.writerow([e.name, f"{e.value:.6g}", f"{e.cost:.4g}", e.rounds, e.sha256])
+        writer.writerow([spreadsheet_cell(e.name), f"{e.value:.6g}", f"{e.cost:.4g}", e.rounds, e.sha256])
     write_text(path, buffer.getvalue())
 
 

@@ -3,14 +3,17 @@
 What a student wrote is never overwritten: `start` leaves a file that exists, `reset` moves it aside.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.exercises.confine import memory_of_a_judge
+from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
+from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.files import write_json, write_text
 from mnist_ddm.storage.typed import read_as
@@ -18,6 +21,8 @@ from mnist_ddm.storage.typed import read_as
 STATE = "exercises.json"
 PICTURES = "pictures"
 _SCHEMA = 1
+_JUDGES_MEGABYTES = 6144
+"""Beyond what the program has before the check: torch, and what an answer leads it to compute."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ class Workspace:
         sheet_of(name)
         if not file.is_file():
             raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
-        outcome = run_check(name, file, limits, picture)
+        with memory_of_a_judge(_JUDGES_MEGABYTES):
+            outcome = run_check(name, file, limits, picture)
         now = replace(self.progress(name), checks=self.progress(name).checks + 1)
         if outcome.passed:
             now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)
@@ -148,8 +154,8 @@ class Workspace:
 def read_progress(folder: Path, name: str) -> Progress | None:
     """What a folder says about an exercise; nothing if it says nothing that can be read."""
     try:
-        return Workspace(folder).progress(name)
-    except InputError:
+        return Workspace(folder).progress(name) if (folder / STATE).is_file() else None
+    except (InputError, OSError):
         return None
 
 
@@ -159,7 +165,19 @@ def is_stub(file: Path, name: str) -> bool:
 
 
 def _read_state(place: Path) -> _State:
-    return read_as(place, _State, "what this command wrote; restore it, or move it away")
+    state = read_as(place, _State, "what this command wrote; restore it, or move it away")
+    if not all(_is_sensible(progress) for progress in state.exercises.values()):
+        raise InputError(f"{place} counts what cannot be; restore it, or move it away")
+    return state
+
+
+def _is_sensible(progress: Progress) -> bool:
+    """Whether the numbers are some that this command could have written."""
+    counts = (progress.checks, progress.hints)
+    return all(0 <= n < _MOST_CHECKS for n in counts) and (progress.best is None or math.isfinite(progress.best))
+
+
+_MOST_CHECKS = 10**9
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from mnist_ddm.core.measures import Features
-from mnist_ddm.errors import InputError, NotFiniteError
+from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import LEVEL, Estimate
 
 _BATCH = 512

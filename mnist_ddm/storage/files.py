@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -201,5 +202,33 @@ def digest(value: object) -> str:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes in all files below a folder; 0 if it does not exist."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.exists() else 0
+    """Bytes in all files below a folder that can be looked at; 0 if there are none."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # deleted meanwhile, or not for us
+                size += (Path(place) / name).stat().st_size
+    return size
+
+
+LEFT_BY_SYSTEMS = frozenset({"lost+found", ".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What file systems and their browsers leave in folders."""
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp(\..+)?")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `replacing` left behind when it was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing of anybody's.
+
+    Raises:
+        InputError: if it cannot be looked at.
+    """
+    try:
+        return folder.is_dir() and all(f.name in LEFT_BY_SYSTEMS or is_temporary(f) for f in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}; choose another place") from error

@@ -7,6 +7,7 @@ recording reads the blocks of a larger one, and one more file leaves the others 
 
 import contextlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +98,12 @@ class RecordingStore:
         return path
 
     def list(self) -> list[StoredRecording]:
-        """All recordings that can be read."""
+        """All recordings that can be read.
+
+        Raises:
+            InputError: if the folder cannot be looked at.
+        """
+        self._look()
         stored = []
         for index in sorted(self.folder.glob(f"*/{_INDEX}")):
             with contextlib.suppress(InputError):
@@ -110,12 +116,36 @@ class RecordingStore:
         return stored
 
     def clear(self) -> int:
-        """Delete all recordings, those of older schemas included; returns the bytes freed."""
+        """Delete all recordings, those of older schemas included; returns the bytes freed.
+
+        Raises:
+            InputError: if one cannot be deleted.
+        """
+        self._look()
         places = [index.parent for index in self.folder.glob(f"*/{_INDEX}")]
         freed = sum(folder_size(place) for place in places)
         for place in places:
-            shutil.rmtree(place)
+            try:
+                shutil.rmtree(place)
+            except OSError as error:
+                raise InputError(f"cannot delete {place}: {error.strerror or error}") from error
         return freed
+
+    def _look(self) -> None:
+        """See to it that the folder can be looked at, which a search below it would pass over in silence.
+
+        Raises:
+            InputError: if it cannot.
+        """
+        try:
+            with os.scandir(self.folder):
+                pass
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise InputError(
+                f"the cache {self.folder} cannot be read: {error.strerror or error}; set MNIST_DDM_CACHE to another"
+            ) from error
 
     def _own(self, key: str, block: range, name: str) -> Path:
         return self.folder / key / f"{block.start:06d}-{block.stop:06d}" / f"{name}.safetensors"

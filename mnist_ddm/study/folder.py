@@ -21,7 +21,17 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
 from mnist_ddm.storage.door import read_text
-from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
+from mnist_ddm.storage.files import (
+    LEFT_BY_SYSTEMS,
+    digest,
+    is_empty,
+    is_temporary,
+    read_json,
+    sha256,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from mnist_ddm.storage.locks import hold_folder, release_folder
 from mnist_ddm.storage.names import delete_inside, inside
 from mnist_ddm.storage.recordings import RecordingStore
@@ -128,7 +138,7 @@ class RunFolder:
                 as_kind(before, Manifest, str(manifest), "a manifest; restore it or choose another --out")
             if before.get("run") != what or before.get("claims") != list(provenance.claims):
                 raise InputError(f"{folder} holds another run; choose another --out")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and not is_empty(folder):
             raise InputError(f"{folder} is not an empty folder and holds no {MANIFEST}; choose another --out")
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
@@ -151,9 +161,8 @@ class RunFolder:
             # Nothing of other code may be mistaken for this run's.
             for name in _written(before):
                 delete_inside(folder, name)
-        for left_by_a_kill in folder.rglob(".*.tmp*"):
-            if not left_by_a_kill.is_dir():
-                left_by_a_kill.unlink(missing_ok=True)
+        for left_by_a_kill in filter(is_temporary, folder.rglob(".*.tmp*")):
+            left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)
 
     def has(self, name: str, settings: Settings) -> bool:
@@ -213,7 +222,8 @@ class RunFolder:
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time."""
-        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name != MANIFEST)
+        others = {MANIFEST, *LEFT_BY_SYSTEMS}
+        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name not in others)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
         self._save()

@@ -18,7 +18,7 @@ from typing import final
 
 EXIT_INTERRUPTED = 130
 MESSAGE = "interrupted; what was finished is kept, and the same command goes on from there"
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 2.0
 """So long a command may clean up."""
 _TWICE_SECONDS = 1.0
 """A second signal within this time is the same key, which reached us by two ways."""
@@ -36,6 +36,13 @@ class Interrupts:
     def seen(self) -> bool:
         """Whether there was one."""
         return self._first is not None
+
+    def end_if_seen(self) -> None:
+        """End the process if there was one: what is left to clean up could take long, and is done by the next start."""
+        if self._first is not None:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+            self.end()
 
     def tell(self) -> None:
         """Say so on the standard error, once."""

@@ -155,9 +155,13 @@ def read_image(file: Path, side: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, but it will do
             with Image.open(file) as picture:
-                rgb = _eight_bits(ImageOps.exif_transpose(picture)).convert("RGB")  # cameras only note how they were held
+                rgb = _eight_bits(ImageOps.exif_transpose(picture)).convert(
+                    "RGB"
+                )  # cameras only note how they were held
     except Image.DecompressionBombError:
-        raise InputError(f"{file} has too many pixels to be read; make it smaller, or take it out of the folder") from None
+        raise InputError(
+            f"{file} has too many pixels to be read; make it smaller, or take it out of the folder"
+        ) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file} is not a picture that can be read ({error}); take it out of the folder") from None
     edge = min(rgb.size)

@@ -139,7 +139,9 @@ def _train(
         share_parts(plan, share, names)
     jobs = training_jobs(plan, names)
     if plan.images.labels:
-        console.print(f"classes 0 .. {plan.images.classes - 1} are the labels {', '.join(map(str, plan.images.labels))}")
+        console.print(
+            f"classes 0 .. {plan.images.classes - 1} are the labels {', '.join(map(str, plan.images.labels))}"
+        )
     finished = [name for name in names if name not in {job.part for job in jobs}]
     if keep_every and finished:
         console.print(f"{', '.join(finished)}: finished before, so --keep-every does nothing for it")

@@ -9,6 +9,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _MNIST_SHA256 = {
     "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _GZIP = b"\x1f\x8b"
-_IDX_TYPES = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
+_IDX_TYPES: dict[bytes, np.dtype[Any]] = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def load_images(folder: Path | None = None, *, relabel: bool = False) -> Images:
     if folder is None:
         for part, content in contents.items():
             if hashlib.sha256(content).hexdigest() != _MNIST_SHA256[part]:
-                raise InputError(f"the shipped MNIST file {chosen.files[part].name} is damaged; install the package again")
+                raise InputError(
+                    f"the shipped MNIST file {chosen.files[part].name} is damaged; install the package again"
+                )
     arrays = {part: _parse_idx(chosen.files[part], content) for part, content in contents.items()}
     for split in ("train", "test"):
         images, labels = arrays[f"{split}_images"], class_of(arrays[f"{split}_labels"])
@@ -115,7 +118,9 @@ def _check_labels(place: Path, arrays: dict[str, np.ndarray], relabel: bool) -> 
     """What the classes are called, if they are to be numbered anew; nothing if they are 0, 1, ... already."""
     names, tested = np.unique(arrays["train_labels"]), np.unique(arrays["test_labels"])
     if strange := sorted(set(tested.tolist()) - set(names.tolist())):
-        raise InputError(f"{place}: test images have the label {strange[0]}, which no training image has; take them out")
+        raise InputError(
+            f"{place}: test images have the label {strange[0]}, which no training image has; take them out"
+        )
     if names.tolist() == list(range(len(names))):
         return ()
     if not relabel:
@@ -144,4 +149,5 @@ def _parse_idx(path: Path, content: bytes) -> np.ndarray:
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], dtype=">u4"))
     if len(content) - header != math.prod(shape) * kind.itemsize:
         raise InputError(f"{path} is truncated or too long: its header says {shape}; replace it")
-    return np.frombuffer(content, dtype=kind, offset=header).reshape(shape).astype(kind.newbyteorder("="))
+    array: np.ndarray = np.frombuffer(content, dtype=kind, offset=header).reshape(shape)
+    return array.astype(kind.newbyteorder("="))

@@ -110,7 +110,9 @@ def _check_finished(plan: TrainingPlan, wanted: list[str]) -> None:
             continue
         mine, other = asdict(_recipe(plan, part_kind(part))), read_part_card(plan.out, part).recipe
         if mine != other:
-            differs = ", ".join(f"{k}: {other.get(k)!r} there, {v!r} asked" for k, v in mine.items() if other.get(k) != v)
+            differs = ", ".join(
+                f"{k}: {other.get(k)!r} there, {v!r} asked" for k, v in mine.items() if other.get(k) != v
+            )
             raise InputError(
                 f"the {part} in {plan.out} was trained otherwise ({differs}); choose another --out, or delete "
                 f"{part}.json there to train it again"

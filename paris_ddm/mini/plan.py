@@ -58,7 +58,9 @@ class MiniPlan:
 
     def __post_init__(self) -> None:
         if self.images.classes > len(DIGITS):
-            raise InputError(f"the small Paris writes digits: {self.images.name} has {self.images.classes} classes, not 10")
+            raise InputError(
+                f"the small Paris writes digits: {self.images.name} has {self.images.classes} classes, not 10"
+            )
 
     @property
     def work(self) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
+from mnist_ddm.terminal.screen import Screen
 
 from mnist_ddm.terminal import options
 
@@ -23,10 +23,13 @@ def paris() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Where to train.  [default: runs/paris-PRESET]"
 )
+@click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order.")
 @options.seed
 @options.data_dir
 @options.workers
-def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, workers: int | None) -> None:
+def train_mini(
+    preset: str, out: Path | None, relabel: bool, seed: int, data_dir: Path | None, workers: int | None
+) -> None:
     """Train a small model in the release's format from scratch: VAE, text and image towers, eight experts, router.
 
     What was stopped goes on where it was when the same command is given again.
@@ -38,12 +41,12 @@ def train_mini(preset: str, out: Path | None, seed: int, data_dir: Path | None, 
     from paris_ddm.mini.parts import preset_named
     from paris_ddm.mini.plan import MiniPlan
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     preset_named(preset)
     count = options.resolve_workers(workers, "cpu")
     plan = MiniPlan(
-        images=load_images(data_dir),
+        images=load_images(data_dir, relabel=relabel),
         out=out or Path("runs") / f"paris-{preset}",
         preset=preset,
         seed=seed,
@@ -89,7 +92,7 @@ def cluster(
     from paris_ddm.pool import ParisPool
     from paris_ddm.realise import cluster_images
 
-    console = Console()
+    console = Screen()
     pool = load_system("paris", device=device, paris_dir=paris_dir, data_dir=out if out.is_dir() else None)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"embedding {images}"], console) as update:
@@ -123,7 +126,7 @@ def check(
 
     if n < 2:
         raise InputError(f"--n must be at least 2, not {n}")
-    console = Console()
+    console = Screen()
     pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
@@ -156,7 +159,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     from paris_ddm.mini.data import held_out_set
     from paris_ddm.pool import ParisPool
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     pool = load_system("paris", device=device, paris_dir=folder)
     assert isinstance(pool, ParisPool)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from torch.nn import functional
 
 from mnist_ddm.compute.batches import evaluate_in_batches
 from mnist_ddm.errors import InputError
-from mnist_ddm.storage.files import read_json
+from mnist_ddm.storage.pictures import read_picture
+from mnist_ddm.storage.typed import read_as
 from paris_ddm.folder import VAE, ParisFolder
 from paris_ddm.text import load_pretrained
 
@@ -21,6 +23,24 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, which DINOv2 was trained with."""
 _PIXELS = 16 * 32 * 32
 """In one batch; batches always have the same number of images, as convolutions of other sizes may round otherwise."""
+
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+_Colour = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
+
+
+@final
+class _Crop(msgspec.Struct, frozen=True):
+    height: _Side | None = None
+
+
+@final
+class _Preparation(msgspec.Struct, frozen=True):
+    """`preprocessor_config.json` of DINOv2."""
+
+    crop_size: _Side | _Crop | None = None
+    image_mean: tuple[float, float, float] = _MEAN
+    image_std: tuple[_Colour, _Colour, _Colour] = _STD
 
 
 def _in_batches(function: Callable[..., Tensor], *columns: Tensor, pixels: int) -> Tensor:
@@ -90,11 +110,11 @@ class ImageEncoder:
     @cached_property
     def _preparation(self) -> tuple[int, Tensor, Tensor]:
         stated = self._folder / "preprocessor_config.json"
-        config = read_json(stated) if stated.exists() else {}
-        crop = config.get("crop_size", {})
-        side = crop.get("height") if isinstance(crop, dict) else crop
-        mean, std = config.get("image_mean", _MEAN), config.get("image_std", _STD)
-        return int(side or self._model.config.image_size), torch.tensor(mean), torch.tensor(std)
+        what = "the preparation of DINOv2; restore it"
+        config = read_as(stated, _Preparation, what) if stated.exists() else _Preparation()
+        side = config.crop_size.height if isinstance(config.crop_size, _Crop) else config.crop_size
+        own: int = self._model.config.image_size
+        return own if side is None else side, torch.tensor(config.image_mean), torch.tensor(config.image_std)
 
     @property
     def dim(self) -> int:
@@ -146,16 +166,22 @@ def read_image(file: Path, side: int) -> Tensor:
     """A picture in ``[0, 1]``, its largest central square scaled to ``(3, side, side)``.
 
     Raises:
-        InputError: if the file is no picture.
+        InputError: if the file is no picture, or is too large.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(file) as picture:
-            rgb = picture.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{file} is not a picture that can be read ({error}); take it out of the folder") from None
+    rgb = _eight_bits(read_picture(file)).convert("RGB")
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
     square = rgb.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
+
+
+def _eight_bits(picture: Any) -> Any:
+    """Grey of 16 bits as grey of 8; Pillow would cut off all that is brighter than 255."""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    levels = np.asarray(picture).astype(np.float64) / 257
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

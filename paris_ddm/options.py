@@ -4,7 +4,9 @@ from mnist_ddm.systems.options import SystemOption
 
 PARIS = (
     SystemOption("paris_dir", "paris: the folder of a model.  [default: the small one]", kind="path", place=True),
-    SystemOption("captions", "paris: captions, one in a line, or COCO's JSON.", kind="path", place=True),
+    SystemOption(
+        "captions", "paris: captions, one in a line (.txt), JSON lines, or COCO's JSON.", kind="path", place=True
+    ),
     SystemOption("paris_repo", "paris: a repository on the Hugging Face hub instead, OWNER/NAME."),
     SystemOption("revision", "paris: a commit of the repository."),
     SystemOption("guidance", "paris: scale of classifier-free guidance.  [default: 4]", kind="number"),

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -219,6 +219,20 @@ class ParisPool(ExpertPool):
     def pooled_texts(self, captions: Sequence[str]) -> Tensor:
         """One vector of the text encoder for each caption, shape ``(B, E)``."""
         return torch.stack([self._texts.pooled(caption) for caption in captions])
+
+    @property
+    def caption_length(self) -> int:
+        """Tokens that the text encoder reads of a caption."""
+        return self._texts.length
+
+    @property
+    def cut_captions(self) -> list[str]:
+        """Those of the captions of samples that are longer than that."""
+        return self._texts.cut(self._captions)
+
+    def cut_texts(self, captions: Iterable[str]) -> list[str]:
+        """Those of some captions that are longer than that."""
+        return self._texts.cut(captions)
 
     def decode(self, x: Tensor) -> Tensor:
         return self._codec.decode(x)

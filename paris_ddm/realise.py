@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_text
 from paris_ddm.clusters import Clusters, fit_text, read_clusters, summarise, two_stage_kmeans, write_clusters
 from paris_ddm.folder import CLUSTERS, REAL
 from paris_ddm.images import image_files, read_image
@@ -41,7 +42,7 @@ def cluster_images(
         report: called with the fraction that is done.
 
     Returns:
-        A line for each cluster.
+        A line for each cluster, and one if captions were cut.
 
     Raises:
         InputError: if there are too few pictures, or one cannot be read.
@@ -75,7 +76,12 @@ def cluster_images(
         },
     )
     counts = assignment.bincount(minlength=k).tolist()
-    return [f"cluster {i}: {count} pictures, {count / len(files):.1%}" for i, count in enumerate(counts)]
+    lines = [f"cluster {i}: {count} pictures, {count / len(files):.1%}" for i, count in enumerate(counts)]
+    if cut := pool.cut_texts(captions):
+        lines.append(
+            f"{len(cut)} captions are longer than the {pool.caption_length} tokens that the model reads, and are cut"
+        )
+    return lines
 
 
 def _make(
@@ -93,7 +99,4 @@ def _make(
 
 def _caption(picture: Path) -> str:
     beside = picture.with_suffix(".txt")
-    try:
-        return " ".join(beside.read_text(encoding="utf-8").split()) if beside.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the caption {beside} cannot be read ({error})") from None
+    return " ".join(read_text(beside).split()) if beside.exists() else ""

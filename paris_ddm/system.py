@@ -1,11 +1,14 @@
 """The `paris` system of the command line: a local folder, a repository on the hub, or the small model that ships."""
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError
 from mnist_ddm.systems.mnist import checkpoints_folder
+
+_log = logging.getLogger("mnist_ddm")
 
 
 def need_extra() -> None:
@@ -39,7 +42,7 @@ def load(
         paris_dir: the folder of a model in the release's format.
         paris_repo: a repository on the hub instead, `owner/name`.
         revision: of the repository.
-        captions: a file of captions, one in a line, or COCO's captions.
+        captions: a file of captions; see `read_captions`.
         guidance: scale of classifier-free guidance; the paper's 4 by default.
         dtype: `float32` or `bfloat16`.
         detail: settings of `Details`, as `time=1000t`.
@@ -60,7 +63,7 @@ def load(
     if paris_repo is not None:
         path = download(paris_repo, revision)
     else:
-        path = Path(paris_dir or checkpoint or shipped)
+        path = Path(next((given for given in (paris_dir, checkpoint) if given is not None), shipped))
         if path.name == str(path) and not path.exists() and (checkpoints_folder() / path.name).is_dir():
             path = checkpoints_folder() / path.name
     settings = ParisSettings(
@@ -68,9 +71,15 @@ def load(
         data=data_dir,
         captions=None if captions is None else Path(captions),
         guidance=GUIDANCE if guidance is None else guidance,
-        dtype=dtype or "float32",
+        dtype="float32" if dtype is None else dtype,
         device=device,
         details=parse_details(detail),
         shipped=path.resolve() == shipped.resolve(),
     )
-    return ParisPool(settings)
+    pool = ParisPool(settings)
+    if captions is not None and (cut := pool.cut_captions):
+        _log.warning(
+            "%d of the captions in %s are longer than the %d tokens that the model reads, and are cut: %.60s ...",
+            len(cut), captions, pool.caption_length, cut[0],
+        )  # fmt: skip
+    return pool

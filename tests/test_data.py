@@ -98,6 +98,98 @@ SPOILED = [
 ]
 
 
+def member(folder: Path, name: str, array: np.ndarray, *, kind: int = 8) -> None:
+    """A file of a set, gzipped if its name says so."""
+    numbers = array.astype(">i4" if kind == 12 else np.uint8).tobytes()
+    content = struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape) + numbers
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+
+def drawn(n: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(n)).integers(0, 256, (n, 28, 28))
+
+
+def a_set(folder: Path, names: str, labels: np.ndarray, test: str = "t10k", **options: int) -> Path:
+    """A set whose files are called ``names``, with ``{}`` for what they hold; test images are the first training ones."""
+    images, n = drawn(len(labels)), len(labels) // 2
+    for split, rows in (("train", slice(None)), (test, slice(n))):
+        member(folder, names.format(split=split, what="images", axes=3, type="ubyte"), images[rows])
+        axes, kind = (2, "int") if options else (1, "ubyte")
+        member(folder, names.format(split=split, what="labels", axes=axes, type=kind), labels[rows], **options)
+    return folder
+
+
+def test_emnist_stands_upright_and_its_letters_are_numbered_anew_when_asked(tmp_path):
+    names = "emnist-letters-{split}-{what}-idx{axes}-{type}.gz"
+    folder = a_set(tmp_path / "gzip", names, np.arange(60) % 26 + 1, test="test")
+    with pytest.raises(InputError, match=r"must be 0 \.\. 25, .* not 1 \.\. 26; train with --relabel"):
+        data.load_images(folder)
+    letters = data.load_images(folder, relabel=True)
+    assert (letters.classes, letters.labels) == (26, tuple(range(1, 27)))
+    assert letters.train_labels.tolist() == [i % 26 for i in range(60)]
+    assert np.array_equal(letters.train_images[:, 0].numpy(), drawn(60).transpose(0, 2, 1))
+    plain = a_set(tmp_path / "plain", "{split}-{what}-idx{axes}-{type}", np.arange(60) % 26)
+    lying = data.load_images(plain)
+    assert lying.labels == ()
+    assert np.array_equal(lying.train_images[:, 0].numpy(), drawn(60))
+    assert lying.digest != letters.digest
+
+
+def test_qmnist_has_its_class_in_the_first_of_eight_columns(tmp_path):
+    labels = np.stack([np.arange(40) % 10, *np.full((7, 40), 700)], axis=1)
+    folder = a_set(tmp_path / "QMNIST" / "raw", "qmnist-{split}-{what}-idx{axes}-{type}.gz", labels, "test", kind=12)
+    for place in (folder, folder.parent):  # as torchvision keeps it, and its folder above
+        digits = data.load_images(place)
+        assert (digits.name, digits.classes, digits.train_labels.tolist()) == ("QMNIST", 10, [i % 10 for i in range(40)])
+
+
+@pytest.mark.parametrize("names", ["{split}-{what}.idx{axes}-{type}", "{split}-{what}-idx{axes}-{type}.gz"])
+def test_fashion_and_kmnist_are_read_as_archives_call_and_browsers_unpack_them(tmp_path, names):
+    folder = a_set(tmp_path / "fashion", names, np.arange(20) % 10)
+    known = data.load_images(folder).digest
+    for file in folder.iterdir():  # a browser unpacked what it loaded; an archive put each file into a folder
+        content = file.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        file.unlink()
+        file.mkdir()
+        (file / file.name).write_bytes(content)
+    assert data.load_images(folder).digest == known
+
+
+def test_labels_that_miss_a_class_can_be_numbered_anew(tmp_path):
+    folder = a_set(tmp_path / "some", "{split}-{what}-idx{axes}-{type}", np.array([0, 2, 3, 7] * 5))
+    with pytest.raises(InputError, match=r"must be 0 \.\. 3, .* not 0, 2, 3, 7; train with --relabel"):
+        data.load_images(folder)
+    some = data.load_images(folder, relabel=True)
+    assert (some.labels, some.train_labels[:4].tolist()) == ((0, 2, 3, 7), [0, 1, 2, 3])
+    member(folder, "t10k-labels-idx1-ubyte", np.array([0, 2, 3, 7, 5] * 2))
+    with pytest.raises(InputError, match="test images have the label 5"):
+        data.load_images(folder, relabel=True)
+
+
+def test_folders_that_hold_no_set_or_several_say_what_to_do(tmp_path):
+    for name in ("digits", "letters"):
+        a_set(tmp_path / "gzip", f"emnist-{name}-{{split}}-{{what}}-idx{{axes}}-{{type}}.gz", np.arange(20) % 10, "test")
+    a_set(tmp_path / "torch" / "KMNIST" / "raw", "{split}-{what}-idx{axes}-{type}", np.arange(20) % 10)
+    for name, file in (("matlab", "emnist-letters.mat"), ("numpy", "kmnist-train-imgs.npz"), ("packed", "gzip.zip")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_bytes(b"?")
+    for place, told in {
+        "gzip": "several sets (emnist-digits, emnist-letters); put the four files of one into a folder",
+        "torch": "sets in its folders; give one of them: KMNIST",
+        "matlab": "Matlab files; take the binary version",
+        "numpy": "NumPy files; take the IDX files",
+        "packed": "an archive; unpack it",
+        "nowhere": "no train-images-idx3-ubyte",
+    }.items():
+        with pytest.raises(InputError) as error:
+            data.load_images(tmp_path / place)
+        assert told in str(error.value)
+        assert len(str(error.value).removeprefix(str(tmp_path))) <= 300
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("what", SPOILED)
 def test_a_spoiled_folder_gets_one_line_that_names_it(tmp_path, what):
     folder = make_folder(tmp_path / "set")

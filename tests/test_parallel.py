@@ -9,9 +9,12 @@ import time
 from functools import partial
 from pathlib import Path
 
+import joblib
 import pytest
+from joblib._parallel_backends import ThreadingBackend
 
-from mnist_ddm.compute.parallel import Shared, run_jobs
+from mnist_ddm.compute.parallel import Shared, backend_named, run_jobs
+from mnist_ddm.errors import InputError
 
 
 class Counted:
@@ -43,6 +46,58 @@ def test_what_jobs_share_is_pickled_once_and_unpickled_once_in_each_worker():
     assert Counted.pickled == before + 1
     assert shared.value.seen == 0
     assert max(count for _, count in found) > 1
+
+
+def fall(folder, times, number, report):
+    """The job number 1 has its worker killed so many times."""
+    attempts = len(list(folder.glob(f"{number}-*")))
+    (folder / f"{number}-{attempts}").touch()
+    if number == 1 and attempts < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_job_whose_worker_was_killed_is_done_again_once(tmp_path):
+    jobs = [partial(fall, tmp_path, 1, number) for number in range(4)]
+    assert run_jobs(jobs, workers=2) == [0, 1, 2, 3]
+    assert (tmp_path / "1-1").exists()
+    (tmp_path / "often").mkdir()
+    with pytest.raises(InputError, match="killed twice") as error:
+        run_jobs([partial(fall, tmp_path / "often", 9, number) for number in range(2)], workers=2)
+    assert "\n" not in str(error.value)
+
+
+def test_what_killed_commands_left_of_their_progress_is_deleted_by_the_next_and_that_of_the_living_is_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, living = (tmp_path / f"mnist-ddm-progress-{pid}-abc" for pid in (ended.pid, os.getpid()))
+    for folder in (dead, living):
+        folder.mkdir()
+        (folder / "0").write_text("0.5")
+    assert run_jobs([partial(fall, tmp_path, 0, number) for number in range(2)], workers=2) == [0, 1]
+    assert [path.name for path in tmp_path.glob("mnist-ddm-progress-*")] == [living.name]
+
+
+class Elsewhere(ThreadingBackend):
+    """Stands for a cluster's back end."""
+
+    used = 0
+
+    def configure(self, *arguments, **options):
+        Elsewhere.used += 1
+        return super().configure(*arguments, **options)
+
+
+def test_jobs_run_where_a_caller_says(tmp_path):
+    joblib.register_parallel_backend("elsewhere", Elsewhere)
+    with joblib.parallel_config(backend="elsewhere"):
+        assert run_jobs([partial(fall, tmp_path, 0, number) for number in range(3)], workers=2) == [0, 1, 2]
+    assert Elsewhere.used
+    with pytest.raises(InputError, match="unknown backend"), backend_named("dask"):
+        pass
 
 
 PROGRAM = """

@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mnist_ddm import Study, cli
@@ -21,6 +22,7 @@ from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.files import read_json, write_json
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.folder import SCHEMA, used_recordings
+from mnist_ddm.study.manifest import AnalysisEntry, Manifest, RecordingEntry, Run
 from mnist_ddm.study.results import read_results
 from mnist_ddm.study.verify import check_files, recomputable
 from mnist_ddm.systems.registry import load_system
@@ -154,7 +156,10 @@ def test_verify_knows_all_numbers_of_samples_that_share_a_recording(tmp_path):
     assert entry["n"] == [5, 7, 9]  # the smallest is what routing-comparison would join if there were no more
     assert entry["visits"]["n"] == 9
     settings = {name: study.identity["settings"][name] for name, study in studies.items()}
-    manifest = {"run": {"settings": settings, "scale": "full"}, "recordings": used, "analyses": dict.fromkeys(settings)}
+    run = Run(system="gaussian", scale="full", seed=0, settings=settings, fingerprints={})
+    entries = {name: AnalysisEntry(n=1, settings={}, tables=[], plots=[], files={}) for name in settings}
+    kept = msgspec.convert(json.loads(json.dumps(used)), dict[str, RecordingEntry])
+    manifest = Manifest(schema=3, state="finished", command="", run=run, recordings=kept, analyses=entries)
     plans = {name: set(p.wanted) for study, p in recomputable(manifest, pool, store) for name in study.analyses}
     assert plans.keys() == settings.keys()
     for routing in ("full", "top1", "top2"):
@@ -344,7 +349,9 @@ def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_runs_are_whole(run, name):
     manifest = read_json(RESULTS / name / "manifest.json")
-    count, foreign = check_files(RESULTS / name, manifest)
+    count, foreign = check_files(
+        RESULTS / name, {**manifest["results"], **manifest.get("derived", {})}, manifest["command"]
+    )
     assert count > 0
     assert set(foreign) <= {"manifest-of-recording.json"}
     if manifest["schema"] == SCHEMA:

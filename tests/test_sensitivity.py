@@ -209,8 +209,8 @@ def test_the_global_order_of_a_smooth_field_is_heuns(tables):
     assert [(r["refinement"], r["steps"]) for r in answer["grid-maximum"].rows] == [(1, 50), (2, 100), (4, 200)]
 
 
-def test_the_decomposition_counts_which_term_is_larger(tables):
-    pool = load()
+def test_the_decomposition_counts_which_term_is_larger(tables, gaussian):
+    pool = gaussian
     answer = tables(JacobianDecomposition(), pool, SamplingSettings(n=30, steps=10))
     row = answer["jacobian-decomposition"].row(routing="full")
     recorded = sample(pool, Sampling("full", n=30, steps=10), (NORMS,)).observed[NORMS][:, 4, :, 0].double().numpy()
@@ -221,8 +221,8 @@ def test_the_decomposition_counts_which_term_is_larger(tables):
     assert len(answer["jacobian-decomposition-by-time"].rows) == 3 * 9
 
 
-def test_the_profile_is_the_cumulated_interquartile_range(tables):
-    pool = load()
+def test_the_profile_is_the_cumulated_interquartile_range(tables, gaussian):
+    pool = gaussian
     answer = tables(SensitivityProfile(), pool, SamplingSettings(n=25, steps=20))
 
     def ranges_of(routing):
@@ -273,8 +273,8 @@ def refinement(pool, routing, n, steps):
     return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
-def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance(tables, answered):
-    pool, settings = load(), JoinedSettings(n=24, steps=10)
+def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance(tables, answered, gaussian):
+    pool, settings = gaussian, JoinedSettings(n=24, steps=10)
     quality = QualitySettings(n=24, routings=("top2", "full"))
     answer = tables(RoutingComparison(), pool, settings, quality.samplings(pool).values())
     full = answer["routing-comparison"].row(routing="full")
@@ -343,8 +343,8 @@ def test_the_area_under_the_curve():
     assert isinstance(auc_estimate(scores, np.arange(60) < 10), Estimate)
 
 
-def test_failure_modes_count_samples_over_the_thresholds(tables):
-    pool = load()
+def test_failure_modes_count_samples_over_the_thresholds(tables, gaussian):
+    pool = gaussian
     answer = tables(FailureModes(), pool, RefinementSettings(n=50, steps=10))
     row = answer["failure-modes"].row(routing="top1")
     recorded = sample(pool, Sampling("top1", n=50, steps=10), ("logits", NORMS))

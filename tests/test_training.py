@@ -14,14 +14,15 @@ from mnist_ddm.cli import cli
 from mnist_ddm.compute.parallel import run_jobs
 from mnist_ddm.core.noise import Purpose
 from mnist_ddm.errors import InputError
-from mnist_ddm.models.checkpoint import read_part_card
+from mnist_ddm.models.checkpoint import load_part, read_part_card, read_system_card
 from mnist_ddm.models.presets import preset_named
-from mnist_ddm.storage.files import read_tensors
+from mnist_ddm.storage.files import read_tensors, write_tensors
 from mnist_ddm.training.data import Streams, rows_of_step
 from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
 from mnist_ddm.training.objectives import training_times
 from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.versions import versions
 
 
 def plan(images, out, **changes):
@@ -184,3 +185,69 @@ def test_a_training_that_was_killed_goes_on_and_equals_one_that_was_not(tmp_path
     assert (out / "losses" / "expert-3.csv").read_text() == (tmp_path / "whole" / "losses" / "expert-3.csv").read_text()
     assert not state.exists()
     assert not list(out.rglob("*.tmp*"))
+
+
+def test_finished_parts_of_another_recipe_are_not_mixed_with_new_ones(images, tmp_path):
+    first = plan(images, tmp_path / "x", steps=2)
+    trained(first, "expert-3")
+    longer = replace(first, steps=4)
+    for part in ("expert-3", "expert-4"):  # the same expert, and one that would belong to it
+        with pytest.raises(InputError, match=r"expert-3 in .* trained otherwise \(steps: 2 there, 4 asked\)"):
+            training_jobs(longer, [part])
+    assert training_jobs(longer, ["router"])
+    assert training_jobs(first, ["expert-3", "expert-4"])[0].part == "expert-4"
+    (tmp_path / "x" / "expert-3.json").unlink()
+    assert len(training_jobs(longer, ["expert-3"])) == 1
+
+
+def test_data_are_known_by_their_content_and_not_by_their_name(images, tmp_path):
+    here, there = plan(images, tmp_path / "x", steps=1), plan(replace(images, name="elsewhere"), tmp_path / "y", steps=1)
+    trained(here, "expert-0")
+    trained(there, "expert-1")
+    for file in there.out.glob("expert-1.*"):  # two machines join what they trained
+        (here.out / file.name).write_bytes(file.read_bytes())
+    card = read_system_card(here.out)
+    assert card.data == "mnist"
+    for part in ("expert-0", "expert-1"):
+        load_part(here.out, part, card)
+        load_part(here.out, part, there.system)
+    assert not training_jobs(replace(there, out=here.out), ["expert-0", "expert-1"])
+    with pytest.raises(InputError, match="data_digest"):
+        training_jobs(replace(here, images=replace(images, digest="0" * 64)), ["expert-0"])
+
+
+def test_a_training_that_goes_on_under_another_torch_says_so_on_its_card(images, tmp_path, capsys):
+    def stop(fraction):
+        if fraction > 50 / 60:
+            raise KeyError
+
+    (job,) = training_jobs(plan(images, tmp_path / "x", steps=60), ["router"])
+    with pytest.raises(KeyError):
+        job(stop)
+    tensors, header = read_tensors(job.state_file)
+    assert header["versions"] == versions()
+    write_tensors(job.state_file, tensors, {**header, "versions": {**header["versions"], "torch": "2.0.1"}})
+    job(lambda fraction: None)
+    told = f"2.0.1, then {versions()['torch']}"
+    assert read_part_card(job.out, "router").versions["torch"] == told
+    again = ("train-router", "--preset", "tiny", "--steps", "60", "--keep-every", "10", "--out", str(job.out))
+    cli.main(again, standalone_mode=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "router: finished before, so --keep-every does nothing for it" in said
+    assert "torch 2.0.1, then" in said
+
+
+def test_zero_experts_are_refused_and_not_taken_for_none_given(images, tmp_path):
+    with pytest.raises(InputError, match="number of experts must be between 1 and 60000, not 0"):
+        training_jobs(plan(images, tmp_path / "x", n_experts=0), ["router"])
+    assert not (tmp_path / "x").exists()
+
+
+def test_classes_that_were_numbered_anew_are_on_the_card_and_found_again(tmp_path, images):
+    letters = replace(images, labels=tuple(range(1, 11)))
+    the_plan = plan(letters, tmp_path / "x", steps=1)
+    training_jobs(the_plan, ["router"])
+    assert read_system_card(the_plan.out).labels == letters.labels
+    training_jobs(the_plan, ["router"])
+    with pytest.raises(InputError, match="labels"):
+        training_jobs(plan(images, tmp_path / "x", steps=1), ["router"])

@@ -91,7 +91,10 @@ def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> l
     Raises:
         InputError: if an analysis or a group does not exist, or nothing is left.
     """
-    asked = [*(a.id for a in (analyses_in(group) if group else ())), *(analysis_named(name).id for name in names)]
+    asked = [
+        *(a.id for a in (() if group is None else analyses_in(group))),
+        *(analysis_named(name).id for name in names),
+    ]
     left_out = {a.id for name in without for a in ([ANALYSES[name]] if name in ANALYSES else analyses_in(name))}
     kept = [name for name in dict.fromkeys(asked or APPENDIX_B) if name not in left_out]
     if not kept:

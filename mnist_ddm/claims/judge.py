@@ -115,7 +115,7 @@ def judge_run(folder: Path) -> list[Judgement]:
     Raises:
         InputError: if the folder holds no finished run, or a table cannot be read.
     """
-    claims = [claim_named(name) for name in read_manifest(folder)["claims"] or ledger().claims]
+    claims = [claim_named(name) for name in read_manifest(folder).claims or ledger().claims]
     return judge_all(claims, read_results(folder))
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.analyses.analysis import Answer
@@ -39,6 +39,8 @@ _LONGEST_SHOWN = 20
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
 @options.workers
+@options.backend
+@options.shard
 def analyze(
     system: str,
     analyses: tuple[str, ...],
@@ -52,6 +54,8 @@ def analyze(
     out: Path | None,
     seed: int,
     workers: int | None,
+    backend: str,
+    shard: str | None,
     **of_system: Any,
 ) -> None:
     """Run analyses of the paper on a system and write tables, plots and a manifest.
@@ -63,13 +67,15 @@ def analyze(
     from mnist_ddm.analyses.systems import distance_named, features_named
     from mnist_ddm.errors import InputError
     from mnist_ddm.study.folder import Provenance, default_folder
+    from mnist_ddm.study.record import parse_shard
     from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_with_progress
+    from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
+    part = None if shard is None else parse_shard(shard)
     names = chosen(analyses, group, without)
     pool = load_system(system, **of_system)
     what_it_is = f"; {pool.description}" if pool.description else ""
@@ -91,9 +97,13 @@ def analyze(
         if name in analyses or group is None or not study.analyses:
             raise InputError(why)
         console.print(f"not run: {name} ({why})")
+    count = options.resolve_workers(workers, of_system["device"])
+    if part is not None:
+        record_shard_with_progress(console, study.plan(), count, backend, part)
+        return
     provenance = Provenance(options.command_line(), of_system)
     folder = study.open(out or default_folder(study.identity), provenance)
-    recordings = record_with_progress(console, study.plan(), options.resolve_workers(workers, of_system["device"]))
+    recordings = record_with_progress(console, study.plan(), count, backend)
 
     def show(name: str, answer: "Answer | None") -> None:
         for table in folder.tables(name) if answer is None else answer.tables:

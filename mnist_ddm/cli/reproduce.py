@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.claims.ledger import Claim
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
 @options.workers
+@options.backend
+@options.shard
 def reproduce(
     system: str,
     scale: str,
@@ -31,6 +34,8 @@ def reproduce(
     out: Path | None,
     seed: int,
     workers: int | None,
+    backend: str,
+    shard: str | None,
     **of_system: Any,
 ) -> None:
     """Reproduce the paper on a system: every analysis, a verdict for every claim, and a page to look at.
@@ -44,16 +49,18 @@ def reproduce(
     from mnist_ddm.errors import InputError
     from mnist_ddm.pages.report import write_report
     from mnist_ddm.study.folder import Provenance, default_folder
+    from mnist_ddm.study.record import parse_shard
     from mnist_ddm.study.results import read_results
     from mnist_ddm.study.scales import scale_named
     from mnist_ddm.study.study import Study
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_with_progress
+    from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     scale_named(scale)
+    part = None if shard is None else parse_shard(shard)
     count = options.resolve_workers(workers, of_system["device"])
     claims = tuple(map(claim_named, only)) or tuple(ledger().claims.values())
     pool = load_system(system, **of_system)
@@ -63,9 +70,12 @@ def reproduce(
     _print_plan(console, study, claims, count)
     if only_plan:
         return
+    if part is not None:
+        record_shard_with_progress(console, study.plan(), count, backend, part)
+        return
     provenance = Provenance(options.command_line(), of_system, only)
     folder = study.open(out or default_folder({**study.identity, "claims": list(only)}), provenance)
-    recordings = record_with_progress(console, study.plan(), count)
+    recordings = record_with_progress(console, study.plan(), count, backend)
     kept: list[str] = []
     study.write(folder, recordings, lambda name, answer: kept.append(name) if answer is None else None)
     if kept:
@@ -104,7 +114,7 @@ def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], wor
         console.print(f"not run: {name} ({why})")
     plan = study.plan()
     console.print(
-        f"{len(plan.wanted)} recordings, {len(plan.missing)} of them to be made: about "
-        f"{shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then the tables; "
+        f"{len(plan.wanted)} recordings, {len(plan.missing)} of them to be made: about {plan.evaluations:,} expert "
+        f"evaluations, {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then the tables; "
         f"about {plan.bytes / 1e6:.0f} MB in {plan.store.folder}"
     )

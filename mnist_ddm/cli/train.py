@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import joblib
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from mnist_ddm.compute.devices import check_device
-from mnist_ddm.compute.parallel import run_jobs
+from mnist_ddm.compute.parallel import backend_named, run_jobs
 from mnist_ddm.data import load_images, to_state
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
+from mnist_ddm.terminal.screen import Screen
 from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.versions import changed
 
 _OPTIONS = (
     click.option("--preset", default="classroom", show_default=True, help=f"{', '.join(preset_names())}."),
@@ -35,18 +36,13 @@ _OPTIONS = (
         default=None,
         help="Take monolith and classifier, which do not depend on the partition, from this checkpoint.",
     ),
+    click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order."),
     click.option("--keep-every", type=int, default=0, help="Also keep averaged weights every so many steps."),
     options.seed,
     options.data_dir,
     options.workers,
     options.device,
-    click.option(
-        "--backend",
-        type=click.Choice(["loky", "ray"]),
-        default="loky",
-        show_default=True,
-        help="Where parallel jobs run: processes here, or a Ray cluster that shares the --out folder.",
-    ),
+    options.backend,
 )
 
 
@@ -116,6 +112,7 @@ def _train(
     experts: int | None,
     steps: int | None,
     share: Path | None,
+    relabel: bool,
     keep_every: int,
     seed: int,
     data_dir: Path | None,
@@ -123,11 +120,11 @@ def _train(
     device: str,
     backend: str,
 ) -> None:
-    console = Console()
+    console = Screen()
     check_device(device)
     count = options.resolve_workers(workers, device)
     plan = TrainingPlan(
-        images=load_images(data_dir),
+        images=load_images(data_dir, relabel=relabel),
         preset=preset_named(preset),
         out=out or Path("runs") / f"mnist-{preset}",
         partition=partition,
@@ -142,17 +139,23 @@ def _train(
     if share is not None:
         share_parts(plan, share, names)
     jobs = training_jobs(plan, names)
+    if plan.images.labels:
+        console.print(
+            f"classes 0 .. {plan.images.classes - 1} are the labels {', '.join(map(str, plan.images.labels))}"
+        )
+    finished = [name for name in names if name not in {job.part for job in jobs}]
+    if keep_every and finished:
+        console.print(f"{', '.join(finished)}: finished before, so --keep-every does nothing for it")
     # The longest first, so that no worker is left alone with it at the end.
     jobs.sort(key=lambda job: -job.recipe.steps * job.recipe.batch * len(job.part.split("-")[0]))
     if jobs:
         console.print(f"training {', '.join(job.part for job in jobs)} into {plan.out}")
     if count == 1 or len(jobs) == 1:
         for job in jobs:
-            console.print(f"[bold]{job.part}[/bold]: {len(job.data.images)} images, {job.recipe.steps} steps")
+            console.print(f"{job.part}: {len(job.data.images)} images, {job.recipe.steps} steps")
             replace(job, show=console.is_terminal)(lambda fraction: None)
     elif jobs:
-        _use(backend)
-        with progress_bars([job.part for job in jobs], console) as update, joblib.parallel_config(backend=backend):
+        with progress_bars([job.part for job in jobs], console) as update, backend_named(backend):
             run_jobs(jobs, count, update)
     _report(console, plan.out, names)
     if "classifier" in names:
@@ -166,15 +169,6 @@ def _accuracy(plan: TrainingPlan) -> float:
     return float((torch.cat(predicted) == images.test_labels).double().mean())
 
 
-def _use(backend: str) -> None:
-    if backend == "ray":
-        try:
-            from ray.util.joblib import register_ray
-        except ImportError:
-            raise InputError("--backend ray needs Ray: pip install 'mnist-ddm[ray]'") from None
-        register_ray()
-
-
 def _report(console: Console, out: Path, names: list[str]) -> None:
     table = Table(title=f"trained models in {out}", title_justify="left")
     for heading in ("model", "images", "steps", "seconds", "first loss", "last loss", "figure"):
@@ -185,6 +179,7 @@ def _report(console: Console, out: Path, names: list[str]) -> None:
         card = read_part_card(out, name)
         f = card.figures
         figure = "; ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in f.items() if k.endswith("accuracy"))
+        figure = "; ".join(filter(None, (figure, *(f"{p} {told}" for p, told in changed(card.versions).items()))))
         numbers = (f"{f['images']:,}", f"{card.recipe['steps']:,}", f"{f['seconds']:.0f}")
         table.add_row(name, *numbers, f"{f['first_loss']:.4f}", f"{f['last_loss']:.4f}", figure)
     console.print(table)

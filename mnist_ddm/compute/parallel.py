@@ -1,18 +1,21 @@
 """Independent jobs in parallel processes, with progress.
 
 The engine is joblib: its loky back end on one machine, and whatever back end a caller chose with
-``joblib.parallel_config`` (Ray, say) elsewhere. Each process gets one thread: for many small operations two processes
-of one thread beat one process of two.
+``joblib.parallel_config`` elsewhere; `backend_named` chooses Ray's. Each process gets one thread: for many small
+operations two processes of one thread beat one process of two.
 """
 
 import contextlib
 import os
+import shutil
+import signal
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from multiprocessing import resource_tracker as python_resource_tracker
 from pathlib import Path
 from typing import Any, Generic, TypeVar, final
 
@@ -20,19 +23,26 @@ import cloudpickle
 import joblib
 import numpy as np
 import torch
+from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, unknown
 
 Result = TypeVar("Result")
 OnProgress = Callable[[float], None]
 """Called by a job with the fraction of its work that is done."""
 
+BACKENDS = ("loky", "ray")
+"""Where parallel jobs run: processes on this machine, or a Ray cluster."""
 POLL_SECONDS = 0.5
+_PROGRESS = "mnist-ddm-progress-"
+_ATTEMPTS = 2
+"""A job whose worker was killed is done again once; what kills it a second time would do so for ever."""
 
 
 def default_workers() -> int:
-    """One worker for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """One worker for each core that this process may use, the limits of a container among what decides that."""
+    return max(1, int(joblib.cpu_count()))
 
 
 def run_jobs(
@@ -43,22 +53,111 @@ def run_jobs(
     """Run jobs and return their results in order.
 
     Args:
-        jobs: functions of an `OnProgress`; with more than one worker they must be picklable.
+        jobs: functions of an `OnProgress`; with more than one worker they must be picklable. A job whose worker was
+            killed is run again, once.
         workers: how many processes; with 1 everything runs in this process, in one thread like everywhere.
         on_progress: called here with a job's number and the fraction of it that is done.
 
     Raises:
-        InputError: if ``workers`` is less than 1.
+        InputError: if ``workers`` is less than 1, or workers were killed twice.
     """
     if workers < 1:
         raise InputError(f"the number of workers must be at least 1, not {workers}")
     if workers == 1 or len(jobs) < 2:
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
-    with tempfile.TemporaryDirectory(prefix="mnist-ddm-progress-") as name, _polling(Path(name), on_progress):
-        parallel = joblib.Parallel(n_jobs=min(workers, len(jobs)))
-        results: list[Result] = parallel(joblib.delayed(_run)(job, Path(name) / str(i)) for i, job in enumerate(jobs))
-        return results
+    _forget_progress_of_the_dead()
+    results: dict[int, Result] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{_PROGRESS}{os.getpid()}-") as name,
+        _polling(Path(name), on_progress),
+        _safe_path(),
+    ):
+        for attempt in range(1, _ATTEMPTS + 1):
+            rest = [i for i in range(len(jobs)) if i not in results]
+            try:
+                for i, result in _in_processes([(i, jobs[i]) for i in rest], workers, Path(name)):
+                    results[i] = result
+                break
+            except _lost_worker() as error:
+                if attempt == _ATTEMPTS:
+                    raise InputError(
+                        "a worker process was killed twice (out of memory?); what was finished is kept: give the same "
+                        "command again with fewer --workers"
+                    ) from error
+    return [results[i] for i in range(len(jobs))]
+
+
+def _in_processes(
+    jobs: Sequence[tuple[int, Callable[[OnProgress], Result]]], workers: int, progress: Path
+) -> Iterator[tuple[int, Result]]:
+    """The results of numbered jobs, as they come where the back end can tell."""
+    calls = [joblib.delayed(_run)(i, job, progress / str(i)) for i, job in jobs]
+    count = max(2, min(workers, len(jobs)))  # with one process joblib would run the last of them here
+    if _active_backend() == "LokyBackend":
+        with _no_interrupts():
+            results = joblib.Parallel(n_jobs=count, return_as="generator_unordered", initializer=end_with_parent)(calls)
+        yield from results
+        return
+    try:
+        yield from joblib.Parallel(n_jobs=count)(calls)  # Ray hands everything over at the end
+    except ValueError as error:
+        if "CPUs available" in str(error):  # Ray's words for more workers than it has
+            raise InputError(
+                f"Ray has too few processors for {count} workers ({error}); give fewer --workers"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Put Ctrl-C off inside the block, and from processes that begin in it keep it for good.
+
+    A keyboard sends it to them too, but it is their parent's to answer, whose end is their end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    for tracker in (resource_tracker, python_resource_tracker):  # they unblock the signal when they start
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _active_backend() -> str:
+    return type(joblib.parallel.get_active_backend()[0]).__name__
+
+
+def _lost_worker() -> tuple[type[BaseException], ...]:
+    """What a back end raises when a worker was killed."""
+    with contextlib.suppress(ImportError):
+        if _active_backend() == "RayBackend":
+            from ray.exceptions import RayError
+
+            return BrokenProcessPool, RayError
+    return (BrokenProcessPool,)
+
+
+@contextlib.contextmanager
+def backend_named(name: str) -> Iterator[None]:
+    """Let `run_jobs` run its jobs on one of `BACKENDS` inside the block.
+
+    Raises:
+        InputError: if there is no such back end, or Ray is not installed.
+    """
+    if name not in BACKENDS:
+        raise unknown("backend", name, BACKENDS)
+    if name == "ray":
+        try:
+            from ray.util.joblib import register_ray
+        except ImportError:
+            raise InputError("--backend ray needs Ray: pip install 'mnist-ddm[ray]'") from None
+        register_ray()
+    with joblib.parallel_config(backend=name):
+        yield
 
 
 @final
@@ -99,6 +198,20 @@ def _received(key: str, pickled: "np.ndarray[Any, Any]") -> Shared[Any]:
 
 
 @contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let workers that start inside the block not import from the working folder, where a `random.py` may lie."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread inside the block: sums split among threads round differently."""
     before = torch.get_num_threads()
@@ -109,7 +222,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run(job: Callable[[OnProgress], Result], progress: Path) -> Result:
+def _run(number: int, job: Callable[[OnProgress], Result], progress: Path) -> tuple[int, Result]:
     end_with_parent()
 
     def report(fraction: float) -> None:
@@ -119,7 +232,7 @@ def _run(job: Callable[[OnProgress], Result], progress: Path) -> Result:
             temporary.replace(progress)
 
     with one_thread():
-        return job(report)
+        return number, job(report)
 
 
 @cache
@@ -136,6 +249,26 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=loop, daemon=True).start()
+
+
+def _forget_progress_of_the_dead() -> None:
+    """Delete the folders in which killed commands kept their workers' progress."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PROGRESS}*"):
+        owner = folder.name.removeprefix(_PROGRESS).split("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere the signal below would end the process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ BLOCK = 250
 """So many samples are computed and stored together: enough that each expert's part is still an efficient batch."""
 FINAL = "final"
 """The name of what every recording keeps."""
+FINAL_PARTS = frozenset(("final", "seeds", "cluster", "evaluations"))
+"""Its tensors."""
 
 Block = Mapping[str, Mapping[str, Tensor]]
 """What was kept of a block: `FINAL`, and for each observable's file its values."""

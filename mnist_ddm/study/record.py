@@ -1,14 +1,27 @@
 """Recording in parallel: what a store has is read, the rest is computed and stored block by block."""
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import final
 
 from mnist_ddm.compute.parallel import OnProgress, Shared, run_jobs
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import FINAL, SCHEMA, Recording, blocks_of, compute_block, join, recording_key
+from mnist_ddm.core.recording import (
+    FINAL,
+    FINAL_PARTS,
+    SCHEMA,
+    Recording,
+    blocks_of,
+    compute_block,
+    join,
+    recording_key,
+)
 from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.cost import evaluations_each
 
@@ -36,14 +49,87 @@ def record_all(
         workers: parallel processes, which share the blocks of all recordings. The result does not depend on it.
         on_progress: called with visits and the fraction of them that is done.
     """
+    _compute(pool, wanted, store, workers, on_progress, WHOLE)
+    return {visits: _read(pool, visits, names, store) for visits, names in wanted.items()}
+
+
+@final
+@dataclass(frozen=True)
+class Shard:
+    """A part of the blocks of all recordings, so that machines that know nothing of each other divide them.
+
+    Attributes:
+        number: of the part, from 1.
+        of: how many parts there are.
+    """
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def holds(self, key: str, block: int) -> bool:
+        """Whether a block of the recording of a key belongs to the part.
+
+        Every so many blocks do; which comes first depends on the key, so that short recordings do not all fall to the
+        first parts.
+        """
+        return (int(key[:8], 16) + block) % self.of == self.number - 1
+
+
+WHOLE = Shard(1, 1)
+
+
+def parse_shard(text: str) -> Shard:
+    """The part that `3/16` means.
+
+    Raises:
+        InputError: if the text is of another form, or there is no such part.
+    """
+    matched = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    if matched is None or not 1 <= int(matched[1]) <= int(matched[2]):
+        raise InputError(f"a shard is written as NUMBER/HOW_MANY, such as 3/16, from 1/16 to 16/16, not {text!r}")
+    return Shard(int(matched[1]), int(matched[2]))
+
+
+def record_shard(
+    pool: ExpertPool,
+    wanted: Mapping[Visits, tuple[str, ...]],
+    store: RecordingStore,
+    shard: Shard,
+    workers: int = 1,
+    on_progress: Callable[[Visits, float], None] = lambda visits, fraction: None,
+) -> int:
+    """Compute and store what a shard has of some recordings, and read nothing; see `record_all`.
+
+    When each shard's blocks are in one store, `record_all` has only to read.
+
+    Returns:
+        How many blocks were computed.
+    """
+    return _compute(pool, wanted, store, workers, on_progress, shard)
+
+
+def _compute(
+    pool: ExpertPool,
+    wanted: Mapping[Visits, tuple[str, ...]],
+    store: RecordingStore,
+    workers: int,
+    on_progress: Callable[[Visits, float], None],
+    shard: Shard,
+) -> int:
     queue: list[tuple[float, Visits, partial[None]]] = []
     shared = Shared(pool)
+    blocks: dict[Visits, int] = {}
     for visits, names in to_compute(pool, wanted, store).items():
         kept, key = observables_named(names), recording_key(pool, visits)
         store.describe(
             key, {"schema": SCHEMA, "system": pool.name, **visits.identity, "models": dict(pool.fingerprints)}
         )
-        for block in blocks_of(visits.n):
+        own = [block for i, block in enumerate(blocks_of(visits.n)) if shard.holds(key, i)]
+        blocks[visits] = len(own)
+        for block in own:
             if missing := store.missing(key, block, _files(kept)):
                 wanting = tuple(k for k in kept if k.file in missing)
                 cost = len(block) * evaluations_each(pool, visits, wanting)
@@ -51,20 +137,20 @@ def record_all(
     # The longest first, so that no worker is left with a long one at the end while the others wait.
     queue.sort(key=lambda job: -job[0])
     jobs, owners = [job for _, _, job in queue], [visits for _, visits, _ in queue]
-    done = {visits: len(blocks_of(visits.n)) - owners.count(visits) for visits in wanted}
+    done = {visits: count - owners.count(visits) for visits, count in blocks.items()}
     progress = [0.0] * len(jobs)
 
     def report(job: int, fraction: float) -> None:
         progress[job] = max(progress[job], fraction)
         visits = owners[job]
         working = sum(p for p, owner in zip(progress, owners, strict=True) if owner == visits)
-        on_progress(visits, (done[visits] + working) / len(blocks_of(visits.n)))
+        on_progress(visits, (done[visits] + working) / blocks[visits])
 
     for visits in wanted:
         if visits not in owners:
             on_progress(visits, 1.0)
     run_jobs(jobs, workers, report)
-    return {visits: _read(pool, visits, names, store) for visits, names in wanted.items()}
+    return len(jobs)
 
 
 def is_recorded(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> bool:
@@ -109,6 +195,12 @@ def _files(kept: tuple[Kept, ...]) -> list[str]:
 def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> Recording:
     key, names = recording_key(pool, visits), _files(observables_named(observables))
     blocks = [{name: store.read(key, block, name) for name in names} for block in blocks_of(visits.n)]
+    for block in blocks:
+        for name, parts in block.items():
+            if parts.keys() != (FINAL_PARTS if name == FINAL else {"value"}):
+                raise InputError(
+                    f"{store.folder / key} holds a {name} that is no recording; delete it and record again"
+                )
     return join(visits, blocks, key)
 
 
@@ -121,5 +213,10 @@ def _store_block(
     key: str,
     report: OnProgress,
 ) -> None:
+    # Another process may have stored it since, or this one, before its worker was killed.
+    missing = store.missing(key, block, _files(wanted))
+    wanted = tuple(k for k in wanted if k.file in missing)
+    if not missing:
+        return
     for name, tensors in compute_block(pool.value, visits, wanted, block, report).items():
         store.write(key, block, name, tensors)

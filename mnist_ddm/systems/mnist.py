@@ -173,7 +173,8 @@ class MnistPool(ExpertPool):
 
 def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:
     """The `mnist` system of the command line; without a checkpoint, the one that ships."""
-    return MnistPool(find_checkpoint(checkpoint), load_images(data_dir), device)
+    place = find_checkpoint(checkpoint)
+    return MnistPool(place, load_images(data_dir, relabel=bool(read_system_card(place).labels)), device)
 
 
 def find_checkpoint(given: Path | None) -> Path:

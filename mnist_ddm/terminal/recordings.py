@@ -1,18 +1,22 @@
 """Recording with the expected time said first and a progress display."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 
+from mnist_ddm.compute.parallel import backend_named
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.study.cost import expert_evaluations
 from mnist_ddm.study.plan import Plan
-from mnist_ddm.study.record import record_all
+from mnist_ddm.study.record import Shard, record_all, record_shard
 from mnist_ddm.terminal.progress import progress_bars
 
 
-def record_with_progress(console: Console, plan: Plan, workers: int) -> Mapping[Visits, Recording]:
+def record_with_progress(
+    console: Console, plan: Plan, workers: int, backend: str = "loky"
+) -> Mapping[Visits, Recording]:
     """Every recording of a plan."""
     count = len(plan.wanted)
     if plan.missing:
@@ -22,12 +26,27 @@ def record_with_progress(console: Console, plan: Plan, workers: int) -> Mapping[
         )
     else:
         console.print(f"all {count} recordings are in the cache {plan.store.folder}")
+    with _progress(console, plan) as report, backend_named(backend):
+        return record_all(plan.pool, plan.wanted, plan.store, workers, report)
+
+
+def record_shard_with_progress(console: Console, plan: Plan, workers: int, backend: str, shard: Shard) -> None:
+    """What a shard has of a plan, and what to do next."""
+    console.print(f"making shard {shard} of {len(plan.missing)} of {len(plan.wanted)} recordings")
+    with _progress(console, plan) as report, backend_named(backend):
+        count = record_shard(plan.pool, plan.wanted, plan.store, shard, workers, report)
+    console.print(
+        f"shard {shard}: {count} blocks made, in {plan.store.folder}; when all shards are there, the same command without "
+        "--shard makes the tables"
+    )
+
+
+@contextmanager
+def _progress(console: Console, plan: Plan) -> Iterator[Callable[[Visits, float], None]]:
     numbers = {visits: i for i, visits in enumerate(plan.wanted)}
     costs = [expert_evaluations(plan.pool, {v: names}) if v in plan.missing else 0 for v, names in plan.wanted.items()]
     with progress_bars([visits.label for visits in plan.wanted], console, costs) as update:
-        return record_all(
-            plan.pool, plan.wanted, plan.store, workers, lambda visits, fraction: update(numbers[visits], fraction)
-        )
+        yield lambda visits, fraction: update(numbers[visits], fraction)
 
 
 def shown_workers(workers: int) -> str:

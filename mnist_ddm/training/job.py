@@ -26,7 +26,6 @@ from mnist_ddm.training.data import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import OBJECTIVES, TrainingData
-from mnist_ddm.versions import versions
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class TrainingJob:
                 "first_loss": fitted.rows[0]["loss"],
                 "last_loss": fitted.rows[-1]["loss"],
             },
-            versions=versions(),
+            versions=fitted.versions,
             command=self.command,
         )
         save_part(self.out, fitted.model, card)

@@ -23,6 +23,7 @@ from mnist_ddm.training.data import StepBatches, StepDataModule, Streams
 from mnist_ddm.training.module import TrainingModule, learning_rate
 from mnist_ddm.training.objectives import Data, Objective
 from mnist_ddm.training.state import load_state, save_state
+from mnist_ddm.versions import History, continued, versions
 
 LOG_EVERY = 50
 """Steps between two rows of the loss log; the resume state is saved with a row."""
@@ -41,11 +42,13 @@ class Fitted:
         model: with the averaged weights.
         rows: of the loss log: mean loss, and mean loss by time, of every so many steps.
         seconds: spent, over all attempts.
+        versions: of the software, over all attempts.
     """
 
     model: nn.Module
     rows: list[dict[str, float]]
     seconds: float
+    versions: History
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,11 @@ class Fit(Generic[Data]):
         """
         module, watch = TrainingModule(model, self.objective, self.recipe), _Watch(self, report)
         if self.state_file.exists():
-            watch.rows, watch.spent = load_state(self.state_file, module, self.identity)
+            watch.rows, watch.spent, before = load_state(self.state_file, module, self.identity)
+            watch.versions = continued(before)
         if module.done < self.recipe.steps:
             self._run(module, watch)
-        return Fitted(module.averaged, watch.rows, watch.spent)
+        return Fitted(module.averaged, watch.rows, watch.spent, watch.versions)
 
     def _run(self, module: TrainingModule[Data], watch: "_Watch[Data]") -> None:
         batches = StepBatches(
@@ -121,6 +125,7 @@ class _Watch(Callback, Generic[Data]):
         self.report = report
         self.rows: list[dict[str, float]] = []
         self.spent = 0.0
+        self.versions = versions()
         self._since = time.monotonic()
         self._saved = -math.inf
         self._losses: list[Tensor] = []
@@ -146,7 +151,7 @@ class _Watch(Callback, Generic[Data]):
             now = time.monotonic()
             if now - self._saved >= SAVE_SECONDS or done == steps:
                 self.spent, self._since, self._saved = self.spent + now - self._since, now, now
-                save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent)
+                save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent, self.versions)
         self.report(done / steps)
 
     def _add_row(self, done: int) -> None:

@@ -1,7 +1,7 @@
 """Training of many models: which jobs there are, and running them in parallel."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -70,11 +70,12 @@ class TrainingPlan:
         return SystemCard(
             preset=self.preset.name,
             partition=self.partition,
-            n_experts=self.n_experts or self.images.classes,
+            n_experts=self.images.classes if self.n_experts is None else self.n_experts,
             classes=self.images.classes,
             seed=self.seed,
             data=self.images.name,
             data_digest=self.images.digest,
+            labels=self.images.labels,
         )
 
 
@@ -84,7 +85,7 @@ def training_jobs(plan: TrainingPlan, parts: Iterable[str]) -> list[TrainingJob]
     Each expert's job holds its own images and nothing else of the data.
 
     Raises:
-        InputError: if a part does not exist or the folder holds another run.
+        InputError: if a part does not exist, or the folder holds another run, or parts that were trained otherwise.
     """
     system, known = plan.system, part_names(plan.system.n_experts)
     wanted = list(dict.fromkeys(parts))
@@ -93,7 +94,29 @@ def training_jobs(plan: TrainingPlan, parts: Iterable[str]) -> list[TrainingJob]
             raise InputError(f"there is no part {part!r}; there are: {', '.join(known)}")
     assignment = divide(plan.images, plan.partition, system.n_experts, plan.seed)
     open_system(plan.out, system)
+    _check_finished(plan, wanted)
     return [_job(plan, part, assignment) for part in wanted if not is_finished(plan.out, part)]
+
+
+def _check_finished(plan: TrainingPlan, wanted: list[str]) -> None:
+    """Refuse to go on with parts that were trained by another recipe: with other steps, say.
+
+    Experts are compared with each other even if only some are asked for: they make one system.
+    """
+    experts = [f"expert-{k}" for k in range(plan.system.n_experts)]
+    together = experts if set(experts) & set(wanted) else []
+    for part in dict.fromkeys([*wanted, *together]):
+        if not is_finished(plan.out, part):
+            continue
+        mine, other = asdict(_recipe(plan, part_kind(part))), read_part_card(plan.out, part).recipe
+        if mine != other:
+            differs = ", ".join(
+                f"{k}: {other.get(k)!r} there, {v!r} asked" for k, v in mine.items() if other.get(k) != v
+            )
+            raise InputError(
+                f"the {part} in {plan.out} was trained otherwise ({differs}); choose another --out, or delete "
+                f"{part}.json there to train it again"
+            )
 
 
 def share_parts(plan: TrainingPlan, source: Path, parts: Iterable[str]) -> None:

@@ -1,21 +1,29 @@
 """Resume state without pickle: one safetensors file with weights, averages, Adam moments and a JSON header."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, final
 
+import msgspec
 import torch
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_tensors, write_tensors
+from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import Data
+from mnist_ddm.versions import History
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_state(
-    path: Path, module: TrainingModule[Data], identity: str, log: list[dict[str, float]], seconds: float
+    path: Path,
+    module: TrainingModule[Data],
+    identity: str,
+    log: list[dict[str, float]],
+    seconds: float,
+    history: History,
 ) -> None:
     """Write the state of a training between two steps.
 
@@ -25,6 +33,7 @@ def save_state(
         identity: digest of everything that decides the result.
         log: the rows of the loss log so far.
         seconds: spent so far.
+        history: the versions of the software so far.
     """
     tensors: dict[str, Tensor] = {}
     tensors |= {f"model.{name}": value for name, value in module.model.state_dict().items()}
@@ -32,17 +41,21 @@ def save_state(
     state = module._optimizer().state_dict()["state"]
     for index, moments in state.items():
         tensors |= {f"optimizer.{index}.{name}": moments[name] for name in _MOMENTS}
-    write_tensors(path, tensors, {"done": module.done, "identity": identity, "log": log, "seconds": seconds})
+    header = {"done": module.done, "identity": identity, "log": log, "seconds": seconds, "versions": history}
+    write_tensors(path, tensors, header)
 
 
-def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple[list[dict[str, float]], float]:
-    """Put a training back to where `save_state` left it; returns the log and the seconds spent.
+def load_state(
+    path: Path, module: TrainingModule[Data], identity: str
+) -> tuple[list[dict[str, float]], float, History]:
+    """Put a training back to where `save_state` left it; returns the log, the seconds spent and the versions so far.
 
     Raises:
         InputError: if the file is damaged or belongs to another training.
     """
-    tensors, header = read_tensors(path)
-    if header.get("identity") != identity:
+    tensors, stated = read_tensors(path, finite=True)
+    header = as_kind(stated, _Header, f"the header of {path}", "a state of a training; delete it to begin again")
+    if header.identity != identity:
         raise InputError(f"{path} is the state of another training (other recipe, data or seed); choose another --out")
     try:
         module.model.load_state_dict(_below(tensors, "model."))
@@ -50,12 +63,25 @@ def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the model; delete it to begin again") from error
     parameters = list(module.model.parameters())
+    for i, parameter in enumerate(parameters):
+        moments = _below(tensors, f"optimizer.{i}.")
+        if moments.keys() != set(_MOMENTS) or any(v.shape not in (parameter.shape, ()) for v in moments.values()):
+            raise InputError(f"{path} does not hold the optimiser of this model; delete it to begin again")
     optimizer = module.configure_optimizers()
     saved: dict[str, Any] = optimizer.state_dict()
     saved["state"] = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
     module.optimizer_state = saved
-    module.done = int(header["done"])
-    return list(header["log"]), float(header["seconds"])
+    module.done = header.done
+    return header.log, header.seconds, header.versions
+
+
+@final
+class _Header(msgspec.Struct, frozen=True):
+    done: Annotated[int, msgspec.Meta(ge=0)]
+    identity: str
+    log: list[dict[str, float]]
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    versions: dict[str, str] = {}
 
 
 def _like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,11 +11,13 @@ from torch import nn
 
 from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import Images
+from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.files import digest, write_json, write_text
 from mnist_ddm.training.data import Streams
 from mnist_ddm.training.loop import Fit, Fitted, loss_log
 from mnist_ddm.training.objectives import Data, Objective
+from mnist_ddm.versions import changed
 from paris_ddm.config import RootConfig
 from paris_ddm.folder import (
     MONOLITH,
@@ -23,6 +25,7 @@ from paris_ddm.folder import (
 )
 from paris_ddm.mini import parts
 from paris_ddm.mini.data import (
+    DIGITS,
     ColouredDigits,
     held_out_set,
     training_set,
@@ -52,6 +55,12 @@ class MiniPlan:
     preset: str = "mini"
     seed: int = 0
     command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.images.classes > len(DIGITS):
+            raise InputError(
+                f"the small Paris writes digits: {self.images.name} has {self.images.classes} classes, not 10"
+            )
 
     @property
     def work(self) -> Path:
@@ -115,7 +124,9 @@ def fit_part(
         state_file=plan.work / f"{name}.safetensors",
     )(model, report)
     write_text(plan.out / "losses" / f"{name}.csv", loss_log(fitted.rows))
-    write_json(plan.work / f"{name}.json", {"seconds": round(fitted.seconds, 1), "rows": len(data)})
+    said = {"seconds": round(fitted.seconds, 1), "rows": len(data)}
+    begun_otherwise = {"versions": changed(fitted.versions)} if changed(fitted.versions) else {}
+    write_json(plan.work / f"{name}.json", said | begun_otherwise)
     fitted.model.eval().requires_grad_(False)
     return fitted
 

@@ -1,0 +1,95 @@
+"""SIGKILL at random moments: the same command goes on, and ends with the bits of one that was never disturbed.
+
+`MNIST_DDM_KILLS=10` kills each command ten times instead of twice. What was done is printed (`pytest -s`).
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mnist_ddm.exercises.workspace import STATE
+
+KILLS = int(os.environ.get("MNIST_DDM_KILLS", "2"))
+PROGRAM = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
+SOLUTIONS = Path(__file__).parents[1] / "teacher" / "solutions"
+GAUSSIAN = ("--system", "gaussian")
+COMMANDS = {
+    "train": ("train-experts", "--preset", "tiny", "--only", "2,5", "--steps", "120", "--workers", "2", "--out", "out"),
+    "train alone": ("train-router", "--preset", "tiny", "--steps", "120", "--workers", "1", "--out", "out"),
+    "analyze": ("analyze", *GAUSSIAN, "--n", "1500", "--steps", "20", "--workers", "1", "--out", "out"),
+    "analyze in two workers": ("analyze", *GAUSSIAN, "--n", "1500", "--steps", "20", "--workers", "2", "--out", "out"),
+    "reproduce": ("reproduce", *GAUSSIAN, "--only", "table-2-significance", "--workers", "1", "--out", "out"),
+    "reproduce in two workers": ("reproduce", *GAUSSIAN, "--only", "table-2-significance", "--workers", "2", "--out", "out"),
+    "exercises check": ("exercises", "check", "euler", "--folder", "out"),
+    "exercises grade": ("exercises", "grade", "students", "--out", "out/grades.csv", "--exercise", "euler", "--exercise", "flow"),
+}  # fmt: skip
+_VOLATILE = {"manifest.json", "report.html", STATE}
+"""Say when or how long as well."""
+
+
+def start(command, folder):
+    environment = {**os.environ, "MNIST_DDM_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "temporary")}
+    return subprocess.Popen([*PROGRAM, *COMMANDS[command]], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+
+
+def prepared(folder):
+    (folder / "temporary").mkdir(parents=True)
+    (folder / "out").mkdir()
+    for student in ("ada", "emmy"):
+        (folder / "students" / student).mkdir(parents=True)
+        for name in ("euler", "flow"):
+            shutil.copy(SOLUTIONS / f"{name}.py", folder / "students" / student)
+    return folder
+
+
+def content(folder):
+    """The bytes of every file of a result, without the times that some tell; of cards all but the seconds."""
+    files = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name not in _VOLATILE and file.suffix != ".png":
+            told = file.read_bytes()
+            if file.suffix == ".json" and b'"seconds"' in told:
+                value = json.loads(told)
+                value["figures"].pop("seconds")
+                told = json.dumps(value).encode()
+            files[str(file.relative_to(folder))] = told
+    return files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path, command):
+    whole, killed = prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
+    if command == "exercises check":
+        for folder in (whole, killed):
+            shutil.copy(SOLUTIONS / "euler.py", folder / "out" / "euler.py")
+    begin = time.monotonic()
+    assert start(command, whole).wait() == 0
+    lasted = time.monotonic() - begin
+    chance, done = random.Random(command), 0
+    for _ in range(KILLS):
+        process = start(command, killed)
+        try:
+            process.wait(chance.uniform(0.1, 1.0) * lasted)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+            done += 1
+        else:
+            assert process.returncode == 0
+    print(f"{command}: {done} kills in {lasted:.0f} s")
+    assert start(command, killed).wait() == 0
+    assert content(killed / "out")
+    assert content(killed / "out") == content(whole / "out")
+    left = [path.name for path in (killed / "temporary").iterdir()]
+    assert not [name for name in left if name.startswith("mnist-ddm-progress-")]
+
+

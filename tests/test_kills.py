@@ -91,3 +91,5 @@ def test_a_command_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path, 
     assert content(killed / "out") == content(whole / "out")
     left = [path.name for path in (killed / "temporary").iterdir()]
     assert not [name for name in left if name.startswith("mnist-ddm-progress-")]
+
+

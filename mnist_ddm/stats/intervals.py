@@ -59,7 +59,7 @@ class Estimate:
 def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -> Estimate:
     """A statistic of samples with its percentile interval over resampled samples.
 
-    For statistics that have no interval of their own here, such as a quantile range; never for a mean with a heavy tail.
+    For statistics that have no interval of their own here, such as a range of quantiles; never for heavy tails.
 
     Args:
         statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(R,)``.

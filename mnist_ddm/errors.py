@@ -22,7 +22,15 @@ class InputError(ValueError):
 
 
 class NotFiniteError(InputError):
-    """A part of a system gives NaN or infinite numbers: nothing that is measured of the system means anything."""
+    """A part of a system gives NaN or infinite numbers: nothing that is measured of the system means anything.
+
+    Attributes:
+        seed: of the sample for which it does, if that is known.
+    """
+
+    def __init__(self, message: str, seed: int | None = None) -> None:
+        super().__init__(message)
+        self.seed = seed
 
 
 def one_line(text: str) -> str:

@@ -169,7 +169,11 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
         raise InputError("; ".join(study.absent.values()))
     recordings = record_with_progress(console, study.plan(), options.resolve_workers(workers, device))
     tables = study.answer(recordings)["quality"].tables
-    data = held_out_set(load_images(), int(card["plan"]["seed"]))
+    plan = card.get("plan")
+    seed_of_data = plan.get("seed") if isinstance(plan, dict) else None
+    if not isinstance(seed_of_data, int):
+        raise InputError(f"{folder / CARD} does not say the seed of its plan; restore it")
+    data = held_out_set(load_images(), seed_of_data)
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})
     for table in tables:

@@ -261,10 +261,8 @@ def first_bad_row(velocity: Tensor, weights: Tensor | None = None, logits: Tenso
 def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval: int, culprit: str) -> NotFiniteError:
     """An error that says for which sample, and when, a system gave a number that is none, and what gave it."""
     seed = int(samples.seeds[row])
-    return NotFiniteError(
-        f"the system {pool.name!r} fails at t = {float(t[row]):.4g} (step {interval + 1}) for the sample in row {row} "
-        f"(its seed is {seed}): {culprit}"
-    )
+    where = f"at t = {float(t[row]):.4g} (step {interval + 1}) for the sample of seed {seed}"
+    return NotFiniteError(f"the system {pool.name!r} fails {where}: {culprit}", seed)
 
 
 def negligible_weight(dtype: torch.dtype) -> float:

@@ -17,6 +17,7 @@ from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
+from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.study import Study
 from mnist_ddm.tables.table import Schema, Table
@@ -100,4 +101,4 @@ def _picture() -> Iterator[Path | None]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         yield path
-        display(Image(data=path.read_bytes(), width=720))
+        display(Image(data=read_bytes(path), width=720))

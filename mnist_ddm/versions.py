@@ -11,13 +11,13 @@ _PACKAGES = ("mnist-ddm", "torch", "torchvision", "lightning", "torchmetrics", "
 
 def versions() -> dict[str, str]:
     """Version of Python and of each package that matters."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            numbers[package] = "not installed"
+    return numbers
 
 
 def continued(history: History) -> History:

@@ -32,7 +32,7 @@ gaussian = load_system("gaussian")
 # reminder, not as a finding.
 
 # %%
-columns = ("embedding", "of", "routing", "mean rank (all selected)", "among two closest (% of selected)")
+columns = ("embedding", "state", "routing", "mean_rank", "among_two")
 show(ask(digits, "cluster-distance", n=8, steps=6), "cluster-distance", columns=columns)
 
 # %% [markdown]
@@ -43,16 +43,16 @@ show(ask(digits, "cluster-distance", n=8, steps=6), "cluster-distance", columns=
 # velocity of the training data.
 
 # %%
-found = ask(digits, "expert-deviation", n=8, steps=6)
-show(found, "expert-deviation", columns=("quantity", "measured", "paper"))
-show(found, "expert-deviation-references", columns=("against", "unit", "selected", "non-selected"))
+answers = ask(digits, "expert-deviation", n=8, steps=6)
+show(answers, "expert-deviation", columns=("quantity", "measured", "paper"))
+show(answers, "expert-deviation-references", columns=("reference", "unit", "selected", "non_selected"))
 
 # %% [markdown]
 # On the Gaussian system the reference is the truth, and an expert away from its own cluster is wrong by a known amount.
 
 # %%
-found = ask(gaussian, "expert-deviation", n=48, steps=12)
-show(found, "expert-deviation-references", columns=("against", "unit", "selected", "non-selected"))
+answers = ask(gaussian, "expert-deviation", n=48, steps=12)
+show(answers, "expert-deviation-references", columns=("reference", "unit", "selected", "non_selected"))
 
 # %% [markdown]
 # ## 3. Do images suffer where experts disagree? (Figure 1)
@@ -70,9 +70,9 @@ show(ask(gaussian, "disagreement", n=48, steps=12), "disagreement", "disagreemen
 # Gaussian system the router is Bayes' rule itself, and its calibration error is only sampling noise.
 
 # %%
-found = ask(gaussian, "router-calibration", n=200, steps=10)
-show(found)
-worst = max(row["ECE"].value for row in table_named(found, "router-calibration").rows)
+answers = ask(gaussian, "router-calibration", n=200)
+show(answers)
+worst = max(row["ece"].value for row in table_named(answers, "router-calibration").rows)
 print(f"the largest calibration error at any time is {worst:.3f}, with 200 states")
 
 # %% [markdown]

@@ -40,7 +40,7 @@ for spelling in ("full", "full@T=0.5", "full@T=4", "top-p=0.9", "full+clip", "to
 # anything else?
 
 # %%
-show(ask(pool, "rescue", n=12, steps=8), columns=("variant", "T", "p", "entropy", "L_eff", "Delta_refine"))
+show(ask(pool, "rescue", n=12, steps=8), columns=("variant", "t_router", "p", "entropy", "l_eff", "delta_refine"))
 
 # %% [markdown]
 # ## 3. Clipping and misalignment (Table 8)

@@ -18,9 +18,7 @@
 
 # %%
 from mnist_ddm import Sampling, load_system, sample
-from mnist_ddm.analyses.analysis import Settings
-from mnist_ddm.analyses.quality import Quality
-from mnist_ddm.notebook import show
+from mnist_ddm.notebook import ask, show
 
 gaussian = load_system("gaussian")
 
@@ -33,17 +31,8 @@ gaussian = load_system("gaussian")
 
 # %%
 ROUTINGS = ("label", "once", "top1", "top2", "full", "uniform", "misaligned2", "monolith")
-
-
-def quality(pool, routings, n):
-    """The quality table of a few routings, with n samples of each."""
-    analysis = Quality(dict.fromkeys(routings, n))
-    settings = analysis.settings(Settings(n=n, steps=10))
-    runs = {need.visits: sample(pool, need.visits, need.observables) for need in analysis.needs(pool, settings)}
-    return [analysis.answer(pool, runs, settings)]
-
-
-show(quality(gaussian, ROUTINGS, 300), "quality", columns=("routing", "n", "FID", "precision", "coverage"))
+answers = ask(gaussian, "quality", n=300, steps=10, routings=ROUTINGS)
+show(answers, "quality", columns=("routing", "n", "fid", "precision", "coverage"))
 
 # %% [markdown]
 # ## 2. Frechet distances of few samples
@@ -54,8 +43,8 @@ show(quality(gaussian, ROUTINGS, 300), "quality", columns=("routing", "n", "FID"
 # %%
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 
-(features,) = gaussian.frechet_features.values()
-real = extract(features, gaussian.real_states(10_000)[0])
+(features,) = gaussian.measures.frechet_features.values()
+real = extract(features, gaussian.measures.real_states(10_000)[0])
 final = sample(gaussian, Sampling("full", n=300, steps=10)).final
 for n in (50, 100, 300):
     print(f"n = {n:3}: {frechet_distance(real, extract(features, final[:n])):.3f}")
@@ -71,7 +60,7 @@ for n in (50, 100, 300):
 digits = load_system("mnist")
 for routing in ("top1", "full"):
     images = digits.decode(sample(digits, Sampling(routing, n=32, steps=6)).final)
-    probabilities = digits.classifier(images)
+    probabilities = digits.measures.classifier(images)
     counts = probabilities.argmax(dim=1).bincount(minlength=10)
     clear = float((probabilities.amax(dim=1) > 0.9).double().mean())
     print(f"{routing:5} zeros to nines: {counts.tolist()}, {clear:.0%} of the images are clear")

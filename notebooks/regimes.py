@@ -19,10 +19,7 @@
 
 # %%
 from mnist_ddm import load_system
-from mnist_ddm.analyses.analysis import Settings
-from mnist_ddm.analyses.regime_map import RegimeMap
-from mnist_ddm.core.recording import sample
-from mnist_ddm.notebook import show, table_named
+from mnist_ddm.notebook import ask, show, table_named
 
 pool = load_system("gaussian")
 
@@ -34,11 +31,8 @@ pool = load_system("gaussian")
 # the ensemble wins. Few samples and three columns here; `docs/results/gaussian-map` has the whole map with 500.
 
 # %%
-analysis = RegimeMap((1.0, 4.0, 16.0))
-settings = analysis.settings(Settings(n=60, steps=8))
-runs = {need.visits: sample(pool, need.visits, need.observables) for need in analysis.needs(pool, settings)}
-found = [analysis.answer(pool, runs, settings)]
-show(found)
+answers = ask(pool, "regime-map", n=60, steps=8, temperatures=(1.0, 4.0, 16.0))
+show(answers)
 
 # %% [markdown]
 # ## 2. The order of the paper
@@ -46,9 +40,9 @@ show(found)
 # In which cells is the order of the three routings that of Paris, Top-2 before Top-1 before Full?
 
 # %%
-for row in table_named(found, "regime-map").rows:
-    if row["order of Paris in the paper"] == "yes":
-        print(f"T = {row['T']}, experts {row['experts']}: {row['order, best first']}")
+for row in table_named(answers, "regime-map").rows:
+    if row["paris_order"] == "yes":
+        print(f"T = {row['t_router']}, experts {row['experts']}: {row['order']}")
 
 # %% [markdown]
 # ## 3. What quality costs

@@ -51,8 +51,8 @@ print("exact:            ", torch.linalg.matrix_norm(pool.marginal_jacobian(x, t
 # the experts held fixed. The second one is large where the cluster is decided.
 
 # %%
-found = ask(pool, "jacobian-decomposition", n=16, steps=10)
-show(found, "jacobian-decomposition", "jacobian-expert-term", columns=("routing", "expert", "router", "whole"))
+answers = ask(pool, "jacobian-decomposition", n=16, steps=10)
+show(answers, "jacobian-decomposition", "jacobian-expert-term", columns=("routing", "expert", "router", "whole"))
 
 # %% [markdown]
 # ## 3. Does stability predict quality? (Table 3)
@@ -62,7 +62,7 @@ show(found, "jacobian-decomposition", "jacobian-expert-term", columns=("routing"
 # intervals with 24 samples, so their order says nothing yet.
 
 # %%
-columns = ("routing", "L_eff expert term", "L_eff whole", "Delta_refine", "paper L_eff", "paper Delta_refine")
+columns = ("routing", "l_eff_expert", "l_eff_whole", "delta_refine", "paper_l_eff", "paper_delta_refine")
 show(ask(pool, "routing-comparison", n=24, steps=10), "routing-comparison", columns=columns)
 
 # %% [markdown]
@@ -72,8 +72,8 @@ show(ask(pool, "routing-comparison", n=24, steps=10), "routing-comparison", colu
 # jump lose the order.
 
 # %%
-found = ask(pool, "convergence", n=12, steps=10)
-show(found, "convergence", columns=("routing", "switch", "n", "steps", "mean error", "order"))
+answers = ask(pool, "convergence", n=12, steps=10)
+show(answers, "convergence", columns=("routing", "switch", "n", "steps", "mean_error", "order"))
 
 # %% [markdown]
 # ## Your turn

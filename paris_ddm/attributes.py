@@ -7,18 +7,22 @@ distances. A model without a `classifier/` folder is measured without.
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import final
+from typing import Annotated, final
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.errors import InputError
-from mnist_ddm.storage.files import read_json, write_json, write_tensors
+from mnist_ddm.storage.files import write_json, write_tensors
+from mnist_ddm.storage.typed import read_as
 from paris_ddm.checkpoint import load_mapped
 from paris_ddm.folder import CONFIG, MODEL_WEIGHTS
 
 UNSAID = -1
 """The label of an attribute that a caption says nothing of."""
+_MOST_LABELS = 4096
+_Channels = Annotated[int, msgspec.Meta(ge=4, le=4096, multiple_of=4)]
+"""Groups of four are normalised together."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ class Attribute:
         match = re.search(self.pattern, caption)
         word = next((group for group in match.groups() if group), "") if match else ""
         return self.labels.index(word) if word in self.labels else UNSAID
+
+
+@final
+class _ClassifierConfig(msgspec.Struct, frozen=True):
+    channels: Annotated[tuple[_Channels, ...], msgspec.Meta(min_length=1, max_length=8)]
+    attributes: Annotated[tuple[Attribute, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+    def __post_init__(self) -> None:
+        for attribute in self.attributes:
+            if not 1 <= len(attribute.labels) <= _MOST_LABELS:
+                raise ValueError(f"the attribute {attribute.name!r} has {len(attribute.labels)} labels")
+            try:
+                re.compile(attribute.pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"the pattern of {attribute.name!r} is none: {error}") from None
 
 
 @final
@@ -87,13 +106,7 @@ def read_classifier(folder: Path, device: torch.device) -> AttributeClassifier:
     Raises:
         InputError: if a file is missing, damaged, or does not fit the configuration.
     """
-    config = read_json(folder / CONFIG)
-    try:
-        attributes = tuple(Attribute(a["name"], tuple(a["labels"]), a["pattern"]) for a in config["attributes"])
-        with torch.device("meta"):
-            model = AttributeClassifier(tuple(config["channels"]), attributes)
-        for attribute in attributes:
-            re.compile(attribute.pattern)
-    except (KeyError, TypeError, ValueError, re.error) as error:
-        raise InputError(f"{folder / CONFIG} does not describe a classifier ({error}); restore it") from None
+    config = read_as(folder / CONFIG, _ClassifierConfig, "the configuration of a classifier; restore it")
+    with torch.device("meta"):
+        model = AttributeClassifier(config.channels, config.attributes)
     return load_mapped(model, folder / MODEL_WEIGHTS).to(device)

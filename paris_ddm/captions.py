@@ -1,11 +1,10 @@
 """Captions from files: one in a line, JSON lines, a JSON list, or a COCO captions file."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import LARGE, parse_json, read_text
 
 
 def read_captions(path: Path) -> tuple[str, ...]:
@@ -21,13 +20,7 @@ def read_captions(path: Path) -> tuple[str, ...]:
     """
     if path.suffix.lower() not in _READERS:
         raise InputError(f"{path} is no file of captions: give one that ends in {', '.join(_READERS)}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-    except OSError as error:
-        raise InputError(f"cannot read the captions {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
-    lines = _READERS[path.suffix.lower()](path, text)
+    lines = _READERS[path.suffix.lower()](path, read_text(path, LARGE))
     captions = tuple(caption for line in lines if (caption := " ".join(line.split())))
     if not captions:
         raise InputError(f"{path} holds no caption; write one in a line")
@@ -44,10 +37,7 @@ def _of_json_lines(path: Path, text: str) -> list[str]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            value: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            raise InputError(f"line {number} of {path} is no JSON; each line is an object with a text") from None
+        value = parse_json(line, f"line {number} of {path}")
         caption = value.get("text") if isinstance(value, dict) else value
         if not isinstance(caption, str):
             raise InputError(f"line {number} of {path} has no text; each line is an object with a text")
@@ -56,10 +46,7 @@ def _of_json_lines(path: Path, text: str) -> list[str]:
 
 
 def _of_json(path: Path, text: str) -> list[str]:
-    try:
-        value: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error})") from None
+    value = parse_json(text, str(path))
     if isinstance(value, dict):
         value = value.get("annotations")
     if isinstance(value, list):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
+from mnist_ddm.terminal.screen import Screen
 
 from mnist_ddm.terminal import options
 
@@ -41,7 +41,7 @@ def train_mini(
     from paris_ddm.mini.parts import preset_named
     from paris_ddm.mini.plan import MiniPlan
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     preset_named(preset)
     count = options.resolve_workers(workers, "cpu")
@@ -92,7 +92,7 @@ def cluster(
     from paris_ddm.pool import ParisPool
     from paris_ddm.realise import cluster_images
 
-    console = Console()
+    console = Screen()
     pool = load_system("paris", device=device, paris_dir=paris_dir, data_dir=out if out.is_dir() else None)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"embedding {images}"], console) as update:
@@ -126,7 +126,7 @@ def check(
 
     if n < 2:
         raise InputError(f"--n must be at least 2, not {n}")
-    console = Console()
+    console = Screen()
     pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
@@ -159,7 +159,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     from paris_ddm.mini.data import held_out_set
     from paris_ddm.pool import ParisPool
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     pool = load_system("paris", device=device, paris_dir=folder)
     assert isinstance(pool, ParisPool)
@@ -169,7 +169,11 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
         raise InputError("; ".join(study.absent.values()))
     recordings = record_with_progress(console, study.plan(), options.resolve_workers(workers, device))
     tables = study.answer(recordings)["quality"].tables
-    data = held_out_set(load_images(), int(card["plan"]["seed"]))
+    plan = card.get("plan")
+    seed_of_data = plan.get("seed") if isinstance(plan, dict) else None
+    if not isinstance(seed_of_data, int):
+        raise InputError(f"{folder / CARD} does not say the seed of its plan; restore it")
+    data = held_out_set(load_images(), seed_of_data)
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})
     for table in tables:

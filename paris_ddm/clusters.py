@@ -62,13 +62,22 @@ def read_clusters(path: Path, n_experts: int) -> Clusters:
     Raises:
         InputError: if the file is damaged, or holds another number of clusters.
     """
-    tensors, made = read_tensors(path)
+    tensors, made = read_tensors(path, finite=True)
     names = {name for name in Clusters.__dataclass_fields__ if name != "made"}
     if not {"centroids", "prior"} <= tensors.keys() <= names:
         raise InputError(f"{path} is not a file of clusters; make one with `mnist-ddm paris cluster`")
+    axes = {"centroids": 2, "prior": 1, "text_weight": 2, "text_bias": 1}
     for name, tensor in tensors.items():
+        if tensor.ndim != axes[name] or not tensor.is_floating_point():
+            raise InputError(f"{path} holds {name} of shape {tuple(tensor.shape)}; make it again, or restore it")
         if len(tensor) != n_experts:
             raise InputError(f"{path} holds {len(tensor)} {name}, but the model has {n_experts} experts")
+    if ("text_weight" in tensors) != ("text_bias" in tensors):
+        raise InputError(
+            f"{path} holds one of text_weight and text_bias without the other; make it again, or restore it"
+        )
+    if tensors["prior"].min() < 0 or tensors["prior"].sum() <= 0:
+        raise InputError(f"{path} holds a prior that is no share of images; make it again, or restore it")
     tensors["prior"] = tensors["prior"].double() / tensors["prior"].double().sum()
     return Clusters(**tensors, made=made)
 

@@ -143,9 +143,24 @@ def read_config(path: Path, kind: type[Config]) -> Config:
             values[field.name] = _positive(path, field.name, stated[field.name], whole=field.name != "mlp_ratio")
         elif field.name != "mlp_ratio" or kind is DiTExpertConfig:
             raise InputError(f"{path} does not say {field.name}")
+    _refuse_huge(path, values)
     if "num_heads" in values and values["hidden_size"] % values["num_heads"]:
         raise InputError(f"{path}: {values['num_heads']} heads do not divide hidden_size {values['hidden_size']}")
     return kind(**values)
+
+
+_MOST: Mapping[str, int] = {
+    "num_experts": 1024, "num_clusters": 1024, "image_size": 1024, "num_channels": 1024, "hidden_size": 1 << 15,
+    "num_layers": 1024, "num_heads": 1024, "patch_size": 256, "in_channels": 1024, "out_channels": 1024,
+    "mlp_ratio": 64, "text_embed_dim": 1 << 15,
+}  # fmt: skip
+"""Far above any model of this architecture; a larger number would only fill the memory before something else fails."""
+
+
+def _refuse_huge(path: Path, values: Mapping[str, int | float]) -> None:
+    for name, value in values.items():
+        if value > _MOST[name]:
+            raise InputError(f"{path} has {name} = {value!r}, but at most {_MOST[name]} is possible")
 
 
 def _positive(path: Path, name: str, value: object, *, whole: bool) -> int | float:

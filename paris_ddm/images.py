@@ -1,11 +1,11 @@
 """Images to latents and back by the VAE, and to features by DINOv2."""
 
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from mnist_ddm.compute.batches import evaluate_in_batches
 from mnist_ddm.errors import InputError
-from mnist_ddm.storage.files import read_json
+from mnist_ddm.storage.pictures import read_picture
+from mnist_ddm.storage.typed import read_as
 from paris_ddm.folder import VAE, ParisFolder
 from paris_ddm.text import load_pretrained
 
@@ -22,6 +23,24 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, which DINOv2 was trained with."""
 _PIXELS = 16 * 32 * 32
 """In one batch; batches always have the same number of images, as convolutions of other sizes may round otherwise."""
+
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+_Colour = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
+
+
+@final
+class _Crop(msgspec.Struct, frozen=True):
+    height: _Side | None = None
+
+
+@final
+class _Preparation(msgspec.Struct, frozen=True):
+    """`preprocessor_config.json` of DINOv2."""
+
+    crop_size: _Side | _Crop | None = None
+    image_mean: tuple[float, float, float] = _MEAN
+    image_std: tuple[_Colour, _Colour, _Colour] = _STD
 
 
 def _in_batches(function: Callable[..., Tensor], *columns: Tensor, pixels: int) -> Tensor:
@@ -91,11 +110,11 @@ class ImageEncoder:
     @cached_property
     def _preparation(self) -> tuple[int, Tensor, Tensor]:
         stated = self._folder / "preprocessor_config.json"
-        config = read_json(stated) if stated.exists() else {}
-        crop = config.get("crop_size", {})
-        side = crop.get("height") if isinstance(crop, dict) else crop
-        mean, std = config.get("image_mean", _MEAN), config.get("image_std", _STD)
-        return int(self._model.config.image_size if side is None else side), torch.tensor(mean), torch.tensor(std)
+        what = "the preparation of DINOv2; restore it"
+        config = read_as(stated, _Preparation, what) if stated.exists() else _Preparation()
+        side = config.crop_size.height if isinstance(config.crop_size, _Crop) else config.crop_size
+        own: int = self._model.config.image_size
+        return own if side is None else side, torch.tensor(config.image_mean), torch.tensor(config.image_std)
 
     @property
     def dim(self) -> int:
@@ -149,21 +168,9 @@ def read_image(file: Path, side: int) -> Tensor:
     Raises:
         InputError: if the file is no picture, or is too large.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, but it will do
-            with Image.open(file) as picture:
-                rgb = _eight_bits(ImageOps.exif_transpose(picture)).convert(
-                    "RGB"
-                )  # cameras only note how they were held
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"{file} has too many pixels to be read; make it smaller, or take it out of the folder"
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{file} is not a picture that can be read ({error}); take it out of the folder") from None
+    rgb = _eight_bits(read_picture(file)).convert("RGB")
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
     square = rgb.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))

@@ -51,7 +51,7 @@ class ParisMeasures(Measures):
     @cached_property
     def _real(self) -> dict[str, RealStates]:
         remedy = "make it from a folder of images with `mnist-ddm paris cluster` and give it with --data-dir"
-        return read_real(self._folder.need(REAL, remedy), self._folder.state_shape)
+        return read_real(self._folder.need(REAL, remedy), self._folder.state_shape, self._n_experts)
 
     def real_states(self, n: int, cluster: int | None = None, *, held_out: bool = True) -> tuple[Tensor, Tensor]:
         states = self._real["held-out" if held_out else "training"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_text
 from paris_ddm.clusters import Clusters, fit_text, read_clusters, summarise, two_stage_kmeans, write_clusters
 from paris_ddm.folder import CLUSTERS, REAL
 from paris_ddm.images import image_files, read_image
@@ -98,7 +99,4 @@ def _make(
 
 def _caption(picture: Path) -> str:
     beside = picture.with_suffix(".txt")
-    try:
-        return " ".join(beside.read_text(encoding="utf-8").split()) if beside.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the caption {beside} cannot be read ({error})") from None
+    return " ".join(read_text(beside).split()) if beside.exists() else ""

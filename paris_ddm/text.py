@@ -9,8 +9,13 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import check_file, parse_json, read_text
+from mnist_ddm.storage.files import check_finite
 from paris_ddm.config import Details
 from paris_ddm.folder import TEXT_ENCODER, TOKENIZER, ParisFolder
+
+_JSON_BYTES = 64 << 20
+"""Of a tokenizer's vocabulary or a configuration."""
 
 
 @final
@@ -87,13 +92,27 @@ def load_pretrained(kind: Any, folder: Path, **options: object) -> Any:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; restore that part of the model")
+    for file in sorted(folder.iterdir()):
+        _check(file)
     quieten()
     with torch.device("cpu"):
         # Torch keeps a list of the functions that a device context changes, made at the first use. Transformers
         # replaces one of them while it loads; if that were the first use, the wrong one would be listed for good.
         torch.empty(0)
     try:
-        return kind.from_pretrained(str(folder), local_files_only=True, **options)
+        part = kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # these libraries raise many kinds for a spoiled folder
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder} cannot be read as a {kind.__name__} ({first}); restore it") from error
+        raise InputError(f"{folder} cannot be read as a {kind.__name__} ({first[:120]}); restore it") from error
+    if isinstance(part, torch.nn.Module):
+        check_finite(folder, part.state_dict())
+    return part
+
+
+def _check(file: Path) -> None:
+    """Look at a file of a part before a library opens it by its name."""
+    if file.is_dir():
+        return
+    check_file(file)
+    if file.suffix == ".json":
+        parse_json(read_text(file, _JSON_BYTES), str(file))

@@ -13,13 +13,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from mnist_ddm.core.recording import sample
+from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.data import load_images
-from mnist_ddm.models.presets import preset_named
 from mnist_ddm.systems.gaussian import GaussianPool
-from mnist_ddm.training.plan import TrainingPlan, training_jobs
-from paris_ddm.mini.build import build
-from paris_ddm.mini.plan import MiniPlan
+
+# What trains imports Lightning and large libraries: only the fixtures that need them do.
 
 # The same examples every time, and no time limit for one: machines are shared.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -56,14 +54,24 @@ def gaussian():
 
 @pytest.fixture(scope="session")
 def answered():
-    """From an analysis, a pool and settings to the answer; what is stored for optional needs is said beside them."""
+    """From an analysis, a pool and settings to the answer; what is stored for optional needs is said beside them.
+
+    What two answers need alike is recorded once.
+    """
+    recorded = {}
+
+    def record(pool, visits, names):
+        key = recording_key(pool, visits), visits, tuple(names)
+        if key not in recorded:
+            recorded[key] = sample(pool, visits, names)
+        return recorded[key]
 
     def answer(analysis, pool, settings, stored=()):
         wanted = dict.fromkeys(stored, ())
         for need in analysis.needs(pool, settings):
             if not need.optional:
                 wanted[need.visits] = tuple(sorted({*wanted.get(need.visits, ()), *need.observables}))
-        return analysis.answer(pool, {v: sample(pool, v, names) for v, names in wanted.items()}, settings)
+        return analysis.answer(pool, {v: record(pool, v, names) for v, names in wanted.items()}, settings)
 
     return answer
 
@@ -76,6 +84,9 @@ def images():
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory, images) -> Path:
     """A complete `tiny` checkpoint, trained for a few steps."""
+    from mnist_ddm.models.presets import preset_named
+    from mnist_ddm.training.plan import TrainingPlan, training_jobs
+
     out = tmp_path_factory.mktemp("tiny") / "checkpoint"
     plan = TrainingPlan(images, preset_named("tiny"), out, steps=3)
     parts = [f"expert-{k}" for k in range(10)] + ["router", "monolith", "classifier"]
@@ -87,6 +98,7 @@ def tiny_checkpoint(tmp_path_factory, images) -> Path:
 @pytest.fixture(scope="session")
 def tiny_paris_plan(images):
     """From a folder to the plan of a tiny Paris, on a part of MNIST."""
+    from paris_ddm.mini.plan import MiniPlan
 
     def plan(out: Path) -> MiniPlan:
         part = replace(
@@ -104,6 +116,8 @@ def tiny_paris_plan(images):
 @pytest.fixture(scope="session")
 def tiny_paris(tmp_path_factory, tiny_paris_plan) -> Path:
     """A whole model in the format of Paris, trained for a few steps."""
+    from paris_ddm.mini.build import build
+
     out = tmp_path_factory.mktemp("paris") / "model"
     build(tiny_paris_plan(out), run_in_turn, lambda line: None)
     return out

@@ -78,7 +78,7 @@ def test_analyze_writes_tables_plots_and_a_manifest(run, tmp_path):
     manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
     assert manifest["state"] == "finished"
     assert manifest["command"].startswith("mnist-ddm analyze")
-    assert manifest["run"]["settings"]["n"] == 12
+    assert {own["n"] for own in manifest["run"]["settings"].values()} == {12}
     assert set(manifest["results"]) == {str(f.relative_to(tmp_path / "r")) for f in (tmp_path / "r").glob("*/*")}
     first = (tmp_path / "r" / "results" / "disagreement.csv").read_text()
     code, out, _ = run(*arguments)

@@ -1,6 +1,7 @@
 """Two runs side by side, cell by cell, and the picture of the thesis: by keys and roles, whatever headings say."""
 
 import pytest
+from msgspec.structs import replace
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Series
@@ -8,6 +9,7 @@ from mnist_ddm.pages.cells import cell, is_number, told_columns
 from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side
 from mnist_ddm.pages.headline import answer, here, in_the_paper
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.study.manifest import Manifest, Run
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Column, Schema, Table
 
@@ -58,9 +60,10 @@ def test_two_routings_are_compared_at_the_same_other_keys():
 
 
 def test_only_what_differs_is_told_of_manifests():
-    run = {"system": "gaussian", "seed": 0, "settings": {"quality": {"n": 4}}}
-    other = {**run, "seed": 1, "settings": {"quality": {"n": 5}}}
-    table = differing_facts({"run": run, "code": "x"}, {"run": other, "code": "x"})
+    run = Run(system="gaussian", scale="full", seed=0, settings={"quality": {"n": 4}}, fingerprints={})
+    other = replace(run, seed=1, settings={"quality": {"n": 5}})
+    made = Manifest(schema=3, state="finished", command="", run=run, code="x")
+    table = differing_facts(made, replace(made, run=other))
     assert table.rows == ({"what": "seed", "a": "0", "b": "1"}, {"what": "settings quality n", "a": "4", "b": "5"})
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from mnist_ddm import cli
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.core import parallel
+from mnist_ddm.compute import parallel
 from mnist_ddm.core.routing import grammar
 from mnist_ddm.exercises.registry import exercise_names, sheet_of
 from mnist_ddm.systems import registry
@@ -176,8 +176,8 @@ def test_the_example_of_an_own_system_answers_questions(place):
     pool = load_system("petals")
     assert parse_routing("cautious").name == "cautious"
     assert "petals" in registry.system_names()
-    found = ask(pool, "expert-deviation", "router-calibration", n=40, steps=6)
-    (row,) = (r for r in table_named(found, "router-calibration").rows if r["t"] == 0.1)
+    answers = ask(pool, "expert-deviation", "router-calibration", n=40)
+    row = table_named(answers, "router-calibration").row(t=0.1)
     assert row["accuracy"].value > 0.9
     assert load_system("petals").fingerprints == pool.fingerprints
 

@@ -12,9 +12,11 @@ from mnist_ddm import InputError, cli
 from mnist_ddm.exercises import grading, runner, workspace
 from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
+from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.processes import OUTPUT_KEPT
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
-from mnist_ddm.exercises.worker import load_function
+from mnist_ddm.exercises.runner import CheckResult, run_check
+from mnist_ddm.exercises.worker import imports_package, load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace
 
 SOLUTIONS = Path(__file__).parents[1] / "teacher" / "solutions"
@@ -47,13 +49,14 @@ def run(monkeypatch, capsys, tmp_path):
 def quick(monkeypatch):
     """Checks in this process, for what is not about processes."""
 
-    def check_here(name, file, limits, picture=None):
+    def check_here(name, file, limits, picture=None, *, confined=False):
+        told = {"imports_package": imports_package(file.read_bytes())}
         try:
             verdict = exercise_named(name).examine(load_function(file, name))
         except Exception as error:
-            return CheckResult(*explain(error, file), 0.1, runner.sha256(file))
+            return CheckResult(*explain(error, file), 0.1, runner.sha256(file), **told)
         score = vars(verdict.score) if verdict.score else None
-        return CheckResult("passed", verdict.message, 0.1, runner.sha256(file), score=score)
+        return CheckResult("passed", verdict.message, 0.1, runner.sha256(file), score=score, **told)
 
     monkeypatch.setattr(workspace, "run_check", check_here)
     monkeypatch.setattr(grading, "run_check", check_here)
@@ -80,7 +83,7 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
     found = run_check("order", file, Limits(seconds=1))
     assert found.result == "time"
     assert "loop without an end" in found.message
-    assert len(found.printed) < 2 * runner.OUTPUT_KEPT
+    assert len(found.printed) < 2 * OUTPUT_KEPT
     assert "characters more" in found.printed
 
 

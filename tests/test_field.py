@@ -1,17 +1,21 @@
 """Batched dispatch against the plainest loop, and what a sample may not depend on."""
 
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.core.field import make_field
+from mnist_ddm import Study
+from mnist_ddm.core.field import first_bad_row, make_field
+from mnist_ddm.core.measures import Classifier, Distance, Features
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling, start
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import LONGEST, InputError, NotFiniteError
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.systems.gaussian import GaussianPool, load
 from mnist_ddm.systems.mnist import MnistPool
 from mnist_ddm.systems.registry import load_system
@@ -173,3 +177,82 @@ def test_a_pool_without_a_monolith_says_so(tiny_checkpoint, images, tmp_path):
 
 def test_nothing_moves_the_global_random_state(gaussian, global_state):
     sample(gaussian, Sampling("once", n=5, steps=3), ("angles", "disagreement"))
+
+
+class Spoiled:
+    """A pool of which one part gives a number that is none from some time on."""
+
+    def __init__(self, pool, part, number=float("nan")):
+        self._pool, self._part, self._number = pool, part, number
+
+    def __getattr__(self, name):
+        return getattr(self._pool, name)
+
+    def _spoil(self, values, t):
+        values = values.clone()
+        values[t < 0.7, ..., 0] = self._number
+        return values
+
+    def velocity(self, expert, x, t, condition):
+        values = self._pool.velocity(expert, x, t, condition)
+        return self._spoil(values, t) if self._part == expert else values
+
+    def router_logits(self, x, t):
+        logits = self._pool.router_logits(x, t)
+        return self._spoil(logits, t) if self._part == "router" else logits
+
+
+@pytest.mark.parametrize("routing", ["full", "top1", "top2", "once", "each", "full@T=2"])
+@pytest.mark.parametrize("part", ["router", 1])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_named_where_they_arise(gaussian, routing, part, number):
+    sampling = Sampling(routing, n=40, steps=5)
+    if part == "router" and number == float("inf") and routing not in ("full", "full@T=2"):
+        return  # an infinite logit may be a decision
+    with pytest.raises(NotFiniteError) as said:
+        sample(Spoiled(gaussian, part, number), sampling)
+    said = str(said.value)
+    matched = re.match(
+        r"sample (\d+): the system '\w+' fails at t = 0\.6 \(step 2\) for the sample of seed (\d+): ", said
+    )
+    assert int(matched[2]) == int(sample_seeds(0, 40)[int(matched[1])])
+    assert ("expert 1 gives" if part == 1 else "rout") in said
+    assert len(said) <= LONGEST
+
+
+def test_an_expert_that_nobody_asks_may_be_silent(gaussian):
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0, 1.0]])
+
+    class Closed(Spoiled):
+        def router_logits(self, x, t):
+            return logits.to(x).expand(len(x), -1)
+
+    velocity = torch.zeros(3, 2)
+    assert first_bad_row(velocity, torch.ones(3, 4), logits.expand(3, -1)) is None
+    assert first_bad_row(torch.full((3, 2), 3e38), torch.ones(3, 4)) is None  # a sum that is too large
+    field = make_field(Closed(gaussian, None), "top2")
+    assert [visit.x.isfinite().all() for visit in Sampling("top2", n=4, steps=2).walk(field, range(4))]
+
+
+def test_measures_that_give_no_numbers_are_named():
+    images = torch.ones(4, 1, 2, 2)
+    spoil = torch.tensor([1.0, 1.0, torch.nan, 1.0])[:, None]
+    told = [
+        (lambda: Features("pixels", lambda x: x.flatten(1) * spoil)(images), "the features 'pixels'"),
+        (lambda: Distance("pixels", lambda a, b: spoil[:, 0])(images, images), "the distance 'pixels'"),
+        (lambda: Classifier("digit classifier", ("0",), lambda x: spoil, None)(images), "the digit classifier"),
+    ]
+    for measure, what in told:
+        with pytest.raises(NotFiniteError, match=f"{what} gives numbers that are none, first for row 2 of 4"):
+            measure()
+
+
+def test_an_answer_of_a_spoiled_system_is_no_answer(gaussian, tmp_path, monkeypatch):
+    study = Study(gaussian, ["averaging-variance"], n=4, steps=2, store=RecordingStore(tmp_path / "store"))
+
+    def spoiled(*arguments):
+        raise NotFiniteError("the classifier gives numbers that are none")
+
+    monkeypatch.setattr(Study, "answer_one", spoiled)
+    with pytest.raises(NotFiniteError):
+        study.write(tmp_path / "run")

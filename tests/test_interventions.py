@@ -81,7 +81,8 @@ def test_counterfactuals_by_hand(answered):
     base, clipped = refinement(pool, "top2", 8), refinement(pool, "full+clip", 8)
     row = table.row(routing="full+clip")
     assert row["delta_refine"].value == pytest.approx(clipped.mean(), rel=1e-4)
-    assert row["less_than_top2"].value == pytest.approx((base - clipped).mean(), abs=1e-6)
+    assert row["smaller"].value == pytest.approx(100 * (clipped < base).mean() / (clipped != base).mean(), abs=5)
+    assert row["delta_refine_median"].value == pytest.approx(np.median(clipped), rel=1e-3)
     assert row["ratio_to_top2"].value == pytest.approx(clipped.mean() / base.mean(), rel=1e-4)
     assert table.row(routing="top2")["ratio_to_top2"].value == 1
 

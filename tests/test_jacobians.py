@@ -300,3 +300,25 @@ def test_the_trained_system_is_differentiable_and_sums_to_its_whole():
             ahead, behind = (field.evaluate(x + s * direction, time, samples).velocity for s in (step, -step))
             slope = (ahead - behind) / (2 * step)
             torch.testing.assert_close(terms.whole.jvp(direction), slope, rtol=5e-2, atol=5e-3)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_row_without_numbers_leaves_the_others_right(number):
+    matrices = normal(5, 12, 12)
+    spoiled = matrices.clone()
+    spoiled[2, 3, 4] = number
+    x = normal(5, 12, key=2)
+
+    def function(matrix):
+        return lambda rows: lambda z: torch.einsum("bij,bj->bi", matrix[rows], z)
+
+    every = torch.arange(5)
+    whole = jacobian_spectral_norm(function(matrices)(every), x, restrict=function(matrices))
+    with pytest.warns(RuntimeWarning, match="1 of 5 spectral norms did not converge"):
+        norms = jacobian_spectral_norm(function(spoiled)(every), x, restrict=function(spoiled))
+    others = every != 2
+    assert norms.norm[2].isnan()
+    assert norms.residual[2].isnan()
+    assert norms.converged.tolist() == others.tolist()
+    assert torch.allclose(norms.norm[others], whole.norm[others], rtol=1e-12)
+    assert torch.equal(norms.products[others], whole.products[others])

@@ -31,6 +31,11 @@ def held_elsewhere(folder):
     return process
 
 
+def end(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 def test_two_processes_do_not_write_into_one_run_folder(gaussian, tmp_path):
     study = Study(gaussian, ["averaging-variance"], n=8, steps=2, store=RecordingStore(tmp_path / "store"))
     folder = tmp_path / "run"
@@ -39,10 +44,9 @@ def test_two_processes_do_not_write_into_one_run_folder(gaussian, tmp_path):
     with pytest.raises(InputError, match=r"another process writes into .*; wait for it, or choose another --out"):
         study.write(folder)
     assert not list(folder.iterdir())
-    other.send_signal(signal.SIGKILL)
-    other.wait()
+    end(other)
     study.write(folder)
-    held_elsewhere(folder).kill()  # when a study is written, others may have its folder
+    end(held_elsewhere(folder))  # when a study is written, others may have its folder
     study.write(folder)
 
 
@@ -52,14 +56,16 @@ def test_a_folder_is_held_by_a_process_as_often_as_it_likes_until_it_lets_go(tmp
     release_folder(tmp_path)
     release_folder(tmp_path)
     hold_folder(tmp_path / "nowhere")
-    held_elsewhere(tmp_path).kill()
+    end(held_elsewhere(tmp_path))
 
 
 @pytest.mark.slow
 def test_two_commands_on_one_cache_both_end_with_the_right_tables(tmp_path):
     environment = {**os.environ, "MNIST_DDM_CACHE": str(tmp_path / "both")}
     both = [
-        subprocess.Popen([*PROGRAM, *ANALYZE, "--out", str(tmp_path / name)], env=environment, stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*PROGRAM, *ANALYZE, "--out", str(tmp_path / name)], env=environment, stdout=subprocess.DEVNULL
+        )
         for name in ("a", "b")
     ]
     assert [process.wait() for process in both] == [0, 0]

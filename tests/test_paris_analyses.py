@@ -6,23 +6,23 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from mnist_ddm.analyses.analysis import Settings
+from mnist_ddm import Study
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.cli import cli
-from mnist_ddm.core.recording import sample
-from mnist_ddm.study.study import answer, answerable, make_plan
 from paris_ddm.pool import ParisPool, ParisSettings
 
 QUICK = ("cluster-distance", "generalization", "router-calibration", "quality")
 
 
-def findings(pool, name, n=6, steps=4):
-    analysis = ANALYSES[name]
-    settings = analysis.settings(Settings(n=n, steps=steps))
-    plan = make_plan(pool, {analysis: settings})
-    recordings = {run: sample(pool, run, names) for run, names in plan.observables.items()}
-    ((_, _, found),) = answer(pool, {analysis: settings}, recordings)
-    return {table.name: table for table in found.tables}
+def study(pool, name, **choices):
+    known = vars(ANALYSES[name].sizes.full)
+    return Study(pool, [name], **{key: value for key, value in choices.items() if key in known})
+
+
+def tables_of(pool, name, n=6):
+    asked = study(pool, name, n=n, steps=4)
+    assert not asked.absent
+    return {table.name: table for table in asked.run()[name].tables}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def pool(tiny_paris):
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ANALYSES]
 )
 def test_every_analysis_runs_and_says_which_weights_it_used(pool, name):
-    tables = findings(pool, name, n=12 if name == "failure-predictors" else 6)
+    tables = tables_of(pool, name, n=12 if name == "failure-predictors" else 6)
     assert tables
     for table in tables.values():
         assert table.rows
@@ -42,32 +42,39 @@ def test_every_analysis_runs_and_says_which_weights_it_used(pool, name):
 
 
 def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool):
-    rows = findings(pool, "generalization")["generalization"].rows
-    assert list(dict.fromkeys(row["regime"] for row in rows)) == ["as trained", "captions=held-out", "fewer steps"]
-    runs = make_plan(pool, {ANALYSES["generalization"]: ANALYSES["generalization"].settings(Settings(n=6))}).observables
-    assert {(run.variant, run.steps) for run in runs} == {("", 50), ("captions=held-out", 50), ("guidance=7.5", 25)}
+    table = tables_of(pool, "generalization")["generalization"]
+    assert list(dict.fromkeys(table.column("regime"))) == ["as_trained", "shift_1", "fewer_steps"]
+    assert table.row(regime="shift_1")["variant"] == "captions=held-out"
+    wanted = study(pool, "generalization", n=6).plan().wanted
+    assert {(visits.variant, visits.steps) for visits in wanted} == {
+        ("", 50),
+        ("captions=held-out", 50),
+        ("guidance=7.5", 25),
+    }
 
 
-def test_adherence_has_a_column_for_each_attribute(pool):
-    rows = findings(pool, "quality")["quality-adherence"].rows
-    assert {"digit", "ink", "ground", "all"} <= rows[0].keys()
-    assert all(0 <= row["all"].value <= row["digit"].value <= 1 for row in rows)
+def test_adherence_has_a_row_for_each_attribute(pool):
+    table = tables_of(pool, "quality")["quality-adherence"]
+    assert set(table.column("judge")) == {"digit", "ink", "ground", "all"}
+    for routing in set(table.column("routing")):
+        both, digit = (table.row(routing=routing, judge=judge)["share"].value for judge in ("all", "digit"))
+        assert 0 <= both <= digit <= 1
 
 
 def test_what_a_bare_release_cannot_answer_is_said_and_the_rest_runs(tiny_paris, tmp_path):
     bare = shutil.copytree(tiny_paris, tmp_path / "bare")
     for name in ("clusters.safetensors", "real.safetensors"):
         (bare / name).unlink()
-    can, cannot = answerable(ParisPool(ParisSettings(bare)), {a: a.settings(Settings(n=6)) for a in ANALYSES.values()})
-    assert {a.id for a in cannot} == {
+    asked = Study(ParisPool(ParisSettings(bare)), n=6)
+    assert set(asked.absent) == {
         "cluster-distance",
         "router-calibration",
         "quality",
         "cost-and-quality",
         "regime-map",
     }
-    assert all("real.safetensors" in why or "centroids" in why for why in cannot.values())
-    assert {"expert-deviation", "disagreement", "routing-comparison"} <= {a.id for a in can}
+    assert all("real.safetensors" in why or "centroids" in why for why in asked.absent.values())
+    assert {"expert-deviation", "disagreement", "routing-comparison"} <= asked.analyses.keys()
     common = ["analyze", "--system", "paris", "--paris-dir", str(bare), "--n", "4", "--steps", "2", "--workers", "1"]
     found = CliRunner().invoke(cli, [*common, "--group", "alignment", "--out", str(tmp_path / "run")])
     assert found.exit_code == 0, found.output
@@ -80,7 +87,7 @@ def test_what_a_bare_release_cannot_answer_is_said_and_the_rest_runs(tiny_paris,
     assert table["notes"][-1].startswith("system: paris")
 
 
-def test_a_group_without_some_experiments(tmp_path):
+def test_a_group_without_some_analyses(tmp_path):
     common = ["analyze", "--system", "gaussian", "--group", "alignment", "--n", "4", "--steps", "2", "--workers", "1"]
     left_out = ["--without", "router-calibration", "--without", "expert-deviation", "--out", str(tmp_path / "run")]
     found = CliRunner().invoke(cli, [*common, *left_out])
@@ -93,6 +100,6 @@ def test_a_group_without_some_experiments(tmp_path):
 def test_a_plan_can_be_timed_before_jacobians_are_looked_at(tiny_paris):
     """What is timed must not load the networks in a way that forbids derivatives later."""
     fresh = ParisPool(ParisSettings(tiny_paris))
-    plan = Study(fresh, ["sensitivity-profile"], scale="small", n=2, steps=2).plan()
+    plan = study(fresh, "sensitivity-profile", n=2, steps=2).plan()
     assert plan.seconds() > 0
     assert plan.bytes > 0

@@ -201,13 +201,56 @@ def test_an_interrupted_recording_goes_on_with_the_missing_blocks_only(store, tm
     assert done == [range(BLOCK, 2 * BLOCK)]
 
 
-def test_a_damaged_block_is_named(store, tmp_path):
+def test_a_damaged_block_is_named_once_and_made_again(store, tmp_path, caplog):
     pool, sampling = load(), Sampling("full", n=5, steps=3)
     recorded = record(pool, sampling, (), store)
     (block,) = (tmp_path / recorded.key).glob("*/final.safetensors")
-    block.write_bytes(block.read_bytes()[:50])
-    with pytest.raises(InputError, match="restore or delete it"):
-        record(pool, sampling, (), store)
+    whole = block.read_bytes()
+    for spoiled in (whole[:50], whole[:-1] + bytes([whole[-1] ^ 1]), b"", whole + b"x"):
+        caplog.clear()
+        block.write_bytes(spoiled)
+        assert not is_recorded(pool, sampling, (), store)
+        same(recorded, record(pool, sampling, (), store))
+        assert block.read_bytes() == whole
+        (said,) = caplog.messages
+        assert str(block) in said
+        assert "recorded again" in said
+
+
+def test_a_damaged_block_of_a_larger_recording_is_not_served(store, tmp_path):
+    pool, few, many = load(), Sampling("full", n=5, steps=3), Sampling("full", n=9, steps=3)
+    recorded = record(pool, many, (), store)
+    (block,) = (tmp_path / recorded.key).glob("*/final.safetensors")
+    block.write_bytes(block.read_bytes().replace(b"\x3f", b"\x40"))
+    assert torch.equal(record(pool, few, (), store).final, recorded.final[:5])
+
+
+def test_a_recording_without_seals_is_trusted_once(store, tmp_path, caplog):
+    pool, sampling = load(), Sampling("full", n=5, steps=3)
+    recorded = record(pool, sampling, ("angles",), store)
+    for sealed in (tmp_path / recorded.key).glob("*/*.sha256"):
+        sealed.unlink()
+    before = {f: f.read_bytes() for f in (tmp_path / recorded.key).glob("*/*.safetensors")}
+    same(recorded, record(pool, sampling, ("angles",), store))
+    assert not caplog.messages
+    assert {f: f.read_bytes() for f in before} == before
+    for file, content in before.items():
+        assert file.with_name(f"{file.name}.sha256").exists()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert not is_recorded(pool, sampling, ("angles",), store)
+
+
+def test_what_lies_about_in_a_store_does_no_harm(store, tmp_path):
+    pool, sampling = load(), Sampling("full", n=5, steps=3)
+    recorded = record(pool, sampling, (), store)
+    for name in ("000000-x", "000000-", "nothing", "000000-999999999999999999"):
+        (tmp_path / recorded.key / name).mkdir()
+    (tmp_path / recorded.key / "recording.json").write_text("[" * 10**5)
+    (tmp_path / recorded.key / "000000-000250").write_text("a file")
+    same(recorded, record(pool, sampling, (), store))
+    (tmp_path / recorded.key / "000000-000005" / "final.safetensors").unlink()
+    same(recorded, record(pool, sampling, (), store))
+    assert [listed.samples for listed in store.list()] == [5]
 
 
 def test_workers_and_block_size_change_no_bit(tmp_path, monkeypatch):

@@ -21,8 +21,8 @@ def pool():
 @pytest.mark.parametrize("name", list(ANALYSES))
 def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered):
     analysis = ANALYSES[name]
-    known = {field.name for field in fields(analysis.sizes["small"])}
-    settings = replace(analysis.sizes["small"], **{key: value for key, value in TINY.items() if key in known})
+    known = {field.name for field in fields(analysis.sizes.at("small"))}
+    settings = replace(analysis.sizes.at("small"), **{key: value for key, value in TINY.items() if key in known})
     tables = answered(analysis, pool, settings).tables
     declared = [schema for schema in analysis.tables if schema.name not in NOT_ON_GAUSSIANS]
     assert [table.schema for table in tables] == declared
@@ -39,8 +39,7 @@ def test_every_analysis_has_a_size_at_each_scale_and_tables_of_its_own():
     names = [schema.name for analysis in ANALYSES.values() for schema in analysis.tables]
     assert len(set(names)) == len(names)
     for analysis in ANALYSES.values():
-        assert tuple(analysis.sizes) == SCALES
-        assert len({type(settings) for settings in analysis.sizes.values()}) == 1
+        assert len({type(analysis.sizes.at(scale)) for scale in SCALES}) == 1
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))

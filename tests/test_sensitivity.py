@@ -12,7 +12,7 @@ from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.failure_modes import FailureModes
 from mnist_ddm.analyses.local_error import LocalError
 from mnist_ddm.analyses.predictors import FailurePredictors
-from mnist_ddm.analyses.profile import SensitivityProfile
+from mnist_ddm.analyses.profile import SensitivityProfile, _gaps, widening
 from mnist_ddm.analyses.quality import Quality, QualitySettings
 from mnist_ddm.analyses.registry import analyses_in
 from mnist_ddm.analyses.settings import JoinedSettings, RefinementSettings, SamplingSettings
@@ -209,8 +209,8 @@ def test_the_global_order_of_a_smooth_field_is_heuns(tables):
     assert [(r["refinement"], r["steps"]) for r in answer["grid-maximum"].rows] == [(1, 50), (2, 100), (4, 200)]
 
 
-def test_the_decomposition_counts_which_term_is_larger(tables):
-    pool = load()
+def test_the_decomposition_counts_which_term_is_larger(tables, gaussian):
+    pool = gaussian
     answer = tables(JacobianDecomposition(), pool, SamplingSettings(n=30, steps=10))
     row = answer["jacobian-decomposition"].row(routing="full")
     recorded = sample(pool, Sampling("full", n=30, steps=10), (NORMS,)).observed[NORMS][:, 4, :, 0].double().numpy()
@@ -221,8 +221,8 @@ def test_the_decomposition_counts_which_term_is_larger(tables):
     assert len(answer["jacobian-decomposition-by-time"].rows) == 3 * 9
 
 
-def test_the_profile_is_the_cumulated_interquartile_range(tables):
-    pool = load()
+def test_the_profile_is_the_cumulated_interquartile_range(tables, gaussian):
+    pool = gaussian
     answer = tables(SensitivityProfile(), pool, SamplingSettings(n=25, steps=20))
 
     def ranges_of(routing):
@@ -240,10 +240,32 @@ def test_the_profile_is_the_cumulated_interquartile_range(tables):
     for row in answer["expert-jacobians"].rows:
         assert row["difference"].value == pytest.approx(row["selected"].value - row["suppressed"].value)
     gap = answer["sensitivity-profile-gap"].row(routing="full")
-    gaps = np.abs(np.subtract(cumulated(ranges_of("full")), cumulated(ranges_of("top2"))))
+    gaps = np.subtract(cumulated(ranges_of("top2")), cumulated(ranges_of("full")))
     assert (gap["t_half"], gap["t_end"]) == pytest.approx((0.5, 0.1))
-    assert (gap["gap_half"], gap["gap_end"]) == pytest.approx((gaps[4], gaps[8]), rel=1e-5)
-    assert gap["widening"].value == pytest.approx(gaps[8] - gaps[4], rel=1e-5)
+    assert (gap["gap_half"].value, gap["gap_end"].value) == pytest.approx((gaps[4], gaps[8]), rel=1e-5)
+    assert gap["gap_later"].value == pytest.approx(gaps[8] - gaps[4], rel=1e-5)
+    assert gap["widening"].value == pytest.approx(np.sign(gaps[4]) * (gaps[8] - gaps[4]), rel=1e-5)
+
+
+def test_a_gap_widens_only_in_a_direction_that_is_clear():
+    clear, open_ = Estimate(-2.0, -3.0, -1.0), Estimate(-0.5, -2.0, 1.0)
+    later = Estimate(-1.0, -1.5, -0.5)
+    assert widening(clear, later) == Estimate(1.0, 0.5, 1.5)
+    assert widening(open_, later) == Estimate(1.0, -1.5, 1.5)
+    assert widening(Estimate(2.0, 1.0, 3.0), later) == later
+
+
+def test_two_like_routings_do_not_widen_by_chance():
+    rng = np.random.Generator(np.random.Philox(5))
+    times = np.linspace(0.9, 0.1, 9)
+    alone, directed = 0, 0
+    for _ in range(60):
+        a, b = (rng.gamma(4.0, size=(20, 9)) for _ in range(2))
+        rows = list(_gaps({"top2": a, "full": b}, times).rows)
+        alone += abs(rows[0]["gap_end"].value) > abs(rows[0]["gap_half"].value)
+        directed += rows[0]["widening"].low > 0
+    assert alone > 30
+    assert directed <= 3
 
 
 def refinement(pool, routing, n, steps):
@@ -251,8 +273,8 @@ def refinement(pool, routing, n, steps):
     return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
-def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance(tables, answered):
-    pool, settings = load(), JoinedSettings(n=24, steps=10)
+def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance(tables, answered, gaussian):
+    pool, settings = gaussian, JoinedSettings(n=24, steps=10)
     quality = QualitySettings(n=24, routings=("top2", "full"))
     answer = tables(RoutingComparison(), pool, settings, quality.samplings(pool).values())
     full = answer["routing-comparison"].row(routing="full")
@@ -321,8 +343,8 @@ def test_the_area_under_the_curve():
     assert isinstance(auc_estimate(scores, np.arange(60) < 10), Estimate)
 
 
-def test_failure_modes_count_samples_over_the_thresholds(tables):
-    pool = load()
+def test_failure_modes_count_samples_over_the_thresholds(tables, gaussian):
+    pool = gaussian
     answer = tables(FailureModes(), pool, RefinementSettings(n=50, steps=10))
     row = answer["failure-modes"].row(routing="top1")
     recorded = sample(pool, Sampling("top1", n=50, steps=10), ("logits", NORMS))

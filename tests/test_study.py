@@ -100,7 +100,7 @@ def test_a_study_writes_a_run_that_can_be_read(store, tmp_path):
     answers = asked.answer(asked.record())
     folder = asked.write(tmp_path / "run").folder
     manifest, results = read_manifest(folder), read_results(folder)
-    assert manifest["run"]["settings"]["expert-deviation"] == {"n": 8, "seed": 2, "solver": "heun", "steps": 4}
+    assert manifest.run.settings["expert-deviation"] == {"n": 8, "seed": 2, "solver": "heun", "steps": 4}
     assert (results.system, results.seed, results.scale, results.samples["averaging-variance"]) == (
         "gaussian",
         2,
@@ -111,7 +111,7 @@ def test_a_study_writes_a_run_that_can_be_read(store, tmp_path):
         for table in answer.tables:
             assert to_json(results.tables[table.name])["rows"] == json.loads(json.dumps(to_json(table)["rows"]))
     assert (folder / "samples" / "full.png").exists()
-    assert set(manifest["results"]) == {
+    assert set(manifest.results) == {
         str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and f.name != "manifest.json"
     }
 

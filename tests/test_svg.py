@@ -195,7 +195,7 @@ def test_time_falls_from_left_to_right():
 
 def test_a_plot_survives_the_run_folder():
     for plot in PLOTS.values():
-        read = plot_from(json.loads(json.dumps(asdict(plot))))
+        read = plot_from(json.loads(json.dumps(asdict(plot))), "it")
         assert str(plot_svg(read, "p")) == str(plot_svg(plot, "p"))
 
 

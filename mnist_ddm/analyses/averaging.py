@@ -14,7 +14,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
-from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
+from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "full")
@@ -58,7 +58,7 @@ class AveragingVariance(Analysis[SamplingSettings]):
         rows = tuple(_row(t, i, recorded) for i, t in enumerate(times))
         notes = (
             "The paper says that averaging over all experts reduces this variance: then full / top1 is below 1.",
-            "Samples of different routings start from the same noise; ratios resample them together.",
+            "Samples of different routings start from the same noise; ratios pair them.",
         )
         title = f"Variance over samples of the routed velocity, per dimension, by time, n = {settings.n}"
         return Answer((Table(_TABLE, title, rows, notes),), (_plot(rows, times),))
@@ -70,17 +70,13 @@ def _row(t: float, visit: int, recorded: Mapping[str, Recording]) -> Row:
         for routing, recording in recorded.items()
     }
     means = {routing: mean_estimate(values) for routing, values in spread.items()}
-    ratios = {f"full_over_{r}": bootstrap(_ratio, spread["full"], spread[r]) for r in ("top1", "top2")}
+    ratios = {f"full_over_{r}": ratio_estimate(spread["full"], spread[r]) for r in ("top1", "top2")}
     return {"t": t, **means, **ratios}
 
 
 def _squared_deviation(velocities: Array) -> Array:
     """For each sample the mean over dimensions of its squared deviation from the mean velocity, shape ``(n,)``."""
     return np.asarray(((velocities - velocities.mean(axis=0)) ** 2).mean(axis=1), dtype=np.float64)
-
-
-def _ratio(a: Array, b: Array) -> float:
-    return float(a.mean() / b.mean()) if b.mean() > 0 else float("nan")
 
 
 def _plot(rows: tuple[Row, ...], times: list[float]) -> Plot:

@@ -22,7 +22,8 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
-from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, bounded_mean_estimate, mean_estimate
+from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
@@ -47,12 +48,22 @@ _OTHER_READINGS = (
     Column("among_two", "among two closest, of the selected", unit="%"),
     Column("among_two_any", "among two closest, any", unit="%"),
 )
+_SHARES = ("among_two", "among_two_any")
+_NULLS = (
+    Column("null_rank", "mean rank of swapped selections"),
+    Column("rank_below_null", "mean rank below swapped selections"),
+    Column("rank_below_dealt", "mean rank below dealt clusters"),
+    Column("null_among_two", "among two closest, swapped selections", unit="%"),
+    Column("match_above_null", "among two closest above swapped selections", unit="%"),
+    Column("match_above_dealt", "among two closest above dealt clusters", unit="%"),
+)
 _TABLE = Schema(
     "cluster-distance",
     (
         *_KEYS,
         *with_sd(_RANK),
         *_OTHER_READINGS,
+        *_NULLS,
         of_paper("mean_rank", "mean rank"),
         of_paper("mean_rank_sd", "rank sd"),
         of_paper("among_two", "among two closest", "%"),
@@ -108,7 +119,10 @@ class ClusterDistance(Analysis[SamplingSettings]):
             "the full ensemble selects all, so its first mean rank and its share are these by construction.",
             "The paper's text defines the minimum rank and 'any among the two closest'; its table fits the mean over "
             "all selected and the share.",
-            "Intervals resample whole trajectories; sd is over samples.",
+            "Swapped selections: each sample gets those of another one, which keeps how often an expert is selected: "
+            "one whose cluster is near to everything gains nothing from being selected often. Dealt clusters: dealt to "
+            "the experts at random, as if nothing tied an expert to its data; the interval is that of the deals.",
+            "Intervals are over whole trajectories; sd is over samples.",
         )
         tables = (
             Table(_TABLE, title, rows, notes),
@@ -127,6 +141,8 @@ class _Profile:
         routing: its spelling.
         times: falling, shape ``(T,)``.
         readings: by column, one number for each state, shape ``(n, T)``.
+        ranks: of all centroids, shape ``(n, T, K)``.
+        shares: of each expert among the selected, same shape.
     """
 
     embedding: str
@@ -134,6 +150,8 @@ class _Profile:
     routing: str
     times: Array
     readings: Mapping[str, Array]
+    ranks: Ranks
+    shares: Array
 
     @property
     def what(self) -> Row:
@@ -146,17 +164,40 @@ class _Profile:
         near = sorted({int(np.abs(self.times - t).argmin()) for t in TIMES})
         samples = {key: values[:, near].mean(axis=1) for key, values in self.readings.items()}
         return {
-            **{key: mean_estimate(values) for key, values in samples.items()},
+            **{key: _reading(key, values) for key, values in samples.items()},
             "mean_rank_sd": sd(samples["mean_rank"]),
+            **_nulls(self.shares[:, near], self.ranks[:, near]),
         }
 
     @cached_property
     def rows(self) -> list[Row]:
         """The mean of each reading at each time."""
         return [
-            {"t": float(t), **{key: mean_estimate(values[:, i]) for key, values in self.readings.items()}}
+            {"t": float(t), **{key: _reading(key, values[:, i]) for key, values in self.readings.items()}}
             for i, t in enumerate(self.times)
         ]
+
+
+def _reading(key: str, values: Array) -> Estimate:
+    """The mean of a rank, or of a share in percent."""
+    return bounded_mean_estimate(values, 100.0) if key in _SHARES else mean_estimate(values)
+
+
+def _nulls(shares: Array, ranks: Ranks) -> Row:
+    """What the same selections would have without a tie to the state, or the experts without one to their clusters."""
+    rank, match = ties(shares, ranks.astype(np.float64)), ties(shares, 100.0 * (ranks <= CLOSE))
+    return {
+        "null_rank": rank.null,
+        "rank_below_null": _turned(rank.beyond),
+        "rank_below_dealt": _turned(rank.beyond_deals),
+        "null_among_two": match.null,
+        "match_above_null": match.beyond,
+        "match_above_dealt": match.beyond_deals,
+    }
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
 def _profiles(
@@ -169,7 +210,8 @@ def _profiles(
                 ranks = centroid_ranks(pool, embedding, recording, state)
                 weights = recording.observed["weights@tenths"].double().numpy()
                 by_column = readings(ranks, weights, everything=routing == "full")
-                yield _Profile(name, state, routing, recording.times_of("x@tenths").numpy(), by_column)
+                times, shares = recording.times_of("x@tenths").numpy(), selected_shares(weights, routing == "full")
+                yield _Profile(name, state, routing, times, by_column, ranks, shares)
 
 
 @torch.inference_mode()
@@ -197,6 +239,12 @@ def _ranks(distances: Tensor) -> Tensor:
     return distances.argsort(dim=-1, stable=True).argsort(dim=-1) + 1
 
 
+def selected_shares(weights: Array, everything: bool) -> Array:
+    """The share of each expert among the selected ones, who count alike; shape of ``weights``."""
+    selected = np.ones_like(weights, dtype=bool) if everything else weights > 0
+    return np.asarray(selected / selected.sum(axis=2, keepdims=True), dtype=np.float64)
+
+
 def readings(ranks: Ranks, weights: Array, *, everything: bool) -> dict[str, Array]:
     """Each reading of rank and match at each state, by column, shape ``(n, T)``; shares are in percent.
 
@@ -205,7 +253,7 @@ def readings(ranks: Ranks, weights: Array, *, everything: bool) -> dict[str, Arr
         weights: of the routing, same shape.
         everything: whether all experts count as selected, however small their weight.
     """
-    selected = np.ones_like(weights, dtype=bool) if everything else weights > 0
+    selected = selected_shares(weights, everything) > 0
     close = (ranks <= CLOSE) & selected
     count = selected.sum(axis=2)
     return {

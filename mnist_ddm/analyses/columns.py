@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.errors import InputError
-from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.stats.intervals import Array, mean_estimate, share_estimate
+from mnist_ddm.stats.shares import in_percent
 from mnist_ddm.stats.summaries import sd
+from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate
 from mnist_ddm.tables.table import Column, Value
 
 
@@ -53,6 +55,14 @@ YES_NO = {"yes": "yes", "no": "no"}
 
 L_EFF = Column("l_eff", "L_eff")
 DELTA_REFINE = Column("delta_refine", "Delta_refine")
+REFINEMENT = (
+    DELTA_REFINE,
+    Column("delta_refine_sd", "Delta_refine sd", "note"),
+    Column("delta_refine_median", "median Delta_refine"),
+    Column("delta_refine_visible", "visible Delta_refine", unit="%"),
+)
+"""The refinement error, which is nearly nothing for most samples and much for a few: its mean, whose interval is given
+only where enough events carry it, its median, and the share of samples in which it can be seen."""
 
 
 def number_key(key: str, title: str, among: Sequence[float] = ()) -> Column:
@@ -63,6 +73,25 @@ def number_key(key: str, title: str, among: Sequence[float] = ()) -> Column:
 def mean_and_sd(column: Column, values: Array) -> dict[str, Value]:
     """The cells of the two columns of `with_sd`, from one number for each sample."""
     return {column.key: mean_estimate(values), f"{column.key}_sd": sd(values)}
+
+
+def refinement_cells(error: Array, event: float) -> dict[str, Value]:
+    """The cells of `REFINEMENT`, from one error for each sample and the size from which it counts as an event."""
+    return {
+        "delta_refine": heavy_mean_estimate(error, event),
+        "delta_refine_sd": sd(error),
+        "delta_refine_median": median_estimate(error),
+        "delta_refine_visible": in_percent(share_estimate(error > event)),
+    }
+
+
+def refinement_note(event: float) -> str:
+    """What the columns of `REFINEMENT` are."""
+    return (
+        f"visible: share of samples whose Delta_refine is above {event:.3g}, a twentieth of the median distance of two "
+        f"different samples. The mean is that of few events, so it has an interval only where at least {MIN_EVENTS} "
+        "are visible."
+    )
 
 
 def paper_columns(names: Mapping[str, str]) -> tuple[Column, ...]:

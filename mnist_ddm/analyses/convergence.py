@@ -1,5 +1,6 @@
 """Does the sampler converge as the steps get smaller? Proposition E.1, Definition C.3 and Appendix D of the paper."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -17,7 +18,8 @@ from mnist_ddm.core.sensitivity import jumps
 from mnist_ddm.core.solvers import solver_named
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, Series
-from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate, share_estimate
+from mnist_ddm.stats.shares import in_percent
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
@@ -26,6 +28,8 @@ _REFINEMENTS = (1, 2, 4, 8)
 _FINE = 32
 _EPSILON = 0.05
 """An error that can be seen, as a share of the norm of the state."""
+_MIN_TRAJECTORIES = 5
+"""Of one kind, for an order: one or two trajectories say nothing of how errors fall, whatever n is."""
 _DELTAS = (0.5, 0.25, 0.1, 0.05, 0.01)
 _TRAJECTORIES = 20
 """A reference of 320 steps makes a trajectory here as dear as a dozen elsewhere; more samples only serve L(delta)."""
@@ -109,7 +113,8 @@ class Convergence(Analysis[SamplingSettings]):
             f"Against {_cut(settings, names[0], _FINE).grid.size} steps from the same noise, at "
             f"t = {_last_time(settings):.3g}. Error: Euclidean norm of the difference of states.",
             f"order: log2 of the error's factor from the row above; {settings.solver}'s is "
-            f"{solver_named(settings.solver).order} on a smooth field.",
+            f"{solver_named(settings.solver).order} on a smooth field. Of fewer than {_MIN_TRAJECTORIES} trajectories "
+            "of a kind none is given.",
             f"epsilon = {_EPSILON} times the norm of the state.",
             "switch: whether an expert with weight appears or disappears along the reference trajectory.",
         )
@@ -174,15 +179,16 @@ def _rows(routing: str, switch: str, error: Array, scale: Array, settings: Sampl
             "n": error.shape[1],
             "mean_error": mean_estimate(error[i]),
             "largest_error": float(error[i].max()),
-            "above_epsilon": mean_estimate(100.0 * (error[i] > _EPSILON * scale)),
-            "order": bootstrap(_order, error[i - 1], error[i]) if i else None,
+            "above_epsilon": in_percent(share_estimate(error[i] > _EPSILON * scale)),
+            "order": _order(error[i - 1], error[i]) if i and error.shape[1] >= _MIN_TRAJECTORIES else None,
         }
         for i, refinement in enumerate(_REFINEMENTS)
     ]
 
 
-def _order(coarse: Array, fine: Array) -> float:
-    return float(np.log2(coarse.sum() / fine.sum())) if fine.sum() > 0 and coarse.sum() > 0 else float("nan")
+def _order(coarse: Array, fine: Array) -> Estimate | None:
+    factor = ratio_estimate(coarse, fine)
+    return None if math.isnan(factor.value) else Estimate(*map(math.log2, (factor.value, factor.low, factor.high)))
 
 
 def _quantiles(recordings: Mapping[Visits, Recording], settings: SamplingSettings, names: Sequence[str]) -> Table:

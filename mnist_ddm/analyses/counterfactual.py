@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
-from mnist_ddm.analyses.columns import DELTA_REFINE, FID, ROUTING, mean_and_sd, of_paper, with_sd
+from mnist_ddm.analyses.columns import FID, REFINEMENT, ROUTING, of_paper, refinement_cells, refinement_note
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_frechet_distances
+from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
-from mnist_ddm.analyses.stability import both_resolutions, step_refinement, strategies
+from mnist_ddm.analyses.stability import both_resolutions, step_refinement, strategies, visible_error
 from mnist_ddm.analyses.systems import distance_named, features_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
-from mnist_ddm.stats.intervals import Array, bootstrap, mean_estimate
+from mnist_ddm.stats.shares import discordant_share, in_percent, smaller_share
+from mnist_ddm.stats.tails import heavy_ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top2", "full", "full+clip", "misaligned2", "misaligned2+equal")
@@ -23,9 +24,10 @@ _TABLE = Schema(
     "counterfactual",
     (
         ROUTING,
-        *with_sd(DELTA_REFINE),
-        Column("less_than_top2", "less than Top-2 by"),
+        *REFINEMENT,
         Column("ratio_to_top2", "ratio to Top-2"),
+        Column("fails_less", "only Top-2 has a visible Delta_refine, of those in which one has", unit="%"),
+        Column("smaller", "smaller than Top-2's", unit="%"),
         FID,
         of_paper("delta_refine", "Delta_refine"),
     ),
@@ -62,14 +64,16 @@ class Counterfactual(Analysis[JoinedSettings]):
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
         distance = distance_named(pool, settings.distance)
         error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
+        event = visible_error(pool, recordings[settings.sampling(_BASE)], distance)
         stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
         rows: list[Row] = [
             {
                 "routing": r,
-                **mean_and_sd(DELTA_REFINE, error[r]),
-                "less_than_top2": mean_estimate(error[_BASE] - error[r]),
-                "ratio_to_top2": bootstrap(_ratio, error[r], error[_BASE]),
+                **refinement_cells(error[r], event),
+                "ratio_to_top2": heavy_ratio_estimate(error[r], error[_BASE], event),
+                "fails_less": in_percent(discordant_share(error[_BASE] > event, error[r] > event)),
+                "smaller": in_percent(smaller_share(error[r], error[_BASE])),
                 "fid": quality.get(r),
                 "paper_delta_refine": paper.get(r),
             }
@@ -79,12 +83,9 @@ class Counterfactual(Analysis[JoinedSettings]):
             "full+clip: experts whose Jacobian norm is above the median of all experts at the current state lose their "
             "weight. misaligned2: a random pair in each step, with the router's weights renormalised, or equal ones.",
             f"Delta_refine: {distance.name} distance of the images after {settings.steps} and {2 * settings.steps} "
-            "steps; differences and ratios pair samples from the same noise.",
-            frechet_note(quality_n, settings.quality_steps),
+            "steps; ratios and shares pair samples from the same noise.",
+            refinement_note(event),
+            frechet_note(quality_n, settings.quality_steps, stored_floor(pool, settings.features, quality_n)),
         )
         title = f"Counterfactual routings, n = {settings.n}; paper: {paper['place']}"
         return Answer((Table(_TABLE, title, tuple(rows), notes),))
-
-
-def _ratio(a: Array, b: Array) -> float:
-    return float(a.mean() / b.mean())

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
-    DELTA_REFINE,
     L_EFF,
+    REFINEMENT,
     ROUTING,
     mean_and_sd,
     paper_cells,
     paper_columns,
+    refinement_cells,
+    refinement_note,
     with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
@@ -26,6 +28,7 @@ from mnist_ddm.analyses.stability import (
     step_refinement,
     strategies,
     term_norms,
+    visible_error,
 )
 from mnist_ddm.analyses.systems import distance_named
 from mnist_ddm.core.pool import ExpertPool
@@ -33,6 +36,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import TENTHS, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import Array, Estimate, share_estimate
+from mnist_ddm.stats.shares import in_percent
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "top4", "full")
@@ -53,7 +57,7 @@ _TABLE = Schema(
     (
         ROUTING,
         *with_sd(L_EFF),
-        *with_sd(DELTA_REFINE),
+        *REFINEMENT,
         Column("entropy_above", f"entropy > {_LIMITS['entropy']:g} nats", unit="%"),
         Column("entropy_above_all_t", "the same over all t", unit="%"),
         Column("delta_refine_above", f"Delta_refine > {_LIMITS['delta_refine']:g}", unit="%"),
@@ -91,12 +95,14 @@ class FailureModes(Analysis[RefinementSettings]):
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
         indicators = {r: _indicators(pool, settings, recordings, r) for r in names}
+        distance = distance_named(pool, settings.distance)
+        event = visible_error(pool, recordings[settings.sampling(_REFERENCE)], distance)
         limits = {name: float(np.percentile(indicators[_REFERENCE][name], _PERCENTILE)) for name in _LIMITS}
         rows: list[Row] = [
             {
                 "routing": r,
                 **mean_and_sd(L_EFF, indicators[r]["l_eff"]),
-                **mean_and_sd(DELTA_REFINE, indicators[r]["delta_refine"]),
+                **refinement_cells(indicators[r]["delta_refine"], event),
                 **_shares_above(indicators[r], _LIMITS),
                 "entropy_above_all_t": _share_above(indicators[r]["entropy_all_t"], _LIMITS["entropy"]),
                 **paper_cells(paper.get(r, {}), _PAPER),
@@ -107,7 +113,8 @@ class FailureModes(Analysis[RefinementSettings]):
         notes = (
             "entropy: the largest of the router's softmax over t in [0.1, 0.9]. Over all t it says little: a "
             f"calibrated router of {pool.n_experts} equal clusters has {np.log(pool.n_experts):.2f} nats at t = 1.",
-            f"Thresholds in {distance_named(pool, settings.distance).name} distance and in Jacobian norms mean "
+            refinement_note(event),
+            f"Thresholds in {distance.name} distance and in Jacobian norms mean "
             "something else on another system; so the second table sets them by percentile.",
         )
         title = f"Failure modes by the paper's absolute thresholds, n = {settings.n}; paper: {paper['place']}"
@@ -151,5 +158,4 @@ def _shares_above(indicators: Mapping[str, Array], limits: Mapping[str, float]) 
 
 def _share_above(values: Array, limit: float) -> Estimate:
     """The share of samples above a threshold, in percent."""
-    share = share_estimate(values > limit)
-    return Estimate(100 * share.value, 100 * share.low, 100 * share.high)
+    return in_percent(share_estimate(values > limit))

@@ -8,12 +8,14 @@ import numpy as np
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
-    DELTA_REFINE,
     L_EFF,
+    REFINEMENT,
     ROUTING,
     mean_and_sd,
     paper_cells,
     paper_columns,
+    refinement_cells,
+    refinement_note,
     with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
@@ -24,6 +26,7 @@ from mnist_ddm.analyses.stability import (
     largest_expert_norm,
     step_refinement,
     strategies,
+    visible_error,
 )
 from mnist_ddm.analyses.systems import distance_named
 from mnist_ddm.core.pool import ExpertPool
@@ -46,7 +49,7 @@ _TABLE = Schema(
         Column("variant", "variant", "note"),
         ROUTING,
         *with_sd(L_EFF),
-        *with_sd(DELTA_REFINE),
+        *REFINEMENT,
         Column("spearman", "Spearman(L_eff, Delta)"),
         Column("auc", "AUC"),
         *paper_columns(_PAPER),
@@ -105,6 +108,7 @@ class Generalization(Analysis[RefinementSettings]):
         distance = distance_named(pool, settings.distance)
         rows: list[Row] = []
         regimes = _regimes(pool, settings)
+        event = visible_error(pool, recordings[regimes[0].sampling(settings, names[0])], distance)
         for regime in regimes:
             for r in names:
                 sampling = regime.sampling(settings, r)
@@ -116,7 +120,7 @@ class Generalization(Analysis[RefinementSettings]):
                         "variant": regime.variant or None,
                         "routing": r,
                         **mean_and_sd(L_EFF, largest),
-                        **mean_and_sd(DELTA_REFINE, error),
+                        **refinement_cells(error, event),
                         "spearman": spearman_estimate(largest, error),
                         "auc": auc_estimate(largest, error > np.quantile(error, _UNSTABLE)),
                         **paper_cells(paper.get(f"{regime.stated} {r}", {}), _PAPER),
@@ -126,6 +130,7 @@ class Generalization(Analysis[RefinementSettings]):
             f"{', '.join(pool.shifts)}: inputs that the models were not trained on (noise=s: start states with "
             "standard deviation s instead of 1; the paper's shift is another set of captions). fewer steps: half"
             + (f", and {pool.stress}." if pool.stress else "; a system with guidance also raises it."),
+            refinement_note(event),
             f"L_eff: maximum over t = 0.9, ..., 0.1 of the expert term. Delta_refine: {distance.name} distance. AUC: "
             "of L_eff for the quarter of samples with the largest Delta_refine.",
         )

@@ -36,11 +36,11 @@ def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
         The value, or ``None`` if the paper states none, and the system.
     """
     for of in dict.fromkeys((system, PARIS)):
-        found: Any = _paper().get(analysis, {}).get(of)
+        value: Any = _paper().get(analysis, {}).get(of)
         for key in path.split(":"):
-            found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, str | int | float):
-            return found, of
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str | int | float):
+            return value, of
     return None, PARIS
 
 

@@ -33,7 +33,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
-from mnist_ddm.stats.intervals import Array, Estimate, auc_estimate, mean_estimate, spearman_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, auc_estimate, bounded_mean_estimate, spearman_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 ROUTINGS = ("top1", "top2")
@@ -176,7 +176,7 @@ def _margins(routing: str, recording: Recording, kind: str, mask: NDArray[np.boo
         "samples": kind,
         "n": int(mask.sum()),
         **mean_and_sd(_MEDIAN, np.median(margin, axis=1)),
-        "near": mean_estimate(100 * (margin < _NEAR).mean(axis=1)),
+        "near": bounded_mean_estimate(100 * (margin < _NEAR).mean(axis=1), 100.0),
         "paper_median_m_p": paper.get("median"),
         "paper_near": paper.get("near"),
     }

@@ -1,5 +1,6 @@
 """How much does sensitivity vary between trajectories, and between experts? Figure 2 of the paper."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -16,7 +17,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series, banded
-from mnist_ddm.stats.intervals import Array, bootstrap_batched, mean_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, bootstrap_batched, mean_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
@@ -45,6 +46,7 @@ _GAP = Schema(
         Column("gap_half", "gap half-way"),
         Column("t_end", "t at the end", "note"),
         Column("gap_end", "gap at the end"),
+        Column("gap_later", "gap from half-way to the end"),
         Column("widening", "widening"),
     ),
 )
@@ -121,23 +123,43 @@ def _gaps(norms: Mapping[str, Array], times: Array) -> Table:
     half = len(times) // 2
 
     def gap(a: Array, b: Array, i: int) -> Array:
-        return np.abs(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i])
+        return np.asarray(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i], dtype=np.float64)
+
+    def later(a: Array, b: Array) -> Array:
+        return gap(a, b, -1) - gap(a, b, half)
 
     rows: list[Row] = [
         {
             "routing": r,
             "t_half": float(times[half]),
-            "gap_half": float(gap(norms[_SPLIT], n, half)),
+            "gap_half": (first := bootstrap_batched(lambda a, b: gap(a, b, half), norms[_SPLIT], n)),
             "t_end": float(times[-1]),
-            "gap_end": float(gap(norms[_SPLIT], n, -1)),
-            "widening": bootstrap_batched(lambda a, b: gap(a, b, -1) - gap(a, b, half), norms[_SPLIT], n),
+            "gap_end": bootstrap_batched(lambda a, b: gap(a, b, -1), norms[_SPLIT], n),
+            "gap_later": (second := bootstrap_batched(later, norms[_SPLIT], n)),
+            "widening": widening(first, second),
         }
         for r, n in norms.items()
         if r != _SPLIT
     ]
-    title = "Size of the gap between the cumulative range of Top-2 and of the other routings"
-    notes = ("Intervals resample trajectories from the same noise together; the size of a gap is never negative.",)
+    title = "The gap between the cumulative range of Top-2 and of the other routings"
+    notes = (
+        "Gaps are Top-2's minus the other's and have a sign. Intervals resample trajectories from the same noise "
+        "together.",
+        "widening: what the gap gains from half-way to the end in the direction that it has half-way. Where that "
+        "direction is open, so is the sign of the widening: the size of a gap alone grows by chance, in most "
+        "samples of no gap.",
+    )
     return Table(_GAP, title, tuple(rows), notes)
+
+
+def widening(first: Estimate, later: Estimate) -> Estimate:
+    """The later gap, counted in the direction of the first one; both directions where the first holds 0."""
+    ends = (later.value, later.low, later.high)
+    turned = (-later.value, -later.high, -later.low)
+    value, low, high = ends if first.value >= 0 else turned
+    if math.isnan(first.low) or first.low <= 0 <= first.high:
+        return Estimate(value, min(ends[1], turned[1]), max(ends[2], turned[2]))
+    return Estimate(value, low, high)
 
 
 def _split(recording: Recording, times: Array) -> tuple[Row, ...]:

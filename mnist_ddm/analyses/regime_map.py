@@ -7,7 +7,7 @@ from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import is_number
-from mnist_ddm.analyses.quality import STEPS, stored_frechet_distances
+from mnist_ddm.analyses.quality import STEPS, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
 from mnist_ddm.core.pool import ExpertPool
@@ -15,6 +15,10 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.metrics.frechet import extract, frechet_distance
+from mnist_ddm.metrics.real import frechet_floor, real_features
+from mnist_ddm.stats.differences import difference
+from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
@@ -31,7 +35,9 @@ _TABLE = Schema(
         Column("experts", "experts", "key"),
         Column("t_router", "T", "key", accepts=lambda text: text == _INFINITE or is_number(text)),
         *(Column(f"fid_{strategy}", f"FID {strategy}") for strategy in STRATEGIES),
+        Column("fid_floor", "FID of as many real states", "note"),
         Column("full_over_best", "full / best of top1, top2"),
+        Column("full_worse", "KID x 1000, full minus the best of top1, top2"),
         Column("order", "order, best first", "note"),
         Column("paris_order", "order of Paris in the paper", "note"),
     ),
@@ -93,18 +99,21 @@ class RegimeMap(Analysis[RegimeSettings]):
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
         rows: list[Row] = []
+        floor = frechet_floor(pool, features_named(pool, settings.features), settings.n)
         for level in pool.error_levels:
             points = [(strategy, temperature) for temperature in settings.temperatures for strategy in STRATEGIES]
             samplings = {point: settings.sampling_at(*point, level) for point in points}
-            choices = {sampling.routing: [sampling] for sampling in samplings.values()}
-            fids, _ = stored_frechet_distances(pool, recordings, choices, settings.features)
+            known = {sampling: _distances(pool, recordings[sampling], settings) for sampling in set(samplings.values())}
             for temperature in settings.temperatures:
-                here = {s: fids.get(samplings[s, temperature].routing, math.nan) for s in STRATEGIES}
-                rows.append(_row(level, temperature, here))
+                here = {s: known[samplings[s, temperature]] for s in STRATEGIES}
+                rows.append({**_row(level, temperature, here), "fid_floor": floor})
         notes = (
             "T: temperature of the router's logits; 1 is the router as it is, infinite gives the chosen experts equal "
             "weights. Top-1 does not depend on it.",
-            f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed, without intervals.",
+            "KID: kernel distance, unbiased in n, whose interval says whether Full is worse than the better of "
+            "the others.",
+            f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs have no interval."
+            f"{noise_note(settings.n)}",
         )
         title = f"Which routing wins where: FID of n = {settings.n}, {settings.steps} {settings.solver} steps"
         return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows),))
@@ -116,13 +125,26 @@ def _spelled(strategy: str, temperature: float) -> str:
     return f"{strategy}+equal" if math.isinf(temperature) else f"{strategy}@T={temperature:g}"
 
 
-def _row(level: str, temperature: float, fids: Mapping[str, float]) -> Row:
+def _distances(pool: ExpertPool, recording: Recording, settings: RegimeSettings) -> tuple[float, Estimate]:
+    """The Frechet distance of some samples to the held-out states, and the kernel distance, times 1000."""
+    features = features_named(pool, settings.features)
+    reference = real_features(pool, features)
+    vectors = extract(features, pool.decode(recording.final.to(pool.device)))
+    fid = frechet_distance(reference.vectors, vectors) if min(len(reference.vectors), len(vectors)) > 1 else math.nan
+    kid = reference.kernel(vectors)
+    return fid, Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
+
+
+def _row(level: str, temperature: float, distances: Mapping[str, tuple[float, Estimate]]) -> Row:
+    fids = {strategy: fid for strategy, (fid, _) in distances.items()}
+    kids = {strategy: kid for strategy, (_, kid) in distances.items()}
     order = ", ".join(sorted(STRATEGIES, key=lambda strategy: fids[strategy]))
     return {
         "experts": level or _AS_THEY_ARE,
         "t_router": _INFINITE if math.isinf(temperature) else temperature,
         **{f"fid_{strategy}": fid for strategy, fid in fids.items()},
         "full_over_best": fids["full"] / min(fids["top1"], fids["top2"]),
+        "full_worse": difference(kids["full"], min(kids["top1"], kids["top2"], key=lambda kid: kid.value)),
         "order": order,
         "paris_order": "yes" if order == PARIS_ORDER else "no",
     }

@@ -7,19 +7,27 @@ import numpy as np
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
-    DELTA_REFINE,
     FID,
     L_EFF,
+    REFINEMENT,
     mean_and_sd,
     number_key,
     paper_cells,
     paper_columns,
+    refinement_cells,
+    refinement_note,
     with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_frechet_distances
+from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
-from mnist_ddm.analyses.stability import EXPERT_NORM, both_resolutions, largest_expert_norm, step_refinement
+from mnist_ddm.analyses.stability import (
+    EXPERT_NORM,
+    both_resolutions,
+    largest_expert_norm,
+    step_refinement,
+    visible_error,
+)
 from mnist_ddm.analyses.systems import distance_named, features_named
 from mnist_ddm.core.measures import Distance
 from mnist_ddm.core.pool import ExpertPool
@@ -27,6 +35,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array
+from mnist_ddm.stats.tails import heavy_ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -49,7 +58,8 @@ def truncated(share: float) -> str:
 ROUTINGS = tuple(dict.fromkeys([*map(tempered, TEMPERATURES), *map(truncated, SHARES)]))
 
 _ENTROPY = Column("entropy", "entropy")
-_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *with_sd(DELTA_REFINE), FID)
+_RATIO = Column("ratio_to_full", "Delta_refine, ratio to T = 1")
+_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *REFINEMENT, _RATIO, FID)
 _PAPER = {"l_eff": "L_eff", "delta_refine": "Delta_refine"}
 _PAPER_TEMPERATURE = {"entropy": "entropy", **_PAPER}
 _VARIANTS = {
@@ -98,9 +108,13 @@ class Rescue(Analysis[JoinedSettings]):
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
         distance = distance_named(pool, settings.distance)
         measured = {r: _measured(pool, recordings, settings.sampling(r), distance) for r in ROUTINGS}
+        event = visible_error(pool, recordings[settings.sampling(_FULL)], distance)
         stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
-        cells = {r: {**_cells(values), "fid": quality.get(r)} for r, values in measured.items()}
+        cells = {
+            r: {**_cells(values, measured[_FULL]["delta_refine"], event), "fid": quality.get(r)}
+            for r, values in measured.items()
+        }
         paper = paper_values(self.id, pool.name)
         by_temperature: list[Row] = [
             {"t_router": t, **cells[tempered(t)], **paper_cells(paper.get(f"T={t:g}", {}), _PAPER_TEMPERATURE)}
@@ -122,7 +136,8 @@ class Rescue(Analysis[JoinedSettings]):
         notes = (
             "entropy: of the weights, in nats, mean over samples and steps. L_eff: maximum over t = 0.9, ..., 0.1 of "
             f"the expert term. Delta_refine: {distance.name} distance.",
-            frechet_note(quality_n, settings.quality_steps),
+            refinement_note(event),
+            frechet_note(quality_n, settings.quality_steps, stored_floor(pool, settings.features, quality_n)),
         )
         tables = (
             Table(
@@ -168,9 +183,10 @@ def _measured(
     }
 
 
-def _cells(measured: Mapping[str, Array]) -> Row:
+def _cells(measured: Mapping[str, Array], base: Array, event: float) -> Row:
     return {
         **mean_and_sd(_ENTROPY, measured["entropy"]),
         **mean_and_sd(L_EFF, measured["l_eff"]),
-        **mean_and_sd(DELTA_REFINE, measured["delta_refine"]),
+        **refinement_cells(measured["delta_refine"], event),
+        _RATIO.key: heavy_ratio_estimate(measured["delta_refine"], base, event),
     }

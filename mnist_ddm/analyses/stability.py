@@ -31,6 +31,9 @@ EXPERT_NORM = "expert-term@tenths"
 It costs a quarter of `TERM_NORMS`.
 """
 
+VISIBLE = 0.05
+"""A refinement error counts as an event if it is this share of the distance of two unrelated samples."""
+
 _AT_ONCE = 256
 """So many pairs of final states are decoded and compared at a time, which limits the memory that a distance takes."""
 
@@ -61,6 +64,14 @@ def step_refinement(
         for pair in zip(coarse, fine, strict=True)
     ]
     return np.asarray(torch.cat(distances).numpy(), dtype=np.float64)
+
+
+@torch.inference_mode()
+def visible_error(pool: ExpertPool, recording: Recording, distance: Distance) -> float:
+    """The distance from which an error can be seen: `VISIBLE` times the median distance of two different samples."""
+    images = [pool.decode(states.to(pool.device)) for states in recording.final.split(_AT_ONCE)]
+    apart = [distance(part, part.roll(1, dims=0)).double().cpu() for part in images if len(part) > 1]
+    return VISIBLE * float(torch.cat(apart).median()) if apart else 0.0
 
 
 def term_norms(recording: Recording) -> dict[str, Array]:

@@ -49,7 +49,7 @@ _NONE = "no interval is computed"
 
 def above(label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
     """Whether an estimate is above a limit: as said if its whole interval is."""
-    if math.isnan(estimate.low):
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
         return Contrast(label, Agreement.OPEN, None, shown or estimate, _NONE)
     moved = difference(estimate, point(limit))
     agreement = Agreement.FOR if moved.low > 0 else Agreement.AGAINST if moved.high < 0 else Agreement.OPEN
@@ -67,29 +67,35 @@ def between(label: str, log_of_ratio: Estimate | None, margin: float, shown: Est
     """Whether a log ratio is within ``log(1 + margin)`` of 0: as said if its whole interval is."""
     if log_of_ratio is None:
         return Contrast(label, Agreement.OPEN, None, shown, "a ratio needs positive numbers")
-    if math.isnan(log_of_ratio.low):
+    return near(label, log_of_ratio, 0.0, math.log1p(margin), shown)
+
+
+def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Estimate | None = None) -> Contrast:
+    """Whether an estimate is within a limit of a centre, on either side: as said if its whole interval is."""
+    shown = shown or estimate
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
         return Contrast(label, Agreement.OPEN, None, shown, _NONE)
-    limit = math.log1p(margin)
-    if log_of_ratio.low >= -limit and log_of_ratio.high <= limit:
+    moved = difference(estimate, point(centre))
+    if moved.low >= -limit and moved.high <= limit:
         agreement = Agreement.FOR
-    elif log_of_ratio.low > limit or log_of_ratio.high < -limit:
+    elif moved.low > limit or moved.high < -limit:
         agreement = Agreement.AGAINST
     else:
         agreement = Agreement.OPEN
-    sides = [p_of_sign(difference(log_of_ratio, point(end))) for end in (-limit, limit)]
+    sides = [p_of_sign(difference(moved, point(end))) for end in (-limit, limit)]
     against = min(sides) if agreement is Agreement.AGAINST else 1.0
-    p = max(sides) if abs(log_of_ratio.value) <= limit else against
+    p = max(sides) if abs(moved.value) <= limit else against
     return Contrast(label, agreement, p, shown, _BOTH if agreement is Agreement.OPEN else "")
 
 
 Compared = tuple[Contrast, tuple[Operand, ...]]
 Expectation = Callable[[Sequence[Operand], float, float], list[Compared]]
-"""Of operands, a limit and a margin."""
+"""Of operands, a limit, and a margin or, of `near`, a centre."""
 
 
 def contrasts(comparison: Comparison, operands: Sequence[Operand], limit: float) -> list[Contrast]:
     """The contrasts that decide a comparison."""
-    compared = EXPECTATIONS[comparison.expect](operands, limit, comparison.within or 0.0)
+    compared = EXPECTATIONS[comparison.expect](operands, limit, comparison.within or comparison.centre)
     return [_agreeing(contrast, comparison, of) for contrast, of in compared]
 
 
@@ -151,6 +157,12 @@ def _equals(operands: Sequence[Operand], limit: float, within: float) -> list[Co
     return compared
 
 
+def _near(operands: Sequence[Operand], limit: float, centre: float) -> list[Compared]:
+    """A weak association is near its centre on both sides: a strong one of the other sign is not weak."""
+    label = f"within {limit:.3g} of {centre:g}"
+    return [(near(f"{o.cell.label} {label}", o.deciding, centre, limit), (o,)) for o in operands]
+
+
 EXPECTATIONS: Mapping[str, Expectation] = {
     "rising": _rising,
     "falling": _falling,
@@ -160,5 +172,6 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "below": _below,
     "alike": _alike,
     "equals": _equals,
+    "near": _near,
 }
 """By the word that `Comparison.expect` may be."""

@@ -32,7 +32,8 @@ MEANINGS: Mapping[Verdict, str] = {
     "and where the claim has a size, it agrees with the paper's for the same system",
     Verdict.DIRECTION: "every comparison came out as the paper says, but the size differs, or the paper states it for "
     "another system only",
-    Verdict.NOT: "a comparison came out the other way, with a 95% interval that excludes what the paper says",
+    Verdict.NOT: "a comparison came out the other way, with an interval that excludes what the paper says; of several "
+    "comparisons one must do so at 5% for all of them together",
     Verdict.OPEN: "a 95% interval holds what the paper says and its opposite, or there is no interval",
     Verdict.CONSTRUCTION: "it could not come out otherwise",
     Verdict.ABSENT: "it was not measured; the reason stands beside",
@@ -114,7 +115,7 @@ def judge_run(folder: Path) -> list[Judgement]:
     Raises:
         InputError: if the folder holds no finished run, or a table cannot be read.
     """
-    claims = [claim_named(name) for name in read_manifest(folder)["claims"] or ledger().claims]
+    claims = [claim_named(name) for name in read_manifest(folder).claims or ledger().claims]
     return judge_all(claims, read_results(folder))
 
 
@@ -175,8 +176,11 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
 
 
 def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[str]) -> tuple[Verdict, str]:
-    against = [c.label for c in contrasts if c.agreement is Agreement.AGAINST]
-    unsettled = [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
+    # One of many comparisons goes the other way by chance sooner than a single one, so they share the level.
+    refuting = [c for c in contrasts if c.agreement is Agreement.AGAINST]
+    against = [c.label for c in refuting if reading.construction or len(contrasts) * (c.p or 0.0) <= LEVEL]
+    unsettled = [f"{c.label}: the other way, but of {len(contrasts)}" for c in refuting if c.label not in against]
+    unsettled += [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
     if reading.construction:
         if against:
             return Verdict.NOT, f"should be true by construction, and is not: {'; '.join(against)}"

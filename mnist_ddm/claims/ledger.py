@@ -22,7 +22,10 @@ SYSTEMS = ("paris", "mnist")
 ROW = "{row}"
 """In a path of the paper's values: the last key value of the row that it stands beside."""
 
-_EXPECT = ("rising", "falling", "lowest", "highest", "above", "below", "alike", "equals")
+_EXPECT = ("rising", "falling", "lowest", "highest", "above", "below", "alike", "equals", "near")
+
+_LIMITED = ("above", "below", "equals", "near")
+"""Those that hold each cell against a limit."""
 
 
 class LedgerError(ValueError):
@@ -35,7 +38,8 @@ class Comparison:
 
     Attributes:
         expect: `rising`, `falling`, `lowest`, `highest` (the first against each other one), `below`, `above` (each
-            against the limit), `alike` (ratios to the first), or `equals` (the ratio to the limit).
+            against the limit), `alike` (ratios to the first), `equals` (the ratio to the limit), or `near` (within the
+            limit of the centre, on either side).
         table: where the cells are.
         columns: keys; one for all rows, or several of one row.
         rows: which rows, by column key and value. The first row that fits counts.
@@ -44,6 +48,7 @@ class Comparison:
         limit: a number, or the path of one of the paper's values.
         limit_column: the column of the same row that holds the limit, instead of ``limit``.
         within: how far a ratio may be from 1, for `alike` and `equals`.
+        centre: what each cell is to be near to, at most ``limit`` away on either side, for `near`.
         decided_by: a column of the same rows whose intervals decide, where the measured one has none.
         stated: paths of the paper's values that belong beside; ``{row}`` is the name of each row.
         size: path of the values that must be met for more than the direction; ``{row}`` as above.
@@ -60,6 +65,7 @@ class Comparison:
     limit: float | str | None = None
     limit_column: str | None = None
     within: float | None = None
+    centre: float = 0.0
     decided_by: str | None = None
     stated: tuple[str, ...] = ()
     size: str | None = None
@@ -103,6 +109,8 @@ class Claim:
         note: what a reader must know, such as a contradiction in the paper.
         untestable: why no reading can be given, or nothing.
         headline: it is one of the statements of the paper's abstract.
+        alignment: it says that experts are chosen by what they were trained on, so a system in which that cannot be,
+            such as experts of random parts of the data, must never reproduce it.
         only_there: it is of numbers that no other system can share, so it is not held against another one.
     """
 
@@ -116,6 +124,7 @@ class Claim:
     untestable: str = ""
     only_there: bool = False
     headline: bool = False
+    alignment: bool = False
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -233,12 +242,12 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
         for key, value in row.items():
             _resolve_selector(schema, schema[key], value)
     single = len(comparison.rows) * len(comparison.columns) * max(1, len(comparison.systems)) == 1
-    if single and not comparison.each and comparison.expect not in ("above", "below", "equals"):
+    if single and not comparison.each and comparison.expect not in _LIMITED:
         raise ValueError(f"{comparison.expect!r} needs more than one cell of {schema.name}")
     if comparison.expect in ("alike", "equals") and comparison.within is None:
         raise ValueError(f"{comparison.expect!r} needs a margin `within`")
     limited = comparison.limit is not None or comparison.limit_column is not None
-    if comparison.expect in ("above", "below", "equals") and not limited:
+    if comparison.expect in _LIMITED and not limited:
         raise ValueError(f"{comparison.expect!r} needs a limit")
 
 

@@ -1,7 +1,10 @@
 """The command `mnist-ddm`. Subcommands are imported only when they run, so that help appears at once."""
 
+import contextlib
 import os
+import signal
 import sys
+import traceback
 import warnings
 from typing import NoReturn, final
 
@@ -10,8 +13,13 @@ import click
 from mnist_ddm.errors import InputError
 from mnist_ddm.terminal.commands import LazyCommand, installed_commands
 from mnist_ddm.terminal.interrupts import EXIT_INTERRUPTED, watched
+from mnist_ddm.terminal.streams import MESSAGE_MOST, leave_quietly, one_line, prepare_streams
 
+EXIT_DEFECT = 1
+"""Something failed that nobody foresaw; also an exercise that is not right yet."""
 EXIT_BAD_INPUT = 2
+EXIT_READER_LEFT = 141
+"""Whoever read our output closed it, as `| head -1` does: the code of a program that SIGPIPE ends."""
 
 _COMMANDS = {
     name: LazyCommand(f"mnist_ddm.cli.{target}", text)
@@ -47,7 +55,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:  # without a look at other packages
             return _COMMANDS[cmd_name].load()
-        return installed_commands()[cmd_name].load() if cmd_name in installed_commands() else None
+        return installed_commands().load(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -56,7 +64,7 @@ class LazyGroup(click.Group):
 
 def _all_commands() -> dict[str, LazyCommand]:
     """Ours, then those of other packages under other names."""
-    return {**_COMMANDS, **{name: command for name, command in installed_commands().items() if name not in _COMMANDS}}
+    return {**_COMMANDS, **{name: c for name, c in installed_commands().readable.items() if name not in _COMMANDS}}
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -66,12 +74,16 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, 2 for bad input, or 130 after Ctrl-C."""
+    """Run the command line and exit with one of the codes above; what went wrong is one line on standard error."""
+    prepare_streams()
+    with contextlib.suppress(ValueError):  # not in the main thread, as in some tests
+        signal.signal(signal.SIGTERM, _terminated)
     # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     with watched() as interrupts:
         try:
             code = cli.main(standalone_mode=False)
+            sys.stdout.flush()
         except (KeyboardInterrupt, click.Abort):
             interrupts.end_if_seen()
             interrupts.tell()
@@ -84,15 +96,53 @@ def main() -> None:
 
 
 def _explain(error: BaseException) -> NoReturn:
-    """End with what a person can read, or with the error itself where it is none of theirs."""
-    if isinstance(error, InputError):
-        click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_BAD_INPUT)
-    if isinstance(error, click.ClickException):
+    """End with one line that a person can read."""
+    if isinstance(error, SystemExit):
+        if isinstance(error.__context__, BrokenPipeError):  # click ends the program itself
+            _reader_left()
+        raise error
+    if isinstance(error, BrokenPipeError):
+        _reader_left()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(EXIT_BAD_INPUT)
-    if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left; stop quietly, without Python's complaint at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    if isinstance(error, click.UsageError):
+        where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+        _fail(f"{one_line(error.format_message(), MESSAGE_MOST - len(where) - len('error: '))}{where}")
+    if isinstance(error, click.ClickException):
+        _fail(error.format_message())
+    if isinstance(error, InputError):
+        _fail(str(error))
+    if isinstance(error, OSError):
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    if isinstance(error, MemoryError):
+        _fail("there is not enough memory for that; ask for fewer samples, steps or workers")
+    if isinstance(error, Exception):
+        _unexpected(error)
     raise error
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {one_line(message, MESSAGE_MOST - len('error: '))}", err=True)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    """Say where a defect is, ours or another package's; its traceback is for who asks for it."""
+    if os.environ.get("MNIST_DDM_TRACEBACK"):
+        raise error
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    told = one_line(f"{type(error).__name__}: {error}", 140)
+    where = one_line(f"{last.filename}, line {last.lineno}", 80)
+    click.echo(f"error: a defect in {where}: {told}; MNIST_DDM_TRACEBACK=1 shows more", err=True)
+    sys.exit(EXIT_DEFECT)
+
+
+def _reader_left() -> NoReturn:
+    leave_quietly()
+    sys.exit(EXIT_READER_LEFT)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """End in order, so that nothing is left behind."""
+    sys.exit(128 + number)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.analyses.analysis import Answer
@@ -73,7 +73,7 @@ def analyze(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     part = None if shard is None else parse_shard(shard)
     names = chosen(analyses, group, without)

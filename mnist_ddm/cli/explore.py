@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.command("explore")
@@ -56,7 +56,7 @@ def explore(
     from mnist_ddm.systems.registry import load_system
     from mnist_ddm.terminal.recordings import record_with_progress
 
-    console = Console()
+    console = Screen()
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out must be a .html file, not {out}")
     names = list(dict.fromkeys(name.strip() for name in routings.split(",") if name.strip()))

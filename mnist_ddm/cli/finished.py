@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 _folder = click.argument("run", type=click.Path(path_type=Path))
 
@@ -52,7 +52,7 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     from mnist_ddm.study.results import read_manifest, read_results
     from mnist_ddm.tables.terminal import to_rich
 
-    console = Console()
+    console = Screen()
     manifests = [read_manifest(folder) for folder in (a, b)]
     results = [read_results(folder) for folder in (a, b)]
     common = side_by_side(results[0], results[1], routings)
@@ -60,7 +60,7 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     for name in tables:
         if name not in names:
             raise unknown("table of both runs", name, names)
-    first = {entry["tables"][0] for entry in manifests[0]["analyses"].values() if entry["tables"]}
+    first = {entry.tables[0] for entry in manifests[0].analyses.values() if entry.tables}
     chosen = [t for t in common if (t.name in tables if tables else t.name in first or len(common) == 1)] or common
     facts, verdicts = differing_facts(*manifests), verdicts_side_by_side(*results)
     for name, folder, result in zip("AB", (a, b), results, strict=True):
@@ -96,7 +96,7 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
     from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute
 
     manifest = read_manifest(run)
-    count, foreign = check_files(run, manifest)
+    count, foreign = check_files(run, {**manifest.results, **manifest.derived}, manifest.command)
     click.echo(f"{count} files have the hashes of the manifest")
     if foreign:
         click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
@@ -114,8 +114,8 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
         done += study.analyses
         if not everything:
             return
-    if left := [name for name in manifest["analyses"] if name not in done]:
+    if left := [name for name in manifest.analyses if name not in done]:
         raise InputError(
-            f"the recordings of {', '.join(left)} are not in {store.folder}; `{manifest['command']}` makes them again, "
+            f"the recordings of {', '.join(left)} are not in {store.folder}; `{manifest.command}` makes them again, "
             "and --files leaves them out"
         )

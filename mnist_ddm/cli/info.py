@@ -1,10 +1,13 @@
 """The `info` command."""
 
 from pathlib import Path
+from typing import Any, final
 
 import click
-from rich.console import Console
+import msgspec
 from rich.table import Table
+
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.command("info")
@@ -22,13 +25,13 @@ def info(checkpoint: Path | None) -> None:
     from mnist_ddm.errors import InputError
     from mnist_ddm.models.checkpoint import CARD
     from mnist_ddm.models.presets import preset_named, preset_names
-    from mnist_ddm.storage.cache import cache_folder, recording_store
-    from mnist_ddm.storage.files import folder_size
     from mnist_ddm.systems.mnist import checkpoints_folder
     from mnist_ddm.systems.registry import system_names
+    from mnist_ddm.terminal.commands import installed_commands
+    from mnist_ddm.terminal.options import broken_options, installed_options
     from mnist_ddm.versions import versions
 
-    console = Console()
+    console = Screen()
     general = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     general.add_column(style="bold", no_wrap=True)
     general.add_column()
@@ -41,9 +44,10 @@ def info(checkpoint: Path | None) -> None:
     general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
     devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
     general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
-    cache = cache_folder()
-    count = len(recording_store().list())
-    general.add_row("cache", f"{cache}: {count} recordings, {folder_size(cache) / 1e6:.1f} MB")
+    general.add_row("cache", _cache_line())
+    installed_options()
+    for broken in (*installed_commands().broken.values(), *broken_options):
+        general.add_row("broken", str(broken))
     console.print(general)
 
     presets = Table(
@@ -69,53 +73,86 @@ def info(checkpoint: Path | None) -> None:
         console.print(_card_table(folder))
 
 
+def _cache_line() -> str:
+    """Where the cache is and how large; a cache that cannot be used must not keep the rest from being told."""
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.storage.cache import cache_folder, recording_store
+    from mnist_ddm.storage.files import folder_size
+
+    try:
+        cache = cache_folder()
+        return f"{cache}: {len(recording_store().list())} recordings, {folder_size(cache) / 1e6:.1f} MB"
+    except InputError as error:
+        return str(error)
+
+
 def _card_table(folder: Path) -> Table:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
     from mnist_ddm.models.checkpoint import CARD, read_figures
     from mnist_ddm.storage.files import folder_size, read_json
+    from mnist_ddm.storage.typed import as_kind
+    from mnist_ddm.tables.files import from_json
+    from mnist_ddm.tables.terminal import plain, shown_value
 
-    table = Table(title=f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
+    table = Table(title=f"checkpoint {plain(str(folder))} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
     table.add_column("of")
     table.add_column("value")
     stated = read_json(folder / CARD)
     if "trained" in stated:
-        for name, part in stated["trained"].items():
-            table.add_row(name, ", ".join(f"{key} {value:g}" for key, value in part.items()))
-        table.add_row("clusters", "\n".join(stated.get("clusters", [])))
+        _add_trained(table, as_kind(stated, _TrainedCard, str(folder / CARD), "a card; restore it or train again"))
     else:
         _add_parts(table, folder)
     for key, value in read_figures(folder).items():
         if not isinstance(value, dict) or "rows" not in value:
-            table.add_row(key, _shown(value))
+            table.add_row(plain(key), plain(_shown(value)))
             continue
-        table.add_row(key, value["title"])
-        for row in value["rows"]:
-            shown = ", ".join(f"{k} {_shown(v)}" for k, v in row.items() if k != "routing" and v is not None)
-            table.add_row(f"  {row['routing']}", shown)
+        measured = from_json(value, f"the table {key!r} in {folder / CARD}")
+        table.add_row(plain(key), plain(measured.title))
+        for row in measured.rows:
+            shown = ", ".join(f"{k} {shown_value(v)}" for k, v in row.items() if k != "routing" and v is not None)
+            table.add_row(plain(f"  {shown_value(row.get('routing'))}"), plain(shown))
     return table
+
+
+@final
+class _TrainedCard(msgspec.Struct, frozen=True):
+    """The card of a system that was trained in one piece, such as a small Paris."""
+
+    trained: dict[str, dict[str, Any]]
+    clusters: list[str] = []
+
+
+def _add_trained(table: Table, card: _TrainedCard) -> None:
+    from mnist_ddm.tables.terminal import plain
+
+    for name, part in card.trained.items():
+        table.add_row(plain(name), plain(", ".join(f"{key} {_figure(value)}" for key, value in part.items())))
+    table.add_row("clusters", plain("\n".join(card.clusters)))
 
 
 def _add_parts(table: Table, folder: Path) -> None:
     from dataclasses import asdict
 
     from mnist_ddm.models.checkpoint import is_finished, part_names, read_part_card, read_system_card
+    from mnist_ddm.tables.terminal import plain
 
     card = read_system_card(folder)
     for key, value in asdict(card).items():
-        table.add_row(key.replace("_", " "), str(value))
+        table.add_row(key.replace("_", " "), plain(str(value)))
     for name in part_names(card.n_experts):
         if not is_finished(folder, name):
             table.add_row(name, "not trained")
             continue
         part = read_part_card(folder, name)
-        figures = ", ".join(f"{k.replace('_', ' ')} {v:.5g}" for k, v in part.figures.items())
-        table.add_row(name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}")
+        figures = ", ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in part.figures.items())
+        table.add_row(name, plain(f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}"))
+
+
+def _figure(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, int | float) else str(value)
 
 
 def _shown(value: object) -> str:
-    from mnist_ddm.stats.intervals import Estimate
     from mnist_ddm.tables.terminal import shown_value
 
-    if isinstance(value, dict) and value.keys() == {"value", "low", "high"}:
-        value = Estimate(**{k: float("nan") if v is None else v for k, v in value.items()})
-    return shown_value(value) if isinstance(value, str | int | float | Estimate) else str(value)
+    return shown_value(value) if isinstance(value, str | int | float) else str(value)

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.command("measure")
@@ -47,7 +47,7 @@ def measure(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
     study = Study(pool, ["quality"], n=n, steps=steps, seed=seed, routings=MAIN)

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.claims.ledger import Claim
@@ -56,7 +57,7 @@ def reproduce(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
 
-    console = Console()
+    console = Screen()
     begin = time.monotonic()
     scale_named(scale)
     part = None if shard is None else parse_shard(shard)

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
 
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.command("sample")
@@ -50,7 +50,7 @@ def sample(
     from mnist_ddm.study.record import record_all
     from mnist_ddm.systems.registry import load_system
 
-    console = Console()
+    console = Screen()
     if out.suffix.lower() != ".png":
         raise InputError(f"--out must be a .png file, not {out}")
     sampling = Sampling(routing, n, seed, solver, steps)

@@ -18,6 +18,7 @@ from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
+from mnist_ddm.terminal.screen import Screen
 from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
 from mnist_ddm.versions import changed
 
@@ -119,7 +120,7 @@ def _train(
     device: str,
     backend: str,
 ) -> None:
-    console = Console()
+    console = Screen()
     check_device(device)
     count = options.resolve_workers(workers, device)
     plan = TrainingPlan(
@@ -151,7 +152,7 @@ def _train(
         console.print(f"training {', '.join(job.part for job in jobs)} into {plan.out}")
     if count == 1 or len(jobs) == 1:
         for job in jobs:
-            console.print(f"[bold]{job.part}[/bold]: {len(job.data.images)} images, {job.recipe.steps} steps")
+            console.print(f"{job.part}: {len(job.data.images)} images, {job.recipe.steps} steps")
             replace(job, show=console.is_terminal)(lambda fraction: None)
     elif jobs:
         with progress_bars([job.part for job in jobs], console) as update, backend_named(backend):

@@ -37,11 +37,11 @@ def evaluate_in_batches(
     n = len(columns[0])
     if n == 0:
         return network(*columns)
-    found = []
+    results = []
     for rows in torch.arange(n, device=columns[0].device).split(largest):
         filled = fill(rows, multiple)
-        found.append(network(*(column[filled] for column in columns))[: len(rows)])
-    return torch.cat(found)
+        results.append(network(*(column[filled] for column in columns))[: len(rows)])
+    return torch.cat(results)
 
 
 def fill(rows: Tensor, multiple: int = MULTIPLE) -> Tensor:

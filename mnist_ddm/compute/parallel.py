@@ -42,8 +42,8 @@ _backend: ContextVar[str] = ContextVar("backend", default="loky")
 
 
 def default_workers() -> int:
-    """One worker for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """One worker for each core that this process may use, the limits of a container among what decides that."""
+    return max(1, int(joblib.cpu_count()))
 
 
 def run_jobs(
@@ -68,7 +68,11 @@ def run_jobs(
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
     _forget_progress_of_the_dead()
-    with tempfile.TemporaryDirectory(prefix=f"{_PROGRESS}{os.getpid()}-") as name, _polling(Path(name), on_progress):
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{_PROGRESS}{os.getpid()}-") as name,
+        _polling(Path(name), on_progress),
+        _safe_path(),
+    ):
         calls = [partial(_run, job, Path(name) / str(i)) for i, job in enumerate(jobs)]
         return on_ray(calls, workers) if _backend.get() == "ray" else _in_processes(calls, workers)
 
@@ -187,6 +191,20 @@ def _received(key: str, pickled: "np.ndarray[Any, Any]") -> Shared[Any]:
         _last.clear()
         _last[key] = Shared(cloudpickle.loads(pickled.tobytes()))
     return _last[key]
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let workers that start inside the block not import from the working folder, where a `random.py` may lie."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, NotFiniteError
 
 MONOLITH = "monolith"
 """The spelling of the field of the one model that was trained on all data."""
@@ -141,7 +141,43 @@ class RoutedField(VelocityField):
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
+        if (row := first_bad_row(velocity, weights, logits)) is not None:
+            raise self._fault(row, x, t, samples, interval, logits, weights)
         return Evaluation(velocity, chosen.sum(dim=1), logits, weights, experts)
+
+    def _fault(
+        self,
+        row: int,
+        x: Tensor,
+        t: Tensor,
+        samples: Samples,
+        interval: int,
+        logits: Tensor | None,
+        weights: Tensor,
+    ) -> NotFiniteError:
+        """Which part of the system gave a number that is none, found by asking each again for one sample."""
+        one = slice(row, row + 1)
+        if not x[one].isfinite().all():
+            culprit = "its state is not finite (are the velocities before it too large?)"
+        elif logits is not None and logits[one].isnan().any():
+            culprit = "the router gives NaN; train it again or restore its file"
+        elif not weights[one].isfinite().all():
+            culprit = f"the routing {self.routing.name!r} gives weights that are not finite"
+        else:
+            chosen = samples.condition.select(torch.tensor([row], device=x.device))
+            bad = (
+                k
+                for k in range(self._pool.n_experts)
+                if not self._pool.velocity(k, x[one], t[one], chosen).isfinite().all()
+            )
+            expert = next(bad, None)
+            who = (
+                "the routed velocity is not finite"
+                if expert is None
+                else f"expert {expert} gives numbers that are none"
+            )
+            culprit = f"{who}; train it again or restore its file"
+        return not_finite(self._pool, row, t, samples, interval, culprit)
 
     def weights(self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0) -> tuple[Tensor, Tensor]:
         """The router's logits, 0 where the routing needs none, and the weights of the experts, both ``(B, K)``."""
@@ -188,6 +224,9 @@ class MonolithField(VelocityField):
         weights: Tensor | None = None,
     ) -> Evaluation:
         velocity = self._pool.monolith_velocity(x, t, samples.condition)
+        if (row := first_bad_row(velocity)) is not None:
+            culprit = "the monolith gives numbers that are none; train it again or restore its file"
+            raise not_finite(self._pool, row, t, samples, interval, culprit)
         return Evaluation(velocity, torch.ones(len(x), dtype=torch.int64, device=x.device))
 
 
@@ -198,6 +237,32 @@ def make_field(pool: ExpertPool, name: str) -> VelocityField:
         InputError: if the name is unknown or does not fit the pool.
     """
     return MonolithField(pool) if name == MONOLITH else RoutedField(pool, parse_routing(name))
+
+
+def first_bad_row(velocity: Tensor, weights: Tensor | None = None, logits: Tensor | None = None) -> int | None:
+    """The first row whose velocity or weights are not finite, or whose logits are NaN; ``None`` if there is none.
+
+    One reduction of each and one look at the result; the exact search follows only if a sum is not finite.
+    """
+    with torch.no_grad():
+        parts = [part.detach().flatten(1) for part in (velocity, weights) if part is not None]
+        sums = torch.stack([part.sum(dim=1).to(velocity.dtype) for part in parts]).sum(dim=0)
+        # A logit may be minus infinity: an expert that is never asked for.
+        unsure = ~sums.isfinite() if logits is None else ~sums.isfinite() | logits.detach().isnan().any(dim=1)
+        if not unsure.any():
+            return None
+        bad = torch.stack([~part.isfinite().all(dim=1) for part in parts]).any(dim=0)  # a sum may only be too large
+        if logits is not None:
+            bad |= logits.isnan().any(dim=1)
+        rows = bad.nonzero()[:, 0].tolist()
+    return int(rows[0]) if rows else None
+
+
+def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval: int, culprit: str) -> NotFiniteError:
+    """An error that says for which sample, and when, a system gave a number that is none, and what gave it."""
+    seed = int(samples.seeds[row])
+    where = f"at t = {float(t[row]):.4g} (step {interval + 1}) for the sample of seed {seed}"
+    return NotFiniteError(f"the system {pool.name!r} fails {where}: {culprit}", seed)
 
 
 def negligible_weight(dtype: torch.dtype) -> float:

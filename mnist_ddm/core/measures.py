@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.condition import Condition
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, NotFiniteError
+
+
+def _finite(values: Tensor, what: str) -> Tensor:
+    bad = ~values.detach().isfinite().flatten(1).all(dim=1) if values.ndim > 1 else ~values.detach().isfinite()
+    if bad.any():
+        row = int(bad.nonzero()[0, 0])
+        raise NotFiniteError(
+            f"{what} gives numbers that are none, first for row {row} of {len(values)}; is its file whole?"
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Features:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Feature vectors ``(B, dim)`` of decoded samples."""
-        return self.function(images)
+        return _finite(self.function(images), f"the features {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Distance:
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """The distance of each pair of images, shape ``(B,)``."""
-        return self.function(a, b)
+        return _finite(self.function(a, b), f"the distance {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class Classifier:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Class probabilities ``(B, len(labels))``."""
-        return self.function(images)
+        return _finite(self.function(images), f"the {self.name}")
 
 
 @dataclass(frozen=True)

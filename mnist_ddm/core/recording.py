@@ -4,16 +4,19 @@ A recording is computed in blocks of samples, each a pure function of the models
 Where blocks are kept, and who computes them, is decided elsewhere (`study/record.py`); `sample` keeps all in memory.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mnist_ddm.compute.parallel import OnProgress, one_thread
+from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.visits import TENTHS, Visits
+from mnist_ddm.errors import NotFiniteError
 from mnist_ddm.storage.files import digest
 
 SCHEMA = 4
@@ -22,6 +25,8 @@ BLOCK = 250
 """So many samples are computed and stored together: enough that each expert's part is still an efficient batch."""
 FINAL = "final"
 """The name of what every recording keeps."""
+FINAL_PARTS = frozenset(("final", "seeds", "cluster", "evaluations"))
+"""Its tensors."""
 
 Block = Mapping[str, Mapping[str, Tensor]]
 """What was kept of a block: `FINAL`, and for each observable's file its values."""
@@ -101,12 +106,13 @@ def compute_block(
     values: dict[str, list[Tensor]] = {kept.file: [] for kept in wanted}
     functions: dict[Kept, Callable[..., Tensor]] = {kept: kept.observable.start() for kept in wanted}
     last = None
-    for i, visit in enumerate(visits.walk(visits.field(pool), block, all_experts)):
-        last = visit
-        for kept, numbers in keep.items():
-            if i in numbers:
-                values[kept.file].append(functions[kept](visit).cpu())
-        report(min(1.0, (i + 1) / len(visits.times)))
+    with _numbered(visits, block):
+        for i, visit in enumerate(visits.walk(visits.field(pool), block, all_experts)):
+            last = visit
+            for kept, numbers in keep.items():
+                if i in numbers:
+                    values[kept.file].append(functions[kept](visit).cpu())
+            report(min(1.0, (i + 1) / len(visits.times)))
     assert last is not None
     computed = {name: {"value": torch.stack(parts, dim=1)} for name, parts in values.items()}
     samples = last.samples
@@ -117,6 +123,18 @@ def compute_block(
         "evaluations": last.calls.long(),
     }
     return computed
+
+
+@contextlib.contextmanager
+def _numbered(visits: Visits, block: range) -> Iterator[None]:
+    """Say the number of the sample for which a system fails: a field knows seeds alone."""
+    try:
+        yield
+    except NotFiniteError as error:
+        seeds = sample_seeds(visits.seed, len(block), block.start).tolist()
+        if error.seed not in seeds:
+            raise
+        raise NotFiniteError(f"sample {block[seeds.index(error.seed)]}: {error}", error.seed) from error
 
 
 def join(visits: Visits, blocks: Sequence[Block], key: str) -> Recording:

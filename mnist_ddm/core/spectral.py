@@ -221,16 +221,21 @@ def spectral_norm(
         right = torch.cat([right, _unit(w, beta)[:, None]], dim=1)
         bidiagonal = torch.nn.functional.pad(bidiagonal, (0, 1, 0, 1))
         bidiagonal[:, step - 1, step - 1], bidiagonal[:, step - 1, step] = alpha.cpu(), beta.cpu()
-        p, sigma, _ = torch.linalg.svd(bidiagonal[:, :, :step])
-        _, best, q = torch.linalg.svd(bidiagonal, full_matrices=False)
+        # A row with NaN would end the decomposition of the whole batch; it stops as it is, not converged.
+        broken = ~bidiagonal.isfinite().all(dim=(1, 2))
+        sound = torch.where(broken[:, None, None], 0.0, bidiagonal)
+        p, sigma, _ = torch.linalg.svd(sound[:, :, :step])
+        _, best, q = torch.linalg.svd(sound, full_matrices=False)
+        best = torch.where(broken[:, None], torch.nan, best)
         residual = beta.cpu() * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
         exhausted = residual <= 10 * torch.finfo(like.dtype).eps  # the space is invariant: nothing can be added
         stopped = exhausted | ((residual <= tolerance) & (step >= LEAST_STEPS))
+        residual[broken] = torch.nan
         norms.norm[rows], norms.residual[rows], norms.products[rows] = best[:, 0], residual, 2 * step
-        norms.converged[rows] = stopped
+        norms.converged[rows] = stopped & ~broken
         direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)
         norms.direction[rows.to(like.device)] = direction
-        going = ~stopped
+        going = ~stopped & ~broken
         if not going.any():
             break
         keep = going.to(like.device)
@@ -240,7 +245,7 @@ def spectral_norm(
     if not norms.converged.all():
         warnings.warn(
             f"{int((~norms.converged).sum())} of {n} spectral norms did not converge in {max_products} products "
-            f"(largest relative residual {float(norms.residual.max()):.1e})",
+            f"(largest relative residual {float(norms.residual.nan_to_num(nan=torch.inf).max()):.1e})",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -188,7 +188,7 @@ class Sampling(Visits):
 @final
 @dataclass(frozen=True)
 class Noising(Visits):
-    r"""Held-out real states, noised to the fixed times `TENTHS`: :math:`x_t = (1 - t) x_0 + t \varepsilon`.
+    r"""Held-out real states, noised to fixed times, as a rule `TENTHS`: :math:`x_t = (1 - t) x_0 + t \varepsilon`.
 
     Each state keeps one noise for all times. The target :math:`\varepsilon - x_0` is known here.
 
@@ -196,6 +196,7 @@ class Noising(Visits):
         routing: spelling of a routing, or `monolith`.
         n: number of samples.
         seed: of all samples.
+        moments: the times, falling.
 
     Raises:
         InputError: if a number is out of range.
@@ -204,21 +205,31 @@ class Noising(Visits):
     routing: str
     n: int
     seed: int = 0
+    moments: tuple[float, ...] = TENTHS
 
     def __post_init__(self) -> None:
         _check(self.n, self.seed)
+        if not self.moments or list(self.moments) != sorted({t for t in self.moments if 0 < t <= 1}, reverse=True):
+            raise InputError(f"states are noised to falling times above 0 and up to 1, not to {self.moments}")
 
     @property
     def times(self) -> tuple[float, ...]:
-        return TENTHS
+        return self.moments
 
     @property
     def evaluations(self) -> int:
-        return len(TENTHS)
+        return len(self.moments)
 
     @property
     def label(self) -> str:
-        return f"{self.routing} on noised held-out states, n = {self.n}"
+        at = "" if self.moments == TENTHS else f" at t = {', '.join(f'{t:g}' for t in self.moments)}"
+        return f"{self.routing} on noised held-out states{at}, n = {self.n}"
+
+    @property
+    def identity(self) -> dict[str, object]:
+        everything = super().identity
+        usual = self.moments == TENTHS
+        return {k: v for k, v in everything.items() if k != "moments"} if usual else everything
 
     def walk(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
         pool = field.pool
@@ -231,13 +242,14 @@ class Noising(Visits):
         samples = replace(samples, condition=pool.measures.real_condition(block.stop).select(rows))
         clean, target, calls = clean.to(noise), velocity_target(clean.to(noise), noise), torch.zeros(len(clean))
         evaluation: Evaluation | None = None
-        for step, t in enumerate(TENTHS):
+        for step, t in enumerate(self.moments):
             x = interpolate(clean, noise, _times(t, clean))
             evaluation = field.evaluate(x, _times(t, x), samples, step, all_experts=step in all_experts)
             calls = calls + evaluation.calls.cpu()
-            yield Visit(x, t, evaluation, samples, field, calls, step, len(TENTHS), step, target)
+            yield Visit(x, t, evaluation, samples, field, calls, step, len(self.moments), step, target)
         assert evaluation is not None
-        yield Visit(clean, 0.0, evaluation, samples, field, calls, len(TENTHS), len(TENTHS), len(TENTHS) - 1, target)
+        last = len(self.moments)
+        yield Visit(clean, 0.0, evaluation, samples, field, calls, last, last, last - 1, target)
 
 
 def start(pool: ExpertPool, seeds: Tensor) -> tuple[Tensor, Samples]:

@@ -3,10 +3,8 @@
 MNIST is by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0 (see `README.md` here).
 """
 
-import gzip
 import hashlib
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from mnist_ddm.data.family import PARTS, class_of, find_set, relabelled, shown_labels, upright
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_unpacked
 
 SIDE = 28
 _MNIST_SHA256 = {
@@ -25,7 +24,6 @@ _MNIST_SHA256 = {
     "test_images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-_GZIP = b"\x1f\x8b"
 _IDX_TYPES: dict[bytes, np.dtype[Any]] = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
 
 
@@ -80,7 +78,7 @@ def load_images(folder: Path | None = None, *, relabel: bool = False) -> Images:
     """
     place = Path(__file__).parent if folder is None else folder
     chosen = find_set(place)
-    contents = {part: _read(chosen.files[part]) for part in PARTS}
+    contents = {part: read_unpacked(chosen.files[part]) for part in PARTS}
     if folder is None:
         for part, content in contents.items():
             if hashlib.sha256(content).hexdigest() != _MNIST_SHA256[part]:
@@ -129,15 +127,6 @@ def _check_labels(place: Path, arrays: dict[str, np.ndarray], relabel: bool) -> 
             "train with --relabel, which numbers the classes anew and notes it on the card"
         )
     return tuple(names.tolist())
-
-
-def _read(path: Path) -> bytes:
-    """The content of a file, unpacked if it is gzipped whatever its name says."""
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error}); replace it") from error
 
 
 def _parse_idx(path: Path, content: bytes) -> np.ndarray:

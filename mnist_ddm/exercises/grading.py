@@ -1,21 +1,29 @@
 """Grading: every exercise of every student, each in a process of its own, into one CSV file."""
 
-import ast
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.exercises.confine import memory_of_a_judge, out_of_reach
+from mnist_ddm.exercises.handins import HandIn, is_stub, take
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
+from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.processes import end_all
 from mnist_ddm.exercises.registry import exercise_names
-from mnist_ddm.exercises.runner import Limits, run_check
-from mnist_ddm.exercises.workspace import is_stub, read_progress
+from mnist_ddm.exercises.runner import run_check
+from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
 MISSING: Final = "not handed in"
+_JUDGES_MEGABYTES = 6144
+"""Beyond what the program has when it begins to grade: torch, and what answers lead it to compute."""
+
 COLUMNS = (
     "student", "exercise", "result", "message", "seconds", "hints_used", "imports_mnist_ddm", "same_file_as", "sha256",
 )  # fmt: skip
@@ -35,6 +43,7 @@ class Grade:
         imports_package: whether the file imports this package, which has solutions inside.
         same_as: other students whose file has the same bytes.
         sha256: of the file.
+        walled: whether the file ran behind walls.
         score: of an open exercise, for the leaderboard.
     """
 
@@ -47,19 +56,23 @@ class Grade:
     imports_package: bool = False
     same_as: tuple[str, ...] = ()
     sha256: str = ""
+    walled: bool = False
     score: Entry | None = None
 
 
 def student_folders(folder: Path) -> list[Path]:
-    """The folders of students: those below ``folder`` that hold a file of an exercise, or of which one was expected.
+    """The folders of students: those below ``folder``, if any of them holds a file of an exercise.
 
     Raises:
         InputError: if there is no folder, or none below it holds an exercise.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder that holds one folder for each student")
-    students = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
-    if not any((f / f"{name}.py").is_file() for f in students for name in exercise_names()):
+    try:
+        students = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}; give a folder that can") from error
+    if not any(os.path.lexists(f / f"{name}.py") for f in students for name in exercise_names()):
         raise InputError(
             f"no folder in {folder} holds an exercise such as flow.py; give the folder above the students'"
         )
@@ -75,6 +88,9 @@ def grade_all(
 ) -> list[Grade]:
     """Grade all exercises of all students; in order of student and exercise, whatever the number of workers.
 
+    All files are read before any of them runs, and each runs from a copy of its own, so that no student's code can
+    change what another one handed in.
+
     Args:
         folders: one for each student.
         exercises: their names.
@@ -82,9 +98,10 @@ def grade_all(
         workers: how many files run side by side.
         on_graded: called with each grade as it comes.
     """
-    jobs = [(folder, name) for folder in folders for name in exercises]
-    with ThreadPoolExecutor(max_workers=workers) as threads:
-        running = {threads.submit(_grade, folder, name, limits): i for i, (folder, name) in enumerate(jobs)}
+    out_of_reach()
+    jobs = [(take(folder, exercises), name) for folder in folders for name in exercises]
+    with memory_of_a_judge(_JUDGES_MEGABYTES), ThreadPoolExecutor(max_workers=workers) as threads:
+        running = {threads.submit(_graded, handin, name, limits): i for i, (handin, name) in enumerate(jobs)}
         try:
             grades: dict[int, Grade] = {}
             for done in as_completed(running):
@@ -92,42 +109,41 @@ def grade_all(
                 on_graded(done.result())
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
+            end_all()
             raise
     return _with_copies([grades[i] for i in range(len(jobs))])
 
 
-def _grade(folder: Path, name: str, limits: Limits) -> Grade:
-    file = folder / f"{name}.py"
-    if not file.is_file():
-        return Grade(folder.name, name, MISSING)
-    progress = read_progress(folder, name)
-    graded = Grade(folder.name, name, "", hints=progress.hints if progress else None)
+def _graded(handin: HandIn, name: str, limits: Limits) -> Grade:
+    """A grade, whatever a student's files lead to: the others' must not depend on it."""
     try:
-        if is_stub(file, name):
-            return replace(graded, result="not done", message="the stub as it was given")
-        outcome = run_check(name, file, limits)
-    except (InputError, OSError) as error:
-        return replace(graded, result="error", message=str(error))
+        return _grade(handin, name, limits)
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return Grade(handin.student, name, "error", message=f"the check itself failed ({told})")
+
+
+def _grade(handin: HandIn, name: str, limits: Limits) -> Grade:
+    grade = Grade(handin.student, name, MISSING, hints=handin.hints.get(name))
+    if name in handin.refused:
+        return replace(grade, result="error", message=handin.refused[name])
+    source = handin.files.get(f"{name}.py")
+    if source is None:
+        return replace(grade, hints=None)
+    if is_stub(source, name):
+        return replace(grade, result="not done", message="the stub as it was given")
+    with handin.copied() as folder:
+        outcome = run_check(name, folder / f"{name}.py", limits, confined=True)
     return replace(
-        graded,
+        grade,
         result=outcome.result,
         message=outcome.message,
         seconds=outcome.seconds,
-        imports_package=_imports_package(file),
-        sha256=outcome.sha256,
-        score=None if outcome.score is None else entry_of(folder.name, outcome.score, outcome.sha256),
+        imports_package=outcome.imports_package,
+        sha256=sha256(source).hexdigest(),
+        walled=outcome.walled,
+        score=None if outcome.score is None else entry_of(handin.student, outcome.score, outcome.sha256),
     )
-
-
-def _imports_package(file: Path) -> bool:
-    """Whether a file says `import mnist_ddm` or `from mnist_ddm... import`, other than for names of types."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return False
-    names = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
-    names += [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-    return any(name.split(".")[0] == "mnist_ddm" and not name.endswith("catalogue.contest") for name in names)
 
 
 def _with_copies(grades: list[Grade]) -> list[Grade]:
@@ -150,11 +166,5 @@ def to_csv(grades: Sequence[Grade]) -> str:
         message = "; ".join(line.strip() for line in g.message.splitlines())
         row = [g.student, g.exercise, g.result, message, f"{g.seconds:.2f}", "" if g.hints is None else g.hints]
         row += ["yes" if g.imports_package else "", " ".join(g.same_as), g.sha256]
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow(map(spreadsheet_cell, row))
     return buffer.getvalue()
-
-
-def _cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

@@ -2,13 +2,16 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_csv
 from mnist_ddm.storage.files import write_text
+from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
 COLUMNS = ("name", "frechet_distance", "experts_per_state", "rounds", "sha256")
 
@@ -48,6 +51,7 @@ def enter(path: Path, entry: Entry) -> tuple[list[Entry], bool]:
         InputError: if the file is not a leaderboard.
     """
     entries = {e.name: e for e in read(path)} if path.exists() else {}
+    entry = replace(entry, name=str(spreadsheet_cell(entry.name)))  # as a name is read back
     better = entry.name not in entries or entry.value < entries[entry.name].value
     if better:
         entries[entry.name] = entry
@@ -61,7 +65,7 @@ def write(path: Path, entries: list[Entry]) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for e in sorted(entries, key=lambda e: e.value):
-        writer.writerow([e.name, f"{e.value:.6g}", f"{e.cost:.4g}", e.rounds, e.sha256])
+        writer.writerow([spreadsheet_cell(e.name), f"{e.value:.6g}", f"{e.cost:.4g}", e.rounds, e.sha256])
     write_text(path, buffer.getvalue())
 
 
@@ -72,9 +76,12 @@ def read(path: Path) -> list[Entry]:
         InputError: if the file is not one.
     """
     try:
-        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+        header, *rows = read_csv(path)
         if tuple(header) != COLUMNS:
             raise ValueError("other columns")
-        return [Entry(name, float(value), float(cost), rounds, sha) for name, value, cost, rounds, sha in rows]
-    except (OSError, ValueError) as error:
+        entries = [Entry(name, float(value), float(cost), rounds, sha) for name, value, cost, rounds, sha in rows]
+        if not all(math.isfinite(entry.value) and math.isfinite(entry.cost) for entry in entries):
+            raise ValueError("a score is no number")
+    except ValueError as error:
         raise InputError(f"{path} is not a leaderboard ({error}); choose another file or move it away") from error
+    return entries

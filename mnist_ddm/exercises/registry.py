@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.errors import InputError, blamed, unknown
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.base import Exercise
@@ -63,7 +63,16 @@ class Sheet:
 
 def exercise_names() -> list[str]:
     """The exercises that exist here, in the order in which they are meant to be done."""
-    return [*_SHIPPED, *sorted(_foreign())]
+    return [*_SHIPPED, *(name for name in sorted(_foreign()) if _is_whole(name))]
+
+
+def _is_whole(name: str) -> bool:
+    """Whether another package's exercise has a sheet; one that has none must not keep the others from being listed."""
+    try:
+        _read_sheet(name)
+    except InputError:
+        return False
+    return True
 
 
 def exercise_named(name: str) -> "Exercise":
@@ -76,7 +85,9 @@ def exercise_named(name: str) -> "Exercise":
     if name in _SHIPPED:
         made: Exercise = getattr(import_module(f"{_CATALOGUE}.{name}"), _SHIPPED[name])()
     else:
-        made = _foreign()[name].load()()
+        entry = _foreign()[name]
+        with blamed(f"the exercise {name!r} of {entry.value}"):
+            made = entry.load()()
     return made
 
 
@@ -87,17 +98,24 @@ def sheet_of(name: str) -> Sheet:
         InputError: if there is no such exercise, or its folder is not complete.
     """
     _check(name)
-    folder = _folder(f"{_CATALOGUE}.{name}" if name in _SHIPPED else _foreign()[name].module)
-    try:
+    return _read_sheet(name)
+
+
+def _read_sheet(name: str) -> Sheet:
+    module = f"{_CATALOGUE}.{name}" if name in _SHIPPED else _foreign()[name].module
+    with blamed(f"the exercise {name!r} of {module}"):
+        folder = _folder(module)
         told = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
         stub = (folder / "stub.py").read_text(encoding="utf-8")
-        return Sheet(name, hints=tuple(told.pop("hints")), stub=stub, **told)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"the exercise {name!r} in {folder} is not complete: {error}") from error
+        sheet = Sheet(name, hints=tuple(told.pop("hints")), stub=stub, **told)
+        texts = (sheet.title, sheet.story, sheet.picture, *sheet.hints)
+        if not all(isinstance(text, str) for text in texts) or type(sheet.minutes) is not int:
+            raise TypeError("its sheet holds what is no text, or no number of minutes")
+        return sheet
 
 
 def _check(name: str) -> None:
-    if name not in exercise_names():
+    if name not in _SHIPPED and name not in _foreign():
         raise unknown("exercise", name, exercise_names())
 
 

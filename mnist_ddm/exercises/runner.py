@@ -1,52 +1,19 @@
-"""Running a student's file in a process of its own, with limits on time, memory and output.
+"""Checking a student's file: it runs in a process of its own, and the judge runs here, where it cannot be reached.
 
-This keeps mistakes away: endless loops, crashes, huge allocations, floods of output. It is no wall against malice: the
-file runs with the rights of whoever runs the check.
+The process has limits on time, memory and output; `mnist_ddm.exercises.confine` says what else it may not do. The judge
+calls the function over a pipe and compares what comes with what it knows.
 """
 
-import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
+from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.storage.files import sha256
 
-POLL_SECONDS = 0.02
-START_SECONDS = 120.0
-"""Until the process says that it is ready: importing torch on a busy machine."""
-
-OUTPUT_KEPT = 2000
-"""Characters of what a student prints; the rest is counted and dropped."""
-
 PASSED: Final = "passed"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a student's file may use.
-
-    Attributes:
-        seconds: of the processor's time for import and check, and as much again for the picture.
-        megabytes: of memory beyond what the exercise itself takes.
-        clock: seconds on the clock, by default many more: the machine may be busy, but a file may also sleep for ever.
-    """
-
-    seconds: float = 10.0
-    megabytes: int = 1024
-    clock: float | None = None
-
-    @property
-    def patience(self) -> float:
-        """Seconds on the clock."""
-        return max(60.0, 6 * self.seconds) if self.clock is None else self.clock
 
 
 @dataclass(frozen=True)
@@ -56,11 +23,13 @@ class CheckResult:
     Attributes:
         result: `passed`, `wrong`, `not done`, `error`, `time`, `memory` or `crash`.
         message: for the student.
-        seconds: of the processor that import and check took.
+        seconds: of the processor that import and check took in the student's process.
         sha256: of the file.
         printed: what the student's code wrote, shortened.
         picture: whether a picture was drawn.
         score: of an open exercise.
+        imports_package: whether the file imports this package, which has solutions inside.
+        walled: whether the process was kept from files, network and other processes.
     """
 
     result: str
@@ -70,6 +39,8 @@ class CheckResult:
     printed: str = ""
     picture: bool = False
     score: dict[str, Any] | None = None
+    imports_package: bool = False
+    walled: bool = False
 
     @property
     def passed(self) -> bool:
@@ -77,110 +48,76 @@ class CheckResult:
         return self.result == PASSED
 
 
-def run_check(name: str, file: Path, limits: Limits, picture: Path | None = None) -> CheckResult:
-    """Check a file in a process of its own.
+def run_check(
+    name: str, file: Path, limits: Limits, picture: Path | None = None, *, confined: bool = False
+) -> CheckResult:
+    """Check a file.
 
     Args:
         name: of the exercise.
         file: the student's.
         limits: what it may use.
         picture: where to draw, if the answer is right.
+        confined: whether to keep it from files, processes and the network, as far as the system can.
 
     Raises:
         InputError: if the file cannot be read.
     """
+    from mnist_ddm.exercises.registry import exercise_named
+    from mnist_ddm.exercises.student import StudentProcess
+    from mnist_ddm.exercises.wire import MessageError
+
     fingerprint = sha256(file)
-    with tempfile.TemporaryDirectory(prefix="mnist-ddm-exercise-") as folder:
-        events = Path(folder) / "events"
-        events.touch()
-        given = [name, str(file.resolve()), str(events), str(picture.resolve()) if picture else ""]
-        given += [str(limits.seconds), str(limits.megabytes)]
-        # -P: a student's random.py or types.py must not take the place of Python's own.
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.worker", *given],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        output = _Output(process.stdout)
-        try:
-            late = _wait(process, events, limits)
-        finally:
-            _end(process)
-        reported = _read(events)
-        printed = output.finish()
-    result = next((e for e in reported if e["event"] == "result"), None)
-    drawn = any(e["event"] == "picture" and not e["problem"] for e in reported)
-    if result is not None:
-        told = (result["result"], result["message"], result["seconds"])
-        return CheckResult(*told, fingerprint, printed, drawn, result.get("score"))
-    if late:
+    drawn, score = False, None
+    with tempfile.TemporaryDirectory(prefix="mnist-ddm-exercise-", ignore_cleanup_errors=True) as folder:
+        with StudentProcess(name, file, Path(folder), limits, confined=confined) as process:
+            exercise = exercise_named(name)  # while the other process starts
+            try:
+                function = process.load()
+                right = exercise.examine(function)
+                result, message = PASSED, right.message
+                score = vars(right.score) if right.score else None
+            except MessageError as error:
+                result, message = "error", f"the file disturbed its own check ({error})"
+            except Exception as error:  # whatever a student's code leads to is an answer
+                result, message = _explained(error, file, process, limits)
+            seconds = process.seconds
+            if result == PASSED and picture is not None:
+                process.begin_anew()
+                drawn = _draw(exercise, function, picture)
+        printed = process.printed()
+    return CheckResult(
+        result, message, seconds, fingerprint, printed, drawn, score, process.imports_package, process.walled
+    )
+
+
+def _explained(error: Exception, file: Path, process: Any, limits: Limits) -> tuple[str, str]:
+    """One word and a message for a check that did not end well."""
+    from mnist_ddm.exercises.crashes import explain
+    from mnist_ddm.exercises.student import Gone, StudentError, too_long
+
+    if isinstance(error, StudentError):
+        return error.result, str(error)
+    if not isinstance(error, Gone):
+        return explain(error, file)
+    if error.late:
         message = (
             f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
         )
-        return CheckResult("time", message, limits.seconds, fingerprint, printed)
-    if hasattr(signal, "SIGXCPU") and process.returncode == -signal.SIGXCPU:
-        message = (
-            f"no answer after {limits.seconds:g} s of computing, so it was stopped: is there a loop without an end?\n"
-            "  If it only needs longer, give it more with --time-limit."
-        )
-        return CheckResult("time", message, limits.seconds, fingerprint, printed)
-    code = process.returncode
+        return "time", message
+    code = process.exit_code
+    if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
+        return "time", too_long(limits)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    message = f"the process ended without an answer ({how}): os._exit, a crash, or the system ran out of memory"
-    return CheckResult("crash", message, 0.0, fingerprint, printed)
+    return "crash", f"the process ended without an answer ({how}): os._exit, a crash, or the system ran out of memory"
 
 
-def _wait(process: "subprocess.Popen[bytes]", events: Path, limits: Limits) -> bool:
-    """Wait until the process ends, or has had its time; returns whether it is late.
+def _draw(exercise: Any, function: Any, picture: Path) -> bool:
+    """Draw the picture of a right answer; a failure takes nothing away from the answer."""
+    from mnist_ddm.exercises.pictures import save_picture
 
-    The time starts anew when the process says that it is ready, and when it has told its result.
-    """
-    since, known = time.monotonic(), 0
-    while process.poll() is None:
-        now, count = time.monotonic(), len(_read(events))
-        if count > known:
-            since, known = now, count
-        if now - since > (limits.patience if known else START_SECONDS):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def _read(events: Path) -> list[dict[str, Any]]:
-    """The events so far; a line that is still being written is left for later."""
-    lines = events.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the process and whatever it has started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
-
-
-class _Output:
-    """Reads what a process prints, so that it never waits for a reader, and keeps the beginning."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._kept, self._dropped = b"", 0
-        self._thread = threading.Thread(target=self._drain, args=(pipe,), daemon=True)
-        self._thread.start()
-
-    def _drain(self, pipe: IO[bytes]) -> None:
-        while chunk := pipe.read1(65536):  # type: ignore[attr-defined]  # a buffered pipe has it
-            room = max(0, OUTPUT_KEPT - len(self._kept))
-            self._kept += chunk[:room]
-            self._dropped += len(chunk[room:])
-
-    def finish(self) -> str:
-        self._thread.join(timeout=5)
-        text = self._kept.decode("utf-8", errors="replace").rstrip()
-        return f"{text}\n... and {self._dropped} characters more" if self._dropped else text
+    try:
+        save_picture(exercise, function, picture)
+    except Exception:
+        return False
+    return True

@@ -3,19 +3,26 @@
 What a student wrote is never overwritten: `start` leaves a file that exists, `reset` moves it aside.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.exercises.confine import memory_of_a_judge
+from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import CheckResult, Limits, run_check
-from mnist_ddm.storage.files import read_json, write_json, write_text
+from mnist_ddm.exercises.runner import CheckResult, run_check
+from mnist_ddm.storage.door import read_bytes
+from mnist_ddm.storage.files import write_json, write_text
+from mnist_ddm.storage.typed import read_as
 
 STATE = "exercises.json"
 PICTURES = "pictures"
 _SCHEMA = 1
+_JUDGES_MEGABYTES = 6144
+"""Beyond what the program has before the check: torch, and what an answer leads it to compute."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,8 @@ class Workspace:
         sheet_of(name)
         if not file.is_file():
             raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
-        outcome = run_check(name, file, limits, picture)
+        with memory_of_a_judge(_JUDGES_MEGABYTES):
+            outcome = run_check(name, file, limits, picture)
         now = replace(self.progress(name), checks=self.progress(name).checks + 1)
         if outcome.passed:
             now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)
@@ -128,7 +136,7 @@ class Workspace:
         """Begin an exercise anew; returns where the student's file was moved to, if there was one."""
         sheet, file = sheet_of(name), self.file(name)
         moved = None
-        if file.exists() and file.read_bytes() != sheet.stub.encode():
+        if file.exists() and read_bytes(file) != sheet.stub.encode():
             numbers = range(1, 10_000)
             moved = next(p for i in numbers if not (p := self.folder / f"{name}.old-{i}.py").exists())
             file.rename(moved)
@@ -146,23 +154,30 @@ class Workspace:
 def read_progress(folder: Path, name: str) -> Progress | None:
     """What a folder says about an exercise; nothing if it says nothing that can be read."""
     try:
-        return Workspace(folder).progress(name)
-    except InputError:
+        return Workspace(folder).progress(name) if (folder / STATE).is_file() else None
+    except (InputError, OSError):
         return None
 
 
 def is_stub(file: Path, name: str) -> bool:
     """Whether a file is the stub as it was given, apart from spaces and line ends."""
-    return file.read_bytes().split() == sheet_of(name).stub.encode().split()
+    return read_bytes(file).split() == sheet_of(name).stub.encode().split()
 
 
 def _read_state(place: Path) -> _State:
-    told = read_json(place)
-    try:
-        kept: dict[str, Any] = told["exercises"]
-        return _State(str(told["current"]), {name: Progress(**progress) for name, progress in kept.items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{place} is not what this command wrote ({error}); restore it, or move it away") from error
+    state = read_as(place, _State, "what this command wrote; restore it, or move it away")
+    if not all(_is_sensible(progress) for progress in state.exercises.values()):
+        raise InputError(f"{place} counts what cannot be; restore it, or move it away")
+    return state
+
+
+def _is_sensible(progress: Progress) -> bool:
+    """Whether the numbers are some that this command could have written."""
+    counts = (progress.checks, progress.hints)
+    return all(0 <= n < _MOST_CHECKS for n in counts) and (progress.best is None or math.isfinite(progress.best))
+
+
+_MOST_CHECKS = 10**9
 
 
 def _now() -> str:

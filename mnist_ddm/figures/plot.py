@@ -1,9 +1,15 @@
 """What a plot shows, without how it is drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+import msgspec
 
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.storage.files import read_json
+from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.tables.table import Value
 
 
@@ -48,14 +54,53 @@ class Plot:
     logarithmic: bool = False
 
 
-def plot_from(value: Mapping[str, object]) -> Plot:
+def read_plot(path: Path) -> Plot:
+    """A plot as the JSON file of `dataclasses.asdict` has it.
+
+    Raises:
+        InputError: if the file is missing or is no plot.
+    """
+    return plot_from(read_json(path), str(path))
+
+
+def plot_from(value: object, name: str) -> Plot:
     """The plot that `dataclasses.asdict` made a JSON-like value of.
 
     Raises:
-        KeyError, TypeError: if the value is none.
+        InputError: if the value is none; the message begins with ``name``.
     """
-    series: Sequence[Mapping[str, object]] = value["series"]  # type: ignore[assignment]  # checked by what follows
-    return Plot(**{**value, "series": tuple(Series(**s) for s in series)})  # type: ignore[arg-type]  # likewise
+    stored = as_kind(value, _Stored, name, "a plot of this program; restore or delete it")
+    plain = {field: getattr(stored, field) for field in _Stored.__struct_fields__ if field != "series"}
+    return Plot(**plain, series=tuple(Series(**{f: getattr(s, f) for f in s.__struct_fields__}) for s in stored.series))
+
+
+@final
+class _StoredSeries(msgspec.Struct, frozen=True):
+    label: str
+    x: list[float | str]
+    y: list[float]
+    low: list[float] | None = None
+    high: list[float] | None = None
+    names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if len({isinstance(value, str) for value in self.x}) > 1:
+            raise ValueError("x holds both numbers and words")
+        beside = (values for values in (self.y, self.low, self.high, self.names) if values is not None)
+        if any(len(values) != len(self.x) for values in beside):
+            raise ValueError("columns of a series differ in length")
+
+
+@final
+class _Stored(msgspec.Struct, frozen=True):
+    name: str
+    kind: Literal["lines", "bars", "points", "named points", "map"]
+    title: str
+    x_label: str
+    y_label: str
+    series: list[_StoredSeries]
+    falling_x: bool = False
+    logarithmic: bool = False
 
 
 def banded(label: str, x: Sequence[float], values: Sequence[Value]) -> Series:

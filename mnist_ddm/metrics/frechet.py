@@ -42,14 +42,18 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The Frechet distance of two sets of feature vectors ``(N, dim)`` and ``(M, dim)``.
 
     Raises:
-        InputError: if a set has fewer than two vectors.
+        InputError: if a set has fewer than two vectors, or one that is not finite.
     """
     if min(len(a), len(b)) < 2:
         raise InputError("a Frechet distance needs at least two samples in each set")
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise InputError(
+            "a Frechet distance was asked of features that are not finite; is the feature extractor whole?"
+        )
     metric = FrechetInceptionDistance(feature=_Identity(a.shape[1]), normalize=True).set_dtype(torch.float64)
     metric.update(a.double(), real=True)
     metric.update(b.double(), real=False)
-    return float(metric.compute())
+    return max(0.0, float(metric.compute()))  # a distance of equal sets may round to just below 0
 
 
 @final

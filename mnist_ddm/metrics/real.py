@@ -9,7 +9,7 @@ from torch import Tensor
 from mnist_ddm.core.measures import Features
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.metrics.fidelity import HELD_OUT
-from mnist_ddm.metrics.frechet import KernelDistance, extract
+from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
 
 
 @final
@@ -48,6 +48,18 @@ def real_features(pool: ExpertPool, features: Features) -> RealFeatures:
     if features.name not in by_name:
         by_name[features.name] = RealFeatures(extract(features, real_images(pool)))
     return by_name[features.name]
+
+
+def frechet_floor(pool: ExpertPool, features: Features, n: int) -> float | None:
+    """The Frechet distance of ``n`` real training states to the held-out ones: no FID of n is lower but by luck.
+
+    ``None`` where a system has fewer than ``n`` training states, or fewer than two.
+    """
+    states = pool.measures.real_states(n, held_out=False)[0]
+    if len(states) < max(n, 2):
+        return None
+    reference = real_features(pool, features).vectors
+    return frechet_distance(reference, extract(features, pool.decode(states))) if len(reference) > 1 else None
 
 
 def real_images(pool: ExpertPool) -> Tensor:

@@ -7,7 +7,7 @@ is finished. Parts that were trained on different machines are joined by copying
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,9 +15,12 @@ from torch import nn
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Preset, preset_named
 from mnist_ddm.storage.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
+from mnist_ddm.storage.typed import as_kind
 
 SCHEMA = 1
 CARD = "card.json"
+_MOST = 4096
+"""Experts or classes; more would be a mistake in a card."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class SystemCard:
     labels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))  # JSON has lists
+        if not (1 <= self.n_experts <= _MOST and 1 <= self.classes <= _MOST and self.seed >= 0):
+            raise ValueError(f"{self.n_experts} experts, {self.classes} classes and the seed {self.seed} are no system")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,14 @@ class PartCard:
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
 
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("steps", "batch") if not isinstance(self.recipe.get(name), int)]
+        if wrong:
+            raise ValueError(f"the recipe says no {wrong[0]}")
+
+
+Card = TypeVar("Card", SystemCard, PartCard)
+
 
 def part_names(n_experts: int) -> list[str]:
     """The names of all models of a system, experts first."""
@@ -88,7 +100,8 @@ def kept_file(folder: Path, part: str, step: int) -> Path:
 
 def kept_steps(folder: Path, part: str) -> list[int]:
     """The steps at which weights of a part were kept, rising."""
-    return sorted(int(file.stem.rsplit("-", 1)[1]) for file in (folder / "kept").glob(f"{part}-step-*.safetensors"))
+    steps = [file.stem.rsplit("-", 1)[1] for file in (folder / "kept").glob(f"{part}-step-*.safetensors")]
+    return sorted(int(step) for step in steps if step.isascii() and step.isdigit())
 
 
 def system_identity(card: SystemCard) -> dict[str, Any]:
@@ -128,17 +141,15 @@ def read_system_card(folder: Path) -> SystemCard:
     """
     if not (folder / CARD).exists():
         raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
-    value = read_json(folder / CARD)
-    names = SystemCard.__dataclass_fields__
-    if value.get("schema") != SCHEMA or not set(names) - {"labels"} <= set(value):
-        raise InputError(f"{folder / CARD} is not a card of schema {SCHEMA}; restore it or train again")
-    return SystemCard(**{name: value[name] for name in names if name in value})
+    return _read_card(folder / CARD, SystemCard, "train again")
 
 
 def read_figures(folder: Path) -> dict[str, Any]:
     """The measured figures on a system's card; empty if none were measured yet."""
     figures = read_json(folder / CARD).get("figures", {})
-    return dict(figures)
+    if not isinstance(figures, dict):
+        raise InputError(f"the figures in {folder / CARD} are no JSON object; measure them again (mnist-ddm measure)")
+    return figures
 
 
 def write_figures(folder: Path, figures: dict[str, Any]) -> None:
@@ -180,11 +191,15 @@ def read_part_card(folder: Path, part: str) -> PartCard:
     path = folder / f"{part}.json"
     if not path.exists():
         raise InputError(f"the checkpoint {folder} has no {path.name}; train that part (mnist-ddm train --help)")
-    value = read_json(path)
-    names = PartCard.__dataclass_fields__
-    if value.get("schema") != SCHEMA or not set(names) <= set(value):
-        raise InputError(f"{path} is not a card of schema {SCHEMA}; restore it or train that part again")
-    return PartCard(**{name: value[name] for name in names})
+    return _read_card(path, PartCard, "train that part again")
+
+
+def _read_card(path: Path, kind: type[Card], instead: str) -> Card:
+    stated = read_json(path)
+    what = f"a card of schema {SCHEMA}; restore it or {instead}"
+    if stated.get("schema") != SCHEMA:
+        raise InputError(f"{path} is not {what}")
+    return as_kind(stated, kind, str(path), what)
 
 
 def load_part(folder: Path, part: str, system: SystemCard, device: str | torch.device = "cpu") -> nn.Module:
@@ -215,7 +230,7 @@ def load_weights(path: Path, preset: Preset, kind: str, system: SystemCard, devi
     Raises:
         InputError: if the file's tensors are not those of the preset.
     """
-    tensors, _ = read_tensors(path)
+    tensors, _ = read_tensors(path, finite=True)
     with torch.random.fork_rng(devices=[]):
         model = preset.build(kind, system.n_experts, system.classes)
     expected = {name: value.shape for name, value in model.state_dict().items()}

@@ -1,7 +1,9 @@
 """Two runs side by side: two systems, two routings, or two versions of the code."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
+
+from msgspec.structs import asdict
 
 from mnist_ddm.claims.judge import Judgement, judge_all
 from mnist_ddm.claims.ledger import ledger
@@ -9,6 +11,7 @@ from mnist_ddm.claims.word import measured_text, verdict_text
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.study.manifest import Git, Manifest
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
@@ -30,15 +33,17 @@ _VERDICTS: Final = Schema(
 )
 
 
-def differing_facts(a: Mapping[str, Any], b: Mapping[str, Any]) -> Table:
+def differing_facts(a: Manifest, b: Manifest) -> Table:
     """What two manifests say differently of how they were made."""
-    first, second = (_flat({**m["run"], **{k: m.get(k) for k in _SAID}}) for m in (a, b))
+    first, second = (_flat({**asdict(m.run), **{k: getattr(m, k) for k in _SAID}}) for m in (a, b))
     keys = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
     rows = tuple({"what": k, "a": first.get(k, "-"), "b": second.get(k, "-")} for k in keys)
     return Table(_FACTS, "What differs between the runs", rows)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, Git):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix} {key}".strip()).items()}
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

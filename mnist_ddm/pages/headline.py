@@ -7,7 +7,7 @@ from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Value
 
 _ROUTINGS = ("top1", "top2", "top4", "full")
-"""Of the sentence: ways to join experts, which the monolith is not."""
+"""The routings that the sentence of `answer` is about: ways to join experts, of which the monolith has none."""
 _X, _Y = "mean Delta_refine (stability; lower is steadier)", "FID (quality; lower is better)"
 
 

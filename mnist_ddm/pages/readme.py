@@ -7,6 +7,7 @@ from pathlib import Path
 from mnist_ddm.claims.judge import Judgement
 from mnist_ddm.claims.word import markdown
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import read_text
 from mnist_ddm.storage.files import write_text
 from mnist_ddm.study.results import read_manifest
 
@@ -16,9 +17,8 @@ BEGIN, END = "<!-- verdicts -->", "<!-- /verdicts -->"
 def verdict_block(run: Path, judgements: Sequence[Judgement]) -> str:
     """What stands between the marks: the command, the counts, the table, and the note on many claims."""
     manifest = read_manifest(run)
-    versions = manifest.get("versions", {})
     what = (
-        f"`{manifest['command']}` ({manifest.get('seconds', 0):.0f} s, torch {versions.get('torch', '-')}); "
+        f"`{manifest.command}` ({manifest.seconds:.0f} s, torch {manifest.versions.get('torch', '-')}); "
         f"every file of the run is in `{run}`."
     )
     return f"{BEGIN}\n\n{markdown(judgements, what)}\n\n{END}"
@@ -30,10 +30,7 @@ def put_verdicts(file: Path, run: Path, judgements: Sequence[Judgement]) -> None
     Raises:
         InputError: if the file cannot be read or does not hold each mark once, in order.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {file}: {error}") from error
+    text = read_text(file)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{file} must hold {BEGIN} and, below it, {END}, once each")
     block = verdict_block(run, judgements)

@@ -9,15 +9,17 @@ from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.select import proper_name
 from mnist_ddm.claims.word import counts, full_table, holm_note
-from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
-from mnist_ddm.figures.plot import Plot, plot_from
+from mnist_ddm.figures.plot import read_plot
 from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
 from mnist_ddm.pages.headline import answer, here, in_the_paper
 from mnist_ddm.pages.page import data_uri, render_page
+from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.files import read_json, sha256, write_json, write_text
+from mnist_ddm.storage.names import inside
 from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
+from mnist_ddm.study.manifest import AnalysisEntry, Manifest
 from mnist_ddm.study.results import Results, read_manifest, read_results
 from mnist_ddm.study.samples import SHOWN_ROUTINGS
 from mnist_ddm.tables.files import to_csv, to_json
@@ -86,9 +88,9 @@ def write_comparison(
     write_text(out, render_page("compare.html", {**_HELPERS, **values}, styles=("report.css",)))
 
 
-def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgements: Sequence[Judgement]) -> str:
+def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequence[Judgement]) -> str:
     by_claim = {j.claim.id: j for j in judgements}
-    sections = [_section(folder, name, entry, results, by_claim) for name, entry in manifest["analyses"].items()]
+    sections = [_section(folder, name, entry, results, by_claim) for name, entry in manifest.analyses.items()]
     groups = {title: [s for s in sections if s["group"] == group] for group, title in _GROUPS.items()}
     groups["Other"] = [s for s in sections if s["group"] not in _GROUPS]
     values = {
@@ -115,7 +117,7 @@ def _report(folder: Path, manifest: Mapping[str, Any], results: Results, judgeme
 
 
 def _section(
-    folder: Path, name: str, entry: Mapping[str, Any], results: Results, by_claim: Mapping[str, Judgement]
+    folder: Path, name: str, entry: AnalysisEntry, results: Results, by_claim: Mapping[str, Judgement]
 ) -> dict[str, Any]:
     analysis = ANALYSES.get(name)
     concerned: list[Judgement] = [j for j in by_claim.values() if j.claim.analyses[0] == name]
@@ -124,16 +126,9 @@ def _section(
         "group": analysis.group if analysis else "",
         "question": analysis.question if analysis else name,
         "judgements": concerned,
-        "tables": [results.tables[t] for t in entry["tables"]],
-        "plots": [_plot(folder / PLOTS / f"{p}.json") for p in entry["plots"]],
+        "tables": [results.tables[t] for t in entry.tables],
+        "plots": [read_plot(inside(folder, f"{PLOTS}/{p}.json")) for p in entry.plots],
     }
-
-
-def _plot(path: Path) -> Plot:
-    try:
-        return plot_from(read_json(path))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a plot of this program ({error!r}); restore or delete it") from error
 
 
 def _samples(folder: Path) -> list[dict[str, Any]]:
@@ -141,28 +136,24 @@ def _samples(folder: Path) -> list[dict[str, Any]]:
     for routing in SHOWN_ROUTINGS:
         file = folder / SAMPLES / f"{routing}.png"
         if file.exists():
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise InputError(f"cannot read {file}: {error.strerror}") from error
-            samples.append({"routing": routing, "uri": data_uri(content)})
+            samples.append({"routing": routing, "uri": data_uri(read_bytes(file))})
     return samples
 
 
-def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     """Provenance, as names and texts."""
-    git, hardware = manifest.get("git"), manifest.get("hardware", {})
+    git = manifest.git
     facts = {
-        "command": manifest["command"],
-        "started": f"{manifest.get('started', '-')}, {manifest.get('seconds', '-')} s in all",
-        "software": ", ".join(f"{k} {v}" for k, v in manifest.get("versions", {}).items()),
-        "code": f"{str(manifest.get('code', '-'))[:16]}"
-        + (f", git {git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""),
-        "hardware": ", ".join(f"{k} {v}" for k, v in hardware.items() if v),
-        **{f"models: {k}": v for k, v in manifest["run"]["fingerprints"].items()},
-        **{f"source: {k}": v for k, v in manifest.get("sources", {}).items()},
-        "recordings": f"{len(manifest['recordings'])}, "
-        f"{sum(r['expert evaluations'] for r in manifest['recordings'].values()):,} expert evaluations",
-        "files": f"{len(manifest['results'])} results with their SHA-256 in {MANIFEST}",
+        "command": manifest.command,
+        "started": f"{manifest.started or '-'}, {manifest.seconds} s in all",
+        "software": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+        "code": f"{manifest.code[:16] or '-'}"
+        + (f", git {git.commit[:12]}{' with changes' if git.dirty else ''}" if git else ""),
+        "hardware": ", ".join(f"{k} {v}" for k, v in manifest.hardware.items() if v),
+        **{f"models: {k}": v for k, v in manifest.run.fingerprints.items()},
+        **{f"source: {k}": v for k, v in manifest.sources.items()},
+        "recordings": f"{len(manifest.recordings)}, "
+        f"{sum(r.evaluations for r in manifest.recordings.values()):,} expert evaluations",
+        "files": f"{len(manifest.results)} results with their SHA-256 in {MANIFEST}",
     }
     return list(facts.items())

@@ -7,10 +7,22 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Array = NDArray[np.float64]
+DIGITS = 5
+"""Significant digits that count for ranks. Norms of pixels that never vary are equal but for rounding (1/t), and a rank
+that rounding decides says nothing."""
+
+
+def rounded(values: Array) -> Array:
+    """To `DIGITS` significant digits, so that what only rounding tells apart is a tie."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = np.floor(np.log10(np.abs(values)))
+    scale = 10.0 ** np.where(np.isfinite(exponent), DIGITS - 1 - exponent, 0.0)
+    return np.asarray(np.round(values * scale) / scale, dtype=np.float64)
 
 
 def spearman(a: Array, b: Array) -> float:
-    """Spearman's rank correlation; NaN if a column is constant or has fewer than three samples."""
+    """Spearman's rank correlation of `rounded` values; NaN if a column is constant or has fewer than three samples."""
+    a, b = rounded(a), rounded(b)
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(stats.spearmanr(a, b).statistic)
@@ -20,7 +32,7 @@ def spearman_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of Spearman's rank correlation; NaN where the correlation is not defined."""
     if np.isnan(spearman(a, b)):
         return float("nan")
-    return float(stats.spearmanr(a, b).pvalue)
+    return float(stats.spearmanr(rounded(a), rounded(b)).pvalue)
 
 
 def auc(scores: Array, positive: NDArray[np.bool_]) -> float:

@@ -4,16 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
+from mnist_ddm.storage.door import SMALL, check_file, open_file, parse_json, read_text
 
 
 @contextlib.contextmanager
@@ -25,10 +28,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".tmp{path.suffix}")
+        # Of a long name only the beginning, as the temporary one is longer and names have a limit.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=f".tmp{path.suffix[:12]}")
         os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except ValueError as error:  # a zero byte or half a character in the name
+        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from error
     temporary = Path(name)
     try:
         yield temporary
@@ -39,7 +45,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -71,7 +78,12 @@ def cannot_write(path: Path, error: OSError) -> InputError:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"cannot write {path}: its text holds half a character; where does it come from?"
+            ) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -79,18 +91,13 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=True) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, limit: int = SMALL) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        InputError: if the file is missing or is not a JSON object.
+        InputError: if the file is missing, is larger than ``limit`` bytes, or is not a JSON object.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); restore or delete it") from error
+    value = parse_json(read_text(path, limit), str(path))
     if not isinstance(value, dict):
         raise InputError(f"{path} is not a JSON object; restore or delete it")
     return value
@@ -100,23 +107,80 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write a safetensors file atomically; ``metadata`` is kept as JSON in its header."""
     header = {"json": json.dumps(metadata or {})}
     with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise InputError(f"cannot write {path}: {error}; choose another place or free it") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, *, finite: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a safetensors file: tensors and metadata. Nothing in such a file is ever executed.
 
+    The tensors are views of the mapped file, which is read where they are used.
+
+    Args:
+        path: of the file.
+        finite: refuse tensors with NaN or infinite numbers, as weights must not have.
+
     Raises:
-        InputError: if the file is missing, truncated or not a safetensors file.
+        InputError: if the file is missing, truncated, not a safetensors file, or not finite; the message names the
+            tensor.
     """
+    check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata.get("json", "{}"))  # noqa: SIM118 (safe_open is no mapping)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a whole safetensors file ({error}); restore or delete it") from error
+            header = (file.metadata() or {}).get("json", "{}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+        raise _no_tensors(path, error) from error
+    if finite:
+        check_finite(path, tensors)
+    return tensors, _metadata(path, header)
+
+
+def tensors_of(path: Path, content: bytes) -> dict[str, Tensor]:
+    """The tensors in the content of a safetensors file that was read from ``path``.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError, KeyError) as error:
+        raise _no_tensors(path, error) from error
+
+
+def _metadata(path: Path, header: str) -> dict[str, Any]:
+    value = parse_json(header, f"the header of {path}")
+    if not isinstance(value, dict):
+        raise InputError(f"the header of {path} is not a JSON object; restore or delete the file")
+    return value
+
+
+def _no_tensors(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not a whole safetensors file ({str(error)[:100]}); restore or delete it")
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of a file that hold NaN or infinite numbers.
+
+    Raises:
+        InputError: if one does; the message names file and tensor.
+    """
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise InputError(
+                f"{path} holds numbers in {name!r} that are not finite; restore it or train that part again"
+            )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are finite."""
+    if not tensor.is_floating_point():
+        return not tensor.is_complex() or is_finite(torch.view_as_real(tensor))
+    # A sum takes no memory, and is finite nearly always if all numbers are; if not, it may only be too large.
+    wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.to(torch.float32)
+    return bool(wide.sum().isfinite()) or bool(wide.isfinite().all())
 
 
 def sha256(path: Path) -> str:
@@ -125,11 +189,11 @@ def sha256(path: Path) -> str:
     Raises:
         InputError: if it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
+    with open_file(path) as file:
+        try:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def digest(value: object) -> str:
@@ -138,5 +202,33 @@ def digest(value: object) -> str:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes in all files below a folder; 0 if it does not exist."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if folder.exists() else 0
+    """Bytes in all files below a folder that can be looked at; 0 if there are none."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # deleted meanwhile, or not for us
+                size += (Path(place) / name).stat().st_size
+    return size
+
+
+LEFT_BY_SYSTEMS = frozenset({"lost+found", ".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What file systems and their browsers leave in folders."""
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp(\..+)?")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `replacing` left behind when it was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing of anybody's.
+
+    Raises:
+        InputError: if it cannot be looked at.
+    """
+    try:
+        return folder.is_dir() and all(f.name in LEFT_BY_SYSTEMS or is_temporary(f) for f in folder.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}; choose another place") from error

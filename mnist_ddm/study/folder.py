@@ -20,9 +20,23 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
-from mnist_ddm.storage.files import digest, read_json, sha256, write_json, write_tensors, write_text
+from mnist_ddm.storage.door import read_text
+from mnist_ddm.storage.files import (
+    LEFT_BY_SYSTEMS,
+    digest,
+    is_empty,
+    is_temporary,
+    read_json,
+    sha256,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from mnist_ddm.storage.locks import hold_folder, release_folder
+from mnist_ddm.storage.names import delete_inside, inside
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.storage.typed import as_kind
+from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.record import recording_files
 from mnist_ddm.tables.files import read_table, to_csv, to_json
 from mnist_ddm.tables.table import Table
@@ -119,9 +133,12 @@ class RunFolder:
         hold_folder(folder)
         if manifest.exists():
             before = read_json(manifest)
+            # Everything below is taken from it; a manifest of another schema says nothing that is.
+            if before.get("schema") == SCHEMA:
+                as_kind(before, Manifest, str(manifest), "a manifest; restore it or choose another --out")
             if before.get("run") != what or before.get("claims") != list(provenance.claims):
                 raise InputError(f"{folder} holds another run; choose another --out")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and not is_empty(folder):
             raise InputError(f"{folder} is not an empty folder and holds no {MANIFEST}; choose another --out")
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
@@ -142,10 +159,9 @@ class RunFolder:
             self._seconds = float(before.get("seconds", 0.0))
         else:
             # Nothing of other code may be mistaken for this run's.
-            for entry in before.get("analyses", {}).values():
-                for name in entry["files"]:
-                    (folder / name).unlink(missing_ok=True)
-        for left_by_a_kill in folder.rglob(".*.tmp*"):
+            for name in _written(before):
+                delete_inside(folder, name)
+        for left_by_a_kill in filter(is_temporary, folder.rglob(".*.tmp*")):
             left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)
 
@@ -154,7 +170,7 @@ class RunFolder:
         entry = self._manifest["analyses"].get(name)
         if entry is None or entry["settings"] != _plain(settings):
             return False
-        files = {self.folder / file: value for file, value in entry["files"].items()}
+        files = {inside(self.folder, file): value for file, value in entry["files"].items()}
         return all(file.exists() and sha256(file) == value for file, value in files.items())
 
     def write(self, name: str, settings: Settings, answer: Answer) -> None:
@@ -189,13 +205,15 @@ class RunFolder:
 
     def tables(self, name: str) -> list[Table]:
         """The tables of an analysis, as they were written."""
-        return [read_table(self.folder / RESULTS / f"{t}.json") for t in self._manifest["analyses"][name]["tables"]]
+        return [
+            read_table(inside(self.folder, f"{RESULTS}/{t}.json")) for t in self._manifest["analyses"][name]["tables"]
+        ]
 
     @property
     def pictures(self) -> list[Path]:
         """Every plot that was written, as a picture."""
         plots = (plot for entry in self._manifest["analyses"].values() for plot in entry["plots"])
-        return [self.folder / PLOTS / f"{plot}.png" for plot in plots]
+        return [inside(self.folder, f"{PLOTS}/{plot}.png") for plot in plots]
 
     @property
     def picture_header(self) -> Mapping[str, str]:
@@ -204,7 +222,8 @@ class RunFolder:
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time."""
-        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name != MANIFEST)
+        others = {MANIFEST, *LEFT_BY_SYSTEMS}
+        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name not in others)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
         self._save()
@@ -213,6 +232,13 @@ class RunFolder:
     def _save(self) -> None:
         self._manifest["seconds"] = round(self._seconds + time.monotonic() - self._begin, 1)
         write_json(self.folder / MANIFEST, self._manifest)
+
+
+def _written(manifest: Mapping[str, Any]) -> list[str]:
+    """The names of the files that an earlier try wrote, of those that this schema knows."""
+    if manifest.get("schema") != SCHEMA:
+        return []
+    return [name for entry in manifest.get("analyses", {}).values() for name in entry["files"]]
 
 
 def used_recordings(
@@ -256,8 +282,8 @@ def _hardware(pool_device: str) -> dict[str, Any]:
 def _processor() -> str:
     """The processor's name where the system tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_text(Path("/proc/cpuinfo")).split("\n")
+    except InputError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 

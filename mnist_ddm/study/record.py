@@ -10,7 +10,16 @@ from typing import final
 from mnist_ddm.compute.parallel import OnProgress, Shared, run_jobs
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import FINAL, SCHEMA, Recording, blocks_of, compute_block, join, recording_key
+from mnist_ddm.core.recording import (
+    FINAL,
+    FINAL_PARTS,
+    SCHEMA,
+    Recording,
+    blocks_of,
+    compute_block,
+    join,
+    recording_key,
+)
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
@@ -186,6 +195,12 @@ def _files(kept: tuple[Kept, ...]) -> list[str]:
 def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> Recording:
     key, names = recording_key(pool, visits), _files(observables_named(observables))
     blocks = [{name: store.read(key, block, name) for name in names} for block in blocks_of(visits.n)]
+    for block in blocks:
+        for name, parts in block.items():
+            if parts.keys() != (FINAL_PARTS if name == FINAL else {"value"}):
+                raise InputError(
+                    f"{store.folder / key} holds a {name} that is no recording; delete it and record again"
+                )
     return join(visits, blocks, key)
 
 

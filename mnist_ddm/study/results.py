@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json
+from mnist_ddm.storage.names import inside
+from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.study.folder import MANIFEST, RESULTS, SCHEMA
+from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.scales import scale_named
 from mnist_ddm.tables.files import read_table
 from mnist_ddm.tables.table import Table
 
 _KEYS = ("command", "run", "analyses", "results", "recordings", "claims")
+"""What a finished run says; other keys may be missing."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,26 @@ class Results:
     scale: str = ""
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a finished run.
 
     Raises:
-        InputError: if the folder holds no run, one of another schema, or one that has not finished.
+        InputError: if the folder holds no run, one of another schema, or one that has not finished, or if the manifest
+            is spoiled.
     """
     path = folder / MANIFEST
     if not path.exists():
         raise InputError(f"{folder} is not a run: it has no {MANIFEST}")
-    manifest = read_json(path)
-    command = manifest.get("command", "its command")
-    if manifest.get("schema") != SCHEMA:
-        raise InputError(f"{path} has schema {manifest.get('schema')}, not {SCHEMA}; run `{command}` again")
-    if manifest.get("state") != "finished":
+    stated = read_json(path)
+    command = str(stated.get("command", "its command"))[:150]
+    if stated.get("schema") != SCHEMA:
+        raise InputError(f"{path} has schema {stated.get('schema')!r}, not {SCHEMA}; run `{command}` again")
+    if stated.get("state") != "finished":
         raise InputError(f"{folder} is a run that has not finished; `{command}` goes on with it")
     for key in _KEYS:
-        if key not in manifest:
+        if key not in stated:
             raise InputError(f"{path} has no {key!r}; restore it or run its command again")
-    return manifest
+    return as_kind(stated, Manifest, str(path), "a manifest; restore it or run its command again")
 
 
 def read_results(folder: Path) -> Results:
@@ -66,15 +70,15 @@ def read_results(folder: Path) -> Results:
         InputError: as `read_manifest`, and if a table is missing or cannot be read; the message names the file.
     """
     manifest = read_manifest(folder)
-    run, analyses = manifest["run"], manifest["analyses"]
-    names = [name for entry in analyses.values() for name in entry["tables"]]
-    scale = scale_named(run["scale"])
+    run, analyses = manifest.run, manifest.analyses
+    names = [name for entry in analyses.values() for name in entry.tables]
+    scale = scale_named(run.scale)
     return Results(
-        system=run["system"],
-        tables={name: read_table(folder / RESULTS / f"{name}.json") for name in names},
-        absent=manifest.get("absent", {}),
-        samples={name: entry["n"] for name, entry in analyses.items()},
-        seed=run["seed"],
+        system=run.system,
+        tables={name: read_table(inside(folder, f"{RESULTS}/{name}.json")) for name in names},
+        absent=manifest.absent,
+        samples={name: entry.n for name, entry in analyses.items()},
+        seed=run.seed,
         makes_claims=scale.makes_claims,
         scale=scale.name,
     )

@@ -20,7 +20,7 @@ from mnist_ddm.analyses.settings import Settings
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.storage.cache import recording_store
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.folder import SAMPLES, Provenance, RunFolder, identity, used_recordings
@@ -176,6 +176,8 @@ class Study:
                 continue
             try:
                 answer = self.answer_one(name, recordings)
+            except NotFiniteError:  # the other analyses of such a system would mean nothing either
+                raise
             except InputError as error:
                 opened.leave_out(name, str(error))
                 continue

@@ -7,61 +7,65 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.visits import Noising, Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json, sha256
+from mnist_ddm.storage.names import inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.again import study_again
 from mnist_ddm.study.folder import MANIFEST, RESULTS
+from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import record_all
 from mnist_ddm.study.study import Study
-from mnist_ddm.tables.files import to_json
+from mnist_ddm.tables.files import read_table, to_json
 
-_KINDS: Mapping[str, type[Visits]] = {"sampling": Sampling, "noising": Noising}
 _RELATIVE = 1e-6
 """Recomputed numbers may differ by this much on another machine; on the same one they are equal to the last bit."""
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Hash every file that the manifest names; returns how many there are, and the files that it does not name.
+def check_files(folder: Path, named: Mapping[str, str], command: str) -> tuple[int, list[str]]:
+    """Hash every file that a manifest names; returns how many there are, and the files that it does not name.
+
+    Args:
+        folder: of the run.
+        named: the hash of each file, by its name in the folder.
+        command: that made the run, for the message.
 
     Raises:
         InputError: if one is missing or was changed.
     """
-    named = {**manifest["results"], **manifest.get("derived", {})}
     for name, expected in named.items():
-        file = folder / name
+        file = inside(folder, name)
         if not file.exists():
-            raise InputError(f"{file} is missing; restore it, or run `{manifest['command']}` again")
+            raise InputError(f"{file} is missing; restore it, or run `{command}` again")
         if sha256(file) != expected:
             raise InputError(f"{file} was changed: it does not have the hash of {MANIFEST}; restore or delete it")
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
     return len(named), sorted(present - named.keys() - {MANIFEST})
 
 
-def check_recordings(manifest: Mapping[str, Any], store: RecordingStore) -> tuple[int, int]:
+def check_recordings(manifest: Manifest, store: RecordingStore) -> tuple[int, int]:
     """Hash the recordings that the run used; returns how many are whole, and how many are not there any more.
 
     Raises:
         InputError: if one was changed.
     """
     whole = 0
-    for key, entry in manifest["recordings"].items():
-        files = {store.folder / key / name: expected for name, expected in entry.get("files", {}).items()}
+    for key, entry in manifest.recordings.items():
+        files = {inside(store.folder, f"{key}/{name}"): expected for name, expected in entry.files.items()}
         there = [file for file in files if file.exists()]
         for file in there:
             if sha256(file) != files[file]:
                 raise InputError(f"{file} is not the recording that the run used; delete it and record again")
         whole += bool(files) and len(there) == len(files)
-    return whole, len(manifest["recordings"]) - whole
+    return whole, len(manifest.recordings) - whole
 
 
-def recomputable(manifest: Mapping[str, Any], pool: ExpertPool, store: RecordingStore) -> Iterator[tuple[Study, Plan]]:
+def recomputable(manifest: Manifest, pool: ExpertPool, store: RecordingStore) -> Iterator[tuple[Study, Plan]]:
     """The analyses whose recordings are there: for each a study of it alone, and what it was computed from."""
-    used = {_visits(entry["visits"] | {"n": n}) for entry in manifest["recordings"].values() for n in entry["n"]}
+    used = {visits for entry in manifest.recordings.values() for visits in entry.visited()}
     for name, study in study_again(manifest, pool, store).items():
-        if name in manifest["analyses"] and name in study.analyses:
+        if name in manifest.analyses and name in study.analyses:
             plan = study.plan()
             # What was optional and was not there then may have been recorded since.
             then = Plan(pool, {v: names for v, names in plan.wanted.items() if v in used}, store)
@@ -80,6 +84,7 @@ def recompute(folder: Path, study: Study, plan: Plan) -> list[str]:
     lines = []
     for table in study.answer_one(name, recordings).tables:
         file = folder / RESULTS / f"{table.name}.json"
+        read_table(file)
         then, now = read_json(file)["rows"], json.loads(json.dumps(to_json(table)["rows"]))
         if then == now:
             lines.append(f"{table.name}: the same to the last bit")
@@ -89,11 +94,6 @@ def recompute(folder: Path, study: Study, plan: Plan) -> list[str]:
             raise InputError(f"{file} is not what its recordings give: {apart}")
         lines.append(f"{table.name}: the same within {_RELATIVE:g}")
     return lines
-
-
-def _visits(described: Mapping[str, Any]) -> Visits:
-    given = {key: value for key, value in described.items() if key != "kind"}
-    return _KINDS[described["kind"]](**given)
 
 
 def _differences(then: Any, now: Any, where: str = "") -> str | None:

@@ -3,15 +3,19 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+
+import msgspec
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.files import read_json
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.storage.typed import as_kind
+from mnist_ddm.tables.table import Column, Role, Row, Schema, Table, Value
 
+_LARGEST = 256 << 20
+"""Bytes of a table; those with a row for each sample are large."""
 _NAN = float("nan")
 
 
@@ -70,29 +74,51 @@ def read_table(path: Path) -> Table:
     Raises:
         InputError: if the file is missing or is no table.
     """
-    stored = read_json(path)
-    try:
-        return from_json(stored)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path} is not a table of this program ({error!r}); restore or delete it") from error
+    return from_json(read_json(path, _LARGEST), str(path))
 
 
-def from_json(stored: Mapping[str, Any]) -> Table:
+def from_json(stored: object, name: str) -> Table:
     """The table that `to_json` made a value of.
 
     Raises:
-        KeyError, TypeError, AttributeError, ValueError: if the value is none.
+        InputError: if the value is none; the message begins with ``name``.
     """
-    columns = tuple(Column(**{**column, "optional": True}) for column in stored["columns"])
-    rows: tuple[Row, ...] = tuple({str(k): _value(v) for k, v in row.items()} for row in stored["rows"])
-    schema = Schema(str(stored["name"]), columns)
-    return Table(schema, str(stored["title"]), rows, tuple(map(str, stored["notes"])))
+    what = "a table of this program; restore or delete it"
+    table = as_kind(stored, _Stored, name, what)
+    try:
+        columns = tuple(Column(c.key, c.title, c.role, c.unit, c.values, optional=True) for c in table.columns)
+        rows: tuple[Row, ...] = tuple({key: _value(value) for key, value in row.items()} for row in table.rows)
+        return Table(Schema(table.name, columns), table.title, rows, tuple(table.notes))
+    except ValueError as error:
+        raise InputError(f"{name} is not {what} ({error})") from None
 
 
-def _value(value: object) -> Value:
-    if isinstance(value, dict):
-        ends = (value[key] for key in ("value", "low", "high"))
-        return Estimate(*(_NAN if end is None else float(end) for end in ends))
-    if value is None or isinstance(value, str | int | float):
-        return value
-    raise TypeError(f"a cell holds {value!r}")
+@final
+class _Ends(msgspec.Struct, frozen=True):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@final
+class _StoredColumn(msgspec.Struct, frozen=True):
+    key: str
+    title: str
+    role: Role = "measure"
+    unit: str = ""
+    values: dict[str, str] = {}
+
+
+@final
+class _Stored(msgspec.Struct, frozen=True):
+    name: str
+    title: str
+    columns: list[_StoredColumn]
+    rows: list[dict[str, str | bool | int | float | _Ends | None]]
+    notes: list[str]
+
+
+def _value(value: str | int | float | _Ends | None) -> Value:
+    if isinstance(value, _Ends):
+        return Estimate(*(_NAN if end is None else end for end in (value.value, value.low, value.high)))
+    return value

@@ -21,7 +21,7 @@ def to_pandas(table: Table) -> "pandas.DataFrame":
     try:
         import pandas
     except ImportError:
-        raise InputError("data frames need pandas: pip install pandas") from None
+        raise InputError("data frames need pandas: pip install 'mnist-ddm[frames]'") from None
     rows = []
     for row in table.rows:
         flat: dict[str, object] = {}

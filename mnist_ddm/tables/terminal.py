@@ -2,6 +2,7 @@
 
 import math
 
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from mnist_ddm.stats.intervals import Estimate
@@ -18,8 +19,8 @@ def to_rich(table: Table, width: int = 100) -> list[RichTable]:
     keys = [c for c in told if c.role == "key"] or told[:1]
     pieces = _pieces(table, keys, [c for c in told if c not in keys], width)
     shown = [_rich(table, [*keys, *columns]) for columns in pieces]
-    shown[0].title = table.title
-    shown[-1].caption = "\n".join(table.notes)
+    shown[0].title = plain(table.title)
+    shown[-1].caption = "\n".join(map(plain, table.notes))
     return shown
 
 
@@ -27,9 +28,9 @@ def _rich(table: Table, columns: list[Column]) -> RichTable:
     piece = RichTable(title_justify="left", caption_justify="left", padding=(0, 1))
     for column in columns:
         numeric = any(isinstance(value, int | float | Estimate) for value in table.column(column.key))
-        piece.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
+        piece.add_column(plain(column.heading), justify="right" if numeric else "left", overflow="fold")
     for row in table.rows:
-        piece.add_row(*(shown_value(column.shown(row.get(column.key))) for column in columns))
+        piece.add_row(*(plain(shown_value(column.shown(row.get(column.key)))) for column in columns))
     return piece
 
 
@@ -50,6 +51,11 @@ def _width(table: Table, column: Column) -> int:
     """Characters that a column takes, its frame and padding included; headings may wrap between words."""
     cells = [shown_value(column.shown(value)) for value in table.column(column.key)]
     return 3 + max(len(text) for text in [*column.heading.split(), *cells])
+
+
+def plain(text: str) -> str:
+    """A text from a file for a table of rich: shown as it is, and nothing in it is taken for markup or a command."""
+    return escape("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))
 
 
 def shown_value(value: Value) -> str:

@@ -4,12 +4,13 @@ A package adds a command by an entry point in the group `mnist_ddm.commands` who
 is read for every `mnist-ddm --help`: it should hold nothing else, and import nothing that takes time.
 """
 
-import contextlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, final
+
+from mnist_ddm.errors import InputError, blamed
 
 if TYPE_CHECKING:
     from click import Command
@@ -37,13 +38,49 @@ class LazyCommand:
         return command
 
 
+@final
+class InstalledCommands:
+    """The commands that installed packages add.
+
+    Attributes:
+        readable: those that can be read, by name.
+        broken: of the others, by name, what is wrong.
+    """
+
+    def __init__(self) -> None:
+        """Read what entry points say; whatever a package does wrong, the rest of the commands must work."""
+        self.readable: dict[str, LazyCommand] = {}
+        self.broken: dict[str, InputError] = {}
+        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+            try:
+                with blamed(f"the command {entry.name!r} of {entry.value}"):
+                    command = entry.load()
+                    if not isinstance(command, LazyCommand) or not isinstance(command.help, str):
+                        raise TypeError("it is no LazyCommand")
+                    self.readable[entry.name] = command
+            except InputError as error:
+                self.broken[entry.name] = error
+
+    def load(self, name: str) -> "Command | None":
+        """The command of a name.
+
+        Raises:
+            InputError: if its package cannot be used; it says why.
+        """
+        from click import Command
+
+        if name in self.broken:
+            raise self.broken[name]
+        if name not in self.readable:
+            return None
+        with blamed(f"the command {name!r} of {self.readable[name].target}"):
+            command = self.readable[name].load()
+            if not isinstance(command, Command):
+                raise TypeError("it is no click command")
+            return command
+
+
 @cache
-def installed_commands() -> dict[str, LazyCommand]:
-    """The commands that installed packages add, by name; one that cannot be read is left out."""
-    commands = {}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        with contextlib.suppress(Exception):  # whatever another package does wrong, the rest of the commands must work
-            command = entry.load()
-            if isinstance(command, LazyCommand):
-                commands[entry.name] = command
-    return commands
+def installed_commands() -> InstalledCommands:
+    """The commands that installed packages add, read once."""
+    return InstalledCommands()

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mnist_ddm.errors import InputError, blamed
 from mnist_ddm.systems.options import ENTRY_POINT_GROUP, MNIST, SystemOption
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -62,8 +62,64 @@ def installed_options() -> tuple[SystemOption, ...]:
 def _contributed() -> Iterator[SystemOption]:
     """What entry points say; one that cannot be read is left out, and the others are not."""
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        with contextlib.suppress(Exception):  # whatever another package does wrong, the other systems must work
-            yield from (option for option in tuple(entry.load()) if isinstance(option, SystemOption))
+        try:
+            with blamed(f"the options {entry.name!r} of {entry.value}"):
+                contributed = tuple(entry.load())
+        except InputError as error:
+            broken_options.append(error)
+            continue
+        for option in contributed:
+            if isinstance(option, SystemOption) and _is_usable(option):
+                yield option
+            else:
+                broken_options.append(
+                    InputError(f"an option {entry.name!r} of {entry.value} is none that a command takes")
+                )
+
+
+broken_options: list[InputError] = []
+"""What is wrong with options that packages contribute, once `installed_options` has read them."""
+
+_RESERVED = frozenset(
+    [
+        "system",
+        "device",
+        "analyses",
+        "analysis",
+        "experiment",
+        "group",
+        "without",
+        "n",
+        "steps",
+        "solver",
+        "distance",
+        "features",
+        "out",
+        "seed",
+        "workers",
+        "help",
+        "routing",
+        "routings",
+        "record",
+        "scale",
+        "only",
+        "plan",
+        "everything",
+        "all",
+        "files",
+        "run",
+        "table",
+        "preset",
+        "backend",
+        "share",
+    ]
+)
+"""Names that commands have themselves."""
+
+
+def _is_usable(option: SystemOption) -> bool:
+    texts = isinstance(option.name, str) and isinstance(option.help, str) and option.name not in _RESERVED
+    return texts and option.name.isidentifier() and option.name.islower() and option.kind in _KINDS
 
 
 def _clicked(option: SystemOption) -> Callable[[Decorated], Decorated]:
@@ -82,7 +138,6 @@ def _with(chosen: Sequence[Callable[[Decorated], Decorated]], command: Decorated
 def resolve_workers(value: int | None, device_name: str) -> int:
     """How many processes to use: as asked, else one for each core, or one if an accelerator does the work."""
     from mnist_ddm.compute.parallel import default_workers
-    from mnist_ddm.errors import InputError
 
     if value is None:
         return default_workers() if device_name == "cpu" else 1

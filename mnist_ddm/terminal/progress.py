@@ -35,7 +35,7 @@ def progress_bars(
     if not console.is_terminal:
         yield _plain(names, console, shares)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         whole = progress.add_task("all" if len(names) > 1 else names[0], total=1.0)
         bars: dict[int, TaskID] = {}

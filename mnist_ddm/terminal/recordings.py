@@ -25,7 +25,7 @@ def record_with_progress(
             f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}"
         )
     else:
-        console.print(f"all {count} recordings are in {plan.store.folder}")
+        console.print(f"all {count} recordings are in the cache {plan.store.folder}")
     with _progress(console, plan) as report, backend_named(backend):
         return record_all(plan.pool, plan.wanted, plan.store, workers, report)
 

@@ -1,13 +1,15 @@
 """Resume state without pickle: one safetensors file with weights, averages, Adam moments and a JSON header."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, final
 
+import msgspec
 import torch
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_tensors, write_tensors
+from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import Data
 from mnist_ddm.versions import History
@@ -51,8 +53,9 @@ def load_state(
     Raises:
         InputError: if the file is damaged or belongs to another training.
     """
-    tensors, header = read_tensors(path)
-    if header.get("identity") != identity:
+    tensors, stated = read_tensors(path, finite=True)
+    header = as_kind(stated, _Header, f"the header of {path}", "a state of a training; delete it to begin again")
+    if header.identity != identity:
         raise InputError(f"{path} is the state of another training (other recipe, data or seed); choose another --out")
     try:
         module.model.load_state_dict(_below(tensors, "model."))
@@ -60,12 +63,25 @@ def load_state(
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the model; delete it to begin again") from error
     parameters = list(module.model.parameters())
+    for i, parameter in enumerate(parameters):
+        moments = _below(tensors, f"optimizer.{i}.")
+        if moments.keys() != set(_MOMENTS) or any(v.shape not in (parameter.shape, ()) for v in moments.values()):
+            raise InputError(f"{path} does not hold the optimiser of this model; delete it to begin again")
     optimizer = module.configure_optimizers()
     saved: dict[str, Any] = optimizer.state_dict()
     saved["state"] = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
     module.optimizer_state = saved
-    module.done = int(header["done"])
-    return list(header["log"]), float(header["seconds"]), dict(header.get("versions", {}))
+    module.done = header.done
+    return header.log, header.seconds, header.versions
+
+
+@final
+class _Header(msgspec.Struct, frozen=True):
+    done: Annotated[int, msgspec.Meta(ge=0)]
+    identity: str
+    log: list[dict[str, float]]
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    versions: dict[str, str] = {}
 
 
 def _like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:

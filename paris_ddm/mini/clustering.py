@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_tensors, write_tensors
 from paris_ddm.clusters import fit_text, summarise, two_stage_kmeans, write_clusters
 from paris_ddm.config import Details
@@ -63,8 +64,16 @@ def encode(plan: MiniPlan, split: str, rows: range, report: OnProgress) -> None:
     write_tensors(chunk_file(plan, split, rows), tensors)
 
 
+def _tensor(path: Path, name: str) -> Tensor:
+    """One tensor of a file that an earlier step of the training wrote."""
+    tensors, _ = read_tensors(path, finite=True)
+    if name not in tensors:
+        raise InputError(f"{path} has no {name!r}; delete it, and the same command makes it again")
+    return tensors[name]
+
+
 def _encoded(plan: MiniPlan, split: str, name: str) -> Tensor:
-    pieces = [read_tensors(chunk_file(plan, s, rows))[0][name] for s, rows in chunks(plan) if s == split]
+    pieces = [_tensor(chunk_file(plan, s, rows), name) for s, rows in chunks(plan) if s == split]
     return torch.cat(pieces)
 
 
@@ -118,10 +127,10 @@ def latents(plan: MiniPlan, cluster: int | None) -> LatentData:
         _encoded(plan, "training", "latents")[rows],
         plan.training.caption_rows[rows],
         assignment[rows],
-        read_tensors(plan.work / _TEXTS)[0]["texts"],
+        _tensor(plan.work / _TEXTS, "texts"),
     )
 
 
 def assignment_of(plan: MiniPlan) -> Tensor:
     """The cluster of each training image."""
-    return read_tensors(plan.work / _ASSIGNMENT)[0]["assignment"]
+    return _tensor(plan.work / _ASSIGNMENT, "assignment")

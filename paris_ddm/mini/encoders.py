@@ -27,6 +27,7 @@ from paris_ddm.mini.objectives import (
     ContrastiveObjective,
 )
 from paris_ddm.mini.plan import MiniPlan, fit_part, forget_state
+from paris_ddm.text import load_pretrained
 
 _SCALED_BY = 2000
 """Images whose latents decide the scaling factor."""
@@ -65,7 +66,7 @@ def train_towers(plan: MiniPlan, report: OnProgress) -> None:
 def _tokens(plan: MiniPlan) -> Tensor:
     from transformers import CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(str(plan.out / TOKENIZER), local_files_only=True)
+    tokenizer = load_pretrained(CLIPTokenizer, plan.out / TOKENIZER)
     encoded = tokenizer(list(caption_table()), padding="max_length", truncation=True, return_tensors="pt")
     tokens: Tensor = encoded["input_ids"]
     return tokens

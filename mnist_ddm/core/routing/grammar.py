@@ -19,14 +19,17 @@ from mnist_ddm.core.routing.strategies import (
     TopP,
     Uniform,
 )
-from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.errors import InputError, blamed, unknown
 
 ENTRY_POINT_GROUP = "mnist_ddm.routings"
+
+_LONGEST, _MOST_MODIFIERS = 200, 8
+"""Characters of a spelling, and its modifiers, each of which wraps what stands before it."""
 
 
 def _counted(name: str, cls: Callable[[int], Routing]) -> Callable[[str], Routing]:
     def make(argument: str) -> Routing:
-        if not argument.isdigit() or int(argument) < 1:
+        if not (argument.isascii() and argument.isdigit()) or int(argument) < 1:
             raise InputError(f"this routing is spelled {name}1, {name}2, ...; '{name}{argument}' has no k >= 1")
         return cls(int(argument))
 
@@ -136,7 +139,11 @@ def parse_routing(text: str) -> Routing:
     Raises:
         InputError: if there is no such strategy (the message lists what exists) or its argument makes no sense.
     """
+    if len(text) > _LONGEST:
+        raise InputError(f"a routing has at most {_LONGEST} characters, not {len(text)}: {text[:40]!r}...")
     first, *modifiers = re.split(r"(?=[@+])", text.strip().lower())
+    if len(modifiers) > _MOST_MODIFIERS:
+        raise InputError(f"a routing has at most {_MOST_MODIFIERS} modifiers, not {len(modifiers)}: {text[:40]!r}...")
     routing = _strategy(first, text)
     for modifier in modifiers:
         name, _, argument = modifier.partition("=")
@@ -154,6 +161,10 @@ def _strategy(spelling: str, text: str) -> Routing:
             return _STRATEGIES[name][1](argument)
         for entry in _entry_points():
             if entry.name == name:
-                factory: Callable[[str], Routing] = entry.load()
-                return factory(argument)
+                with blamed(f"the routing {name!r} of {entry.value}"):
+                    factory: Callable[[str], Routing] = entry.load()
+                    made = factory(argument)
+                    if not isinstance(made, Routing):
+                        raise TypeError(f"it made {type(made).__name__}, not a Routing")
+                    return made
     raise unknown("routing", text, known_routings())

@@ -1,0 +1,64 @@
+"""The processes of students: what they print, and their end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from typing import IO, final
+
+OUTPUT_KEPT = 2000
+"""Characters of what a student prints; the rest is counted and dropped."""
+
+_running: set["subprocess.Popen[bytes]"] = set()
+_lock = threading.Lock()
+
+
+def register(process: "subprocess.Popen[bytes]") -> None:
+    """Note a process that `end_all` ends."""
+    with _lock:
+        _running.add(process)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+    with _lock:
+        _running.discard(process)
+
+
+def end_all() -> None:
+    """End all of them: whoever waits for one notices."""
+    with _lock:
+        processes = list(_running)
+    for process in processes:
+        end(process)
+
+
+@final
+class Output:
+    """Reads what a process prints, so that it never waits for a reader, and keeps the beginning."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        """Begin to read."""
+        self._kept, self._dropped = b"", 0
+        self._thread = threading.Thread(target=self._drain, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def _drain(self, pipe: IO[bytes]) -> None:
+        while chunk := pipe.read1(65536):  # type: ignore[attr-defined]  # a buffered pipe has it
+            room = max(0, OUTPUT_KEPT - len(self._kept))
+            self._kept += chunk[:room]
+            self._dropped += len(chunk[room:])
+
+    def finish(self) -> str:
+        """What was printed, shortened, once the process has ended."""
+        self._thread.join(timeout=5)
+        text = self._kept.decode("utf-8", errors="replace").rstrip()
+        text = "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)
+        return f"{text}\n... and {self._dropped} characters more" if self._dropped else text

@@ -1,0 +1,79 @@
+r"""Is a choice of experts tied to the state, or to nothing? Two nulls for a selection and a value for every expert.
+
+For selections :math:`s_{ik}` (which experts sample i selects, as shares) and values :math:`r_{ik}` (such as the rank of
+expert k's cluster for sample i) the statistic is :math:`\frac{1}{n} \sum_i \sum_k s_{ik} r_{ik}`.
+
+- *Swapped*: every sample gets the selections of another one. That keeps how often each expert is selected and how its
+  values are distributed, so a favourite expert that is good everywhere gains nothing.
+- *Dealt*: the experts' values are dealt to the experts at random, the same deal for all samples. If nothing ties an
+  expert to its values, all deals are equally likely, whatever router and states have in common; this is exact for the
+  experts at hand, while samples, however many, all see the same few experts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
+
+_DEALS = 5000
+_SEED = 20260203
+
+
+@dataclass(frozen=True)
+class Ties:
+    """How a selection is tied to its values.
+
+    Attributes:
+        null: the statistic with swapped selections.
+        beyond: the statistic minus that null, with an interval over samples.
+        beyond_deals: the statistic minus its mean over all deals. Its interval holds 0 unless less than 5% of the deals
+            are as far out.
+    """
+
+    null: Estimate
+    beyond: Estimate
+    beyond_deals: Estimate
+
+
+def ties(selection: Array, values: Array) -> Ties:
+    """Hold a selection's values against both nulls.
+
+    Args:
+        selection: of each sample at each time, shape ``(n, T, K)``.
+        values: of each expert there, same shape.
+    """
+    n, times, _ = selection.shape
+    mean_selection, mean_values = selection.mean(axis=0), values.mean(axis=0)
+    # Swapped over all pairs of different samples, the statistic minus its null is the sum of covariances.
+    centred = ((selection - mean_selection) * (values - mean_values)).sum(axis=2).mean(axis=1)
+    beyond = _of_influence(centred * n / max(n - 1, 1))
+    observed = float((selection * values).sum(axis=2).mean())
+    pulls = (selection * mean_values + mean_selection * values).sum(axis=2).mean(axis=1)
+    spread = _of_influence(pulls)
+    null = observed - beyond.value
+    moved = Estimate(null, null + spread.low - spread.value, null + spread.high - spread.value)
+    return Ties(moved, beyond, _dealt(np.einsum("itk,itl->kl", selection, values) / (n * times)))
+
+
+def _of_influence(values: Array) -> Estimate:
+    """The mean of one number for each sample with the interval of a mean."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean, float("nan"), float("nan"))
+    low, high = mean_moves(values)
+    return Estimate(mean, mean + low, mean + high)
+
+
+def _dealt(products: Array) -> Estimate:
+    """The trace of selections times values ``(K, K)`` beyond its mean over permutations of the columns."""
+    k = len(products)
+    mean = float(products.sum() / k)
+    rng = generator(_SEED, Purpose.RESAMPLE, k)
+    deals = np.argsort(rng.random((_DEALS, k)), axis=1)
+    deals[0] = np.arange(k)  # the actual one counts among them, which makes the test exact
+    apart = products[np.arange(k), deals].sum(axis=1) - mean
+    low, high = np.quantile(apart, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    value = float(np.trace(products)) - mean
+    return Estimate(value, value - float(high), value - float(low))

@@ -1,0 +1,49 @@
+"""Means of what is nearly always nothing and now and then much, such as a refinement error.
+
+If an event is rare enough to be missed by a sample, no interval that is made from the sample alone can cover: with a
+share p of events 1 - (1 - p)^n of all samples of n see any. So the mean has an interval only if enough events were
+seen. The share of events has an exact one always, and the median needs no tail.
+"""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
+
+MIN_EVENTS = 10
+"""So many events must carry a mean before its interval is given."""
+
+
+def heavy_mean_estimate(values: Array, event: float) -> Estimate:
+    """The mean, with an interval only if at least `MIN_EVENTS` values are events, that is above ``event``."""
+    value = float(np.mean(values))
+    if not _carried(values, event):
+        return Estimate(value, float("nan"), float("nan"))
+    return Estimate(value, *(value + move for move in mean_moves(values)))
+
+
+def heavy_ratio_estimate(a: Array, b: Array, event: float) -> Estimate:
+    """The ratio of two means over the same samples, as `ratio_estimate`, with an interval only if events carry both."""
+    above, below = float(np.mean(a)), float(np.mean(b))
+    if min(above, below) <= 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    if not (_carried(a, event) and _carried(b, event)):
+        return Estimate(above / below, float("nan"), float("nan"))
+    low, high = mean_moves(a / above - b / below)
+    return Estimate(above / below, above / below * math.exp(low), above / below * math.exp(high))
+
+
+def median_estimate(values: Array) -> Estimate:
+    """The median with the exact interval of order statistics; no interval where all n together cover too little."""
+    n, value = len(values), float(np.median(values))
+    below = int(stats.binom.ppf((1 - LEVEL) / 2, n, 0.5)) - 1
+    if below < 0:
+        return Estimate(value, float("nan"), float("nan"))
+    ordered = np.sort(values)
+    return Estimate(value, float(ordered[below]), float(ordered[n - 1 - below]))
+
+
+def _carried(values: Array, event: float) -> bool:
+    return int((values > event).sum()) >= MIN_EVENTS

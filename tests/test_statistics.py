@@ -1,0 +1,191 @@
+"""Intervals and tests, by hand and by what they must hold; `tests/coverage` measures how often they do."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mnist_ddm.stats.intervals import (
+    Estimate,
+    auc_estimate,
+    bounded_mean_estimate,
+    mean_estimate,
+    ratio_estimate,
+    share_estimate,
+    spearman_estimate,
+)
+from mnist_ddm.stats.permutation import ties
+from mnist_ddm.stats.shares import discordant_share, smaller_share
+from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate, median_estimate
+from mnist_ddm.stats.tests import rounded, spearman
+
+
+def rng(seed=0):
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def test_a_share_has_the_exact_interval():
+    estimate = share_estimate(np.arange(50) < 0)
+    assert (estimate.low, estimate.high) == pytest.approx((0.0, 1 - 0.025 ** (1 / 50)))
+
+
+def test_the_interval_of_symmetric_samples_is_students():
+    values = np.concatenate([rng().normal(size=30)] * 2) * np.repeat([1.0, -1.0], 30)
+    half = stats.t.ppf(0.975, 59) * values.std(ddof=1) / math.sqrt(60)
+    estimate = mean_estimate(values)
+    assert (estimate.low, estimate.high) == pytest.approx((-half, half), abs=1e-9)
+
+
+def test_too_skew_samples_have_no_interval_and_equal_ones_a_point():
+    one_event = np.where(np.arange(50) == 0, 1.0, 1e-6)
+    assert math.isnan(mean_estimate(one_event).low)
+    assert mean_estimate(np.full(5, 0.1)) == Estimate(pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1))
+    assert math.isnan(mean_estimate(np.array([1.0])).low)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1.0, 1e200])
+def test_the_interval_of_a_mean_scales(scale):
+    values = rng(12).gamma(4.0, size=60)
+    usual, scaled = mean_estimate(values), mean_estimate(scale * values)
+    assert (scaled.low / scale, scaled.high / scale) == pytest.approx((usual.low, usual.high), rel=1e-6)
+
+
+def test_a_bounded_mean_always_has_an_interval():
+    nearly_all = np.where(np.arange(50) == 0, 0.0, 100.0)
+    assert math.isnan(mean_estimate(nearly_all).low)
+    exact = share_estimate(nearly_all > 0)
+    bounded = bounded_mean_estimate(nearly_all, 100.0)
+    assert (bounded.low, bounded.high) == pytest.approx((100 * exact.low, 100 * exact.high))
+    everything = bounded_mean_estimate(np.full(50, 100.0), 100.0)
+    assert everything.low == pytest.approx(100 * 0.025 ** (1 / 50))
+    assert everything.high == 100
+
+
+def test_a_ratio_of_means_is_that_of_the_logarithm():
+    a, b = rng(1).gamma(9.0, size=400), rng(2).gamma(9.0, size=400)
+    estimate = ratio_estimate(2 * a, b)
+    assert estimate.value == pytest.approx(2 * a.mean() / b.mean())
+    assert estimate.low < 2 < estimate.high
+    turned = ratio_estimate(b, 2 * a)
+    assert (turned.low, turned.high) == pytest.approx((1 / estimate.high, 1 / estimate.low))
+    assert math.isnan(ratio_estimate(a - 100, b).value)
+    assert ratio_estimate(a, a) == Estimate(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("events", "given"), [(0, False), (9, False), (10, True), (40, True)])
+def test_a_mean_of_few_events_has_no_interval(events, given):
+    errors = np.full(500, 3e-6)
+    errors[:events] = np.linspace(0.05, 1.3, events)
+    assert math.isnan(heavy_mean_estimate(errors, 0.01).low) is not given
+    assert math.isnan(heavy_ratio_estimate(errors, errors[::-1], 0.01).low) is not given
+    assert heavy_mean_estimate(errors, 0.01).value == pytest.approx(errors.mean())
+
+
+def test_a_median_has_the_interval_of_order_statistics():
+    values = rng().permutation(np.arange(20.0))
+    assert median_estimate(values) == Estimate(9.5, 5.0, 14.0)
+    assert stats.binom.cdf(14, 20, 0.5) - stats.binom.cdf(5, 20, 0.5) >= 0.95
+    assert math.isnan(median_estimate(np.arange(5.0)).low)
+
+
+def test_pairs_decide_by_those_that_differ():
+    first, second = np.array([1, 1, 1, 0, 1, 0]) > 0, np.array([0, 1, 0, 1, 0, 0]) > 0
+    assert discordant_share(first, second) == share_estimate(np.array([True, True, True, False]))
+    assert math.isnan(discordant_share(first, first).value)
+    a, b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 1.0])
+    assert smaller_share(a, b) == share_estimate(np.array([True, False]))
+
+
+def test_a_rank_correlation_has_the_interval_of_bonett_and_wright():
+    a = rng(3).normal(size=100)
+    b = a + rng(4).normal(size=100)
+    estimate = spearman_estimate(a, b)
+    half = 1.959964 * math.sqrt((1 + estimate.value**2 / 2) / 97)
+    z = math.atanh(estimate.value)
+    assert (estimate.low, estimate.high) == pytest.approx((math.tanh(z - half), math.tanh(z + half)))
+    perfect = spearman_estimate(a, a)
+    assert perfect.value == perfect.high == pytest.approx(1)
+    assert perfect.low < 1
+    assert math.isnan(spearman_estimate(a[:3], b[:3]).low)
+
+
+def test_what_only_rounding_tells_apart_is_a_tie():
+    """Pixels that never vary make many norms 1/t but for the last bits; the order of those bits is no rank."""
+    noise, error = rng(5).normal(size=60), rng(6).random(60)
+    nearly = np.where(np.arange(60) < 40, 10.0 * (1 + 1e-7 * noise), 11 + noise)
+    tied = np.where(np.arange(60) < 40, 10.0, 11 + noise)
+    assert spearman(nearly, error) == pytest.approx(spearman(tied, error), abs=1e-12)
+    assert rounded(np.array([0.0, -123456.7, 3.00001e-6])).tolist() == pytest.approx([0, -123460, 3e-6])
+
+
+def test_an_area_has_delongs_interval_on_the_logit():
+    scores = np.concatenate([rng(7).normal(1, size=25), rng(8).normal(size=75)])
+    positive = np.arange(100) < 25
+    estimate = auc_estimate(scores, positive)
+    above = np.array([[x > y for y in scores[~positive]] for x in scores[positive]], dtype=float)
+    area = above.mean()
+    spread = above.mean(axis=1).var(ddof=1) / 25 + above.mean(axis=0).var(ddof=1) / 75
+    half = 1.959964 * math.sqrt(spread) / (area * (1 - area))
+    assert estimate.value == pytest.approx(area)
+    assert math.log(estimate.low / (1 - estimate.low)) == pytest.approx(math.log(area / (1 - area)) - half)
+    assert math.log(estimate.high / (1 - estimate.high)) == pytest.approx(math.log(area / (1 - area)) + half)
+    apart = auc_estimate(np.arange(100.0), np.arange(100) >= 90)
+    assert (apart.value, apart.high) == (1, 1)
+    assert 0.6 < apart.low < 0.8
+
+
+# Nulls of a selection
+
+
+def selections(picks, k):
+    return np.eye(k)[picks]
+
+
+def test_the_null_of_swapped_selections_is_the_mean_over_all_other_samples():
+    generator = rng(9)
+    picks, values = generator.integers(0, 4, (12, 2)), generator.random((12, 2, 4))
+    chosen = selections(picks, 4)
+    swapped = [
+        values[i, t] @ chosen[j, t] for i in range(12) for j in range(12) if i != j for t in range(2)
+    ]  # fmt: skip
+    tied = ties(chosen, values)
+    observed = (values * chosen).sum(axis=2).mean()
+    assert tied.null.value == pytest.approx(np.mean(swapped))
+    assert tied.beyond.value == pytest.approx(observed - np.mean(swapped))
+    assert tied.beyond_deals.value == pytest.approx(observed - values.mean())
+
+
+def test_a_favourite_that_is_good_everywhere_is_no_alignment():
+    """The mean rank is far below (K + 1) / 2 and all of it is the null."""
+    generator = rng(10)
+    ranks = np.tile(np.arange(1.0, 11.0), (400, 1, 1))
+    picks = np.where(generator.random((400, 1)) < 0.9, 0, 5)
+    tied = ties(selections(picks, 10), ranks)
+    observed = tied.null.value + tied.beyond.value
+    assert observed < 2
+    assert tied.beyond.low <= 0 <= tied.beyond.high
+    assert tied.beyond_deals.low <= 0 <= tied.beyond_deals.high
+
+
+def test_a_router_that_looks_at_the_state_but_not_at_the_data_is_found_out_by_dealing():
+    """Both follow the state, so swapping finds a tie in most such systems, of either sign; dealing in one of twenty."""
+    swapped, dealt = 0, 0
+    for seed in range(60):
+        generator = rng(100 + seed)
+        states, router, clusters = (generator.normal(size=shape) for shape in ((200, 5), (5, 8), (5, 8)))
+        ranks = 1.0 + (states @ clusters).argsort(axis=1).argsort(axis=1)
+        tied = ties(selections((states @ router).argmax(axis=1), 8)[:, None], ranks[:, None])
+        swapped += not tied.beyond.low <= 0 <= tied.beyond.high
+        dealt += not tied.beyond_deals.low <= 0 <= tied.beyond_deals.high
+    assert swapped > 20
+    assert dealt <= 7
+
+
+def test_a_router_that_knows_the_clusters_passes_both():
+    generator = rng(11)
+    states, clusters = generator.normal(size=(200, 5)), generator.normal(size=(5, 8))
+    ranks = 1.0 + (-states @ clusters).argsort(axis=1).argsort(axis=1)
+    tied = ties(selections((states @ clusters).argmax(axis=1), 8)[:, None], ranks[:, None])
+    assert tied.beyond.high < 0
+    assert tied.beyond_deals.high < 0

@@ -7,6 +7,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ _MNIST_SHA256 = {
     "test_images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-_IDX_TYPES = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
+_IDX_TYPES: dict[bytes, np.dtype[Any]] = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
 
 
 @dataclass(frozen=True)
@@ -137,4 +138,5 @@ def _parse_idx(path: Path, content: bytes) -> np.ndarray:
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], dtype=">u4"))
     if len(content) - header != math.prod(shape) * kind.itemsize:
         raise InputError(f"{path} is truncated or too long: its header says {shape}; replace it")
-    return np.frombuffer(content, dtype=kind, offset=header).reshape(shape).astype(kind.newbyteorder("="))
+    array: np.ndarray = np.frombuffer(content, dtype=kind, offset=header).reshape(shape)
+    return array.astype(kind.newbyteorder("="))

@@ -55,9 +55,11 @@ def test_a_bounded_mean_always_has_an_interval():
     nearly_all = np.where(np.arange(50) == 0, 0.0, 100.0)
     assert math.isnan(mean_estimate(nearly_all).low)
     exact = share_estimate(nearly_all > 0)
-    bounded = bounded_mean_estimate(nearly_all, 100.0)
+    bounded = bounded_mean_estimate(nearly_all, 0.0, 100.0)
     assert (bounded.low, bounded.high) == pytest.approx((100 * exact.low, 100 * exact.high))
-    everything = bounded_mean_estimate(np.full(50, 100.0), 100.0)
+    ranks = bounded_mean_estimate(1 + nearly_all / 50, 1.0, 3.0)
+    assert (ranks.low, ranks.high) == pytest.approx((1 + 2 * exact.low, 1 + 2 * exact.high))
+    everything = bounded_mean_estimate(np.full(50, 100.0), 0.0, 100.0)
     assert everything.low == pytest.approx(100 * 0.025 ** (1 / 50))
     assert everything.high == 100
 
@@ -125,8 +127,9 @@ def test_an_area_has_delongs_interval_on_the_logit():
     estimate = auc_estimate(scores, positive)
     above = np.array([[x > y for y in scores[~positive]] for x in scores[positive]], dtype=float)
     area = above.mean()
-    spread = above.mean(axis=1).var(ddof=1) / 25 + above.mean(axis=0).var(ddof=1) / 75
-    half = 1.959964 * math.sqrt(spread) / (area * (1 - area))
+    parts = above.mean(axis=1).var(ddof=1) / 25, above.mean(axis=0).var(ddof=1) / 75
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 24 + parts[1] ** 2 / 74)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts)) / (area * (1 - area))
     assert estimate.value == pytest.approx(area)
     assert math.log(estimate.low / (1 - estimate.low)) == pytest.approx(math.log(area / (1 - area)) - half)
     assert math.log(estimate.high / (1 - estimate.high)) == pytest.approx(math.log(area / (1 - area)) + half)

@@ -15,7 +15,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Noising, Visits
 from mnist_ddm.figures.plot import Plot, Series, banded
 from mnist_ddm.metrics.calibration import BINS, calibration_estimate, reliability
-from mnist_ddm.stats.intervals import Array, mean_estimate, share_estimate
+from mnist_ddm.stats.intervals import Array, bounded_mean_estimate, mean_estimate, share_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 SHOWN_TIMES = (0.3, 0.5, 0.7, 0.9)
@@ -103,7 +103,7 @@ def _rows(pool: ExpertPool, recording: Recording) -> tuple[Row, ...]:
             {
                 "t": t,
                 "accuracy": share_estimate(right > 0),
-                "confidence": mean_estimate(confidence),
+                "confidence": bounded_mean_estimate(confidence, 0.0, 1.0),
                 "ece": calibration_estimate(confidence, right),
                 "log_loss": mean_estimate(loss),
                 "prior_log_loss": mean_estimate(of_prior),
@@ -140,7 +140,7 @@ def _beside(exact: Array, router: Array, truth: Array) -> Row:
     return {
         "reference_accuracy": share_estimate(right > 0),
         "reference_ece": calibration_estimate(confidence, right),
-        "tv_to_reference": mean_estimate(np.abs(router - exact).sum(axis=1) / 2),
+        "tv_to_reference": bounded_mean_estimate(np.abs(router - exact).sum(axis=1) / 2, 0.0, 1.0),
     }
 
 

@@ -158,13 +158,20 @@ class _Profile:
         """The keys of its rows."""
         return {"embedding": self.embedding, "state": self.state, "routing": self.routing}
 
+    def _mean(self, key: str, values: Array) -> Estimate:
+        """The mean of a rank, or of a share in percent; all experts have theirs by construction."""
+        if self.routing == "full":
+            return mean_estimate(values)
+        bounds = (0.0, 100.0) if key in _SHARES else (1.0, float(self.ranks.shape[2]))
+        return bounded_mean_estimate(values, *bounds)
+
     @property
     def summary(self) -> Row:
         """The mean of each reading near `TIMES`."""
         near = sorted({int(np.abs(self.times - t).argmin()) for t in TIMES})
         samples = {key: values[:, near].mean(axis=1) for key, values in self.readings.items()}
         return {
-            **{key: _reading(key, values) for key, values in samples.items()},
+            **{key: self._mean(key, values) for key, values in samples.items()},
             "mean_rank_sd": sd(samples["mean_rank"]),
             **_nulls(self.shares[:, near], self.ranks[:, near]),
         }
@@ -173,14 +180,9 @@ class _Profile:
     def rows(self) -> list[Row]:
         """The mean of each reading at each time."""
         return [
-            {"t": float(t), **{key: _reading(key, values[:, i]) for key, values in self.readings.items()}}
+            {"t": float(t), **{key: self._mean(key, values[:, i]) for key, values in self.readings.items()}}
             for i, t in enumerate(self.times)
         ]
-
-
-def _reading(key: str, values: Array) -> Estimate:
-    """The mean of a rank, or of a share in percent."""
-    return bounded_mean_estimate(values, 100.0) if key in _SHARES else mean_estimate(values)
 
 
 def _nulls(shares: Array, ranks: Ranks) -> Row:

@@ -176,7 +176,7 @@ def _margins(routing: str, recording: Recording, kind: str, mask: NDArray[np.boo
         "samples": kind,
         "n": int(mask.sum()),
         **mean_and_sd(_MEDIAN, np.median(margin, axis=1)),
-        "near": bounded_mean_estimate(100 * (margin < _NEAR).mean(axis=1), 100.0),
+        "near": bounded_mean_estimate(100 * (margin < _NEAR).mean(axis=1), 0.0, 100.0),
         "paper_median_m_p": paper.get("median"),
         "paper_near": paper.get("near"),
     }

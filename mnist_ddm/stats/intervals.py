@@ -104,19 +104,20 @@ def mean_estimate(values: Array) -> Estimate:
     return Estimate(value, value + low, value + high)
 
 
-def bounded_mean_estimate(values: Array, largest: float) -> Estimate:
-    """The mean of numbers between 0 and ``largest``, with an interval in every case.
+def bounded_mean_estimate(values: Array, least: float, most: float) -> Estimate:
+    """The mean of numbers that cannot be below ``least`` or above ``most``, with an interval in every case.
 
-    Where that of `mean_estimate` is not given it is the exact one of a share, which is too wide for them: no numbers
-    with these bounds and this mean vary more than events do (Hoeffding 1963).
+    Where that of `mean_estimate` is not given, or is a point, it is the exact one of a share, too wide for them:
+    no numbers with these bounds and this mean vary more than events do (Hoeffding 1963).
     """
     estimate, n = mean_estimate(values), len(values)
     if n < 2 or (not math.isnan(estimate.low) and estimate.low < estimate.high):
-        return Estimate(estimate.value, max(estimate.low, 0.0), min(estimate.high, largest))
-    count = float(np.sum(values)) / largest
+        return Estimate(estimate.value, max(estimate.low, least), min(estimate.high, most))
+    span = most - least
+    count = float(np.clip((values - least) / span, 0, 1).sum())
     low = float(stats.beta.ppf((1 - LEVEL) / 2, count, n - count + 1)) if count > 0 else 0.0
     high = float(stats.beta.ppf((1 + LEVEL) / 2, count + 1, n - count)) if count < n else 1.0
-    return Estimate(estimate.value, largest * low, largest * high)
+    return Estimate(estimate.value, least + span * low, least + span * high)
 
 
 def ratio_estimate(a: Array, b: Array) -> Estimate:
@@ -193,7 +194,7 @@ def spearman_estimate(a: Array, b: Array) -> Estimate:
 
 
 def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
-    """The `auc` with DeLong's interval on the logit; NaN (not defined) under `MIN_POSITIVES` positives or negatives."""
+    """The `auc` with DeLong's interval on the logit; NaN under `MIN_POSITIVES` positives or negatives."""
     events, others = int(positive.sum()), int((~positive).sum())
     if min(events, others) < MIN_POSITIVES:
         return Estimate(float("nan"), float("nan"), float("nan"))
@@ -205,6 +206,9 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
     ranks = stats.rankdata(scores)
     above = (ranks[positive] - stats.rankdata(scores[positive])) / others
     below = 1 - (ranks[~positive] - stats.rankdata(scores[~positive])) / events
-    spread = math.sqrt(above.var(ddof=1) / events + below.var(ddof=1) / others)
-    logit, half = math.log(value / (1 - value)), _NORMAL * spread / (value * (1 - value))
+    parts = float(above.var(ddof=1)) / events, float(below.var(ddof=1)) / others
+    # Few positives decide how well the variance is known (Satterthwaite's degrees of freedom).
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (events - 1) + parts[1] ** 2 / (others - 1))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    logit, half = math.log(value / (1 - value)), reach * math.sqrt(sum(parts)) / (value * (1 - value))
     return Estimate(value, 1 / (1 + math.exp(half - logit)), 1 / (1 + math.exp(-half - logit)))

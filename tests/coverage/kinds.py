@@ -115,7 +115,7 @@ def _kinds():
     yield Kind(
         "bounded mean",
         "three shares of 0.97 each",
-        lambda r, n: bounded_mean_estimate((r.random((n, 3)) < 0.97).mean(axis=1), 1.0),
+        lambda r, n: bounded_mean_estimate((r.random((n, 3)) < 0.97).mean(axis=1), 0.0, 1.0),
         0.97,
     )
     for p in (0.02, 0.04, 0.1, 0.3):

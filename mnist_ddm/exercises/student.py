@@ -23,9 +23,9 @@ from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import Output, end, register
 from mnist_ddm.exercises.wire import (
     Kept,
+    MessageError,
     Packer,
     Unpacker,
-    MessageError,
     nothing_else,
     read_message,
     write_message,

@@ -30,7 +30,7 @@ from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import real
 from mnist_ddm.metrics.frechet import extract, frechet_distance
-from mnist_ddm.stats.intervals import Estimate, bootstrap, mean_estimate
+from mnist_ddm.stats.intervals import Estimate, bootstrap_batched, mean_estimate
 from mnist_ddm.stats.summaries import integrate_over_time, quartile
 from mnist_ddm.stats.tests import spearman
 from mnist_ddm.storage.recordings import RecordingStore
@@ -254,7 +254,7 @@ def test_the_integral_of_a_line_is_exact_down_to_the_last_time():
 
 def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
     values = np.random.Generator(np.random.Philox(0)).normal(size=400)
-    mean = bootstrap(lambda v: float(np.mean(v)), values)
+    mean = bootstrap_batched(lambda v: v.mean(axis=1), values)
     half = 1.96 * values.std() / 20
     assert mean.low == pytest.approx(mean.value - half, abs=0.15 * half)
     assert mean.high == pytest.approx(mean.value + half, abs=0.15 * half)
@@ -263,7 +263,7 @@ def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
 
 
 def test_intervals_of_one_sample_are_not_defined():
-    mean = bootstrap(lambda v: float(np.mean(v)), np.array([2.0]))
+    mean = bootstrap_batched(lambda v: v.mean(axis=1), np.array([2.0]))
     assert mean.value == 2.0
     assert np.isnan(mean.low)
     assert isinstance(mean, Estimate)

@@ -132,7 +132,7 @@ def test_no_claim_of_alignment_comes_out_where_experts_are_exchangeable(seed):
 
 
 def test_claims_of_alignment_come_out_where_experts_know_their_data_alone():
-    apart = GaussianPool(6 * spots(), torch.full((8,), 0.3), torch.ones(8), expert_error=4.0)
+    apart = GaussianPool(4 * spots(), torch.full((8,), 0.3), torch.ones(8), expert_error=8.0)
     verdicts = by_id(judged(apart, n=150))
     assert {name: v for name, v in verdicts.items() if v not in PASSED} == {}
 
@@ -147,7 +147,7 @@ def test_no_claim_of_alignment_comes_out_of_selections_of_other_samples():
         }
         return replace(recording, observed=moved)
 
-    apart = GaussianPool(6 * spots(), torch.full((8,), 0.3), torch.ones(8), expert_error=4.0)
+    apart = GaussianPool(4 * spots(), torch.full((8,), 0.3), torch.ones(8), expert_error=8.0)
     own = [c for c in CLAIMS if c.id in ("table-1-rank", "table-1-match", "table-1-order", "selected-more-accurate")]
     learned = [c for c in CLAIMS if c.id == "router-learns-clusters"]
     verdicts = by_id(judged(apart, swap=swap, n=150, claims=own + learned))

@@ -111,7 +111,7 @@ def drawn(n: int) -> np.ndarray:
 
 
 def a_set(folder: Path, names: str, labels: np.ndarray, test: str = "t10k", **options: int) -> Path:
-    """A set whose files are called ``names``, with ``{}`` for what they hold; test images are the first training ones."""
+    """A set whose files are called ``names``, with ``{}`` for what they hold; test images are the first ones."""
     images, n = drawn(len(labels)), len(labels) // 2
     for split, rows in (("train", slice(None)), (test, slice(n))):
         member(folder, names.format(split=split, what="images", axes=3, type="ubyte"), images[rows])
@@ -141,7 +141,11 @@ def test_qmnist_has_its_class_in_the_first_of_eight_columns(tmp_path):
     folder = a_set(tmp_path / "QMNIST" / "raw", "qmnist-{split}-{what}-idx{axes}-{type}.gz", labels, "test", kind=12)
     for place in (folder, folder.parent):  # as torchvision keeps it, and its folder above
         digits = data.load_images(place)
-        assert (digits.name, digits.classes, digits.train_labels.tolist()) == ("QMNIST", 10, [i % 10 for i in range(40)])
+        assert (digits.name, digits.classes, digits.train_labels.tolist()) == (
+            "QMNIST",
+            10,
+            [i % 10 for i in range(40)],
+        )
 
 
 @pytest.mark.parametrize("names", ["{split}-{what}.idx{axes}-{type}", "{split}-{what}-idx{axes}-{type}.gz"])
@@ -170,7 +174,9 @@ def test_labels_that_miss_a_class_can_be_numbered_anew(tmp_path):
 
 def test_folders_that_hold_no_set_or_several_say_what_to_do(tmp_path):
     for name in ("digits", "letters"):
-        a_set(tmp_path / "gzip", f"emnist-{name}-{{split}}-{{what}}-idx{{axes}}-{{type}}.gz", np.arange(20) % 10, "test")
+        a_set(
+            tmp_path / "gzip", f"emnist-{name}-{{split}}-{{what}}-idx{{axes}}-{{type}}.gz", np.arange(20) % 10, "test"
+        )
     a_set(tmp_path / "torch" / "KMNIST" / "raw", "{split}-{what}-idx{axes}-{type}", np.arange(20) % 10)
     for name, file in (("matlab", "emnist-letters.mat"), ("numpy", "kmnist-train-imgs.npz"), ("packed", "gzip.zip")):
         (tmp_path / name).mkdir()

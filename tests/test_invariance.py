@@ -1,4 +1,4 @@
-"""What a result does not depend on: the number of workers, the state of the cache, companions, machines that share the work."""
+"""What a result does not depend on: workers, the state of the cache, other samples, machines that share the work."""
 
 import random
 import shutil
@@ -44,7 +44,9 @@ def test_fewer_samples_are_the_first_of_more(tables, gaussian, tmp_path):
     alone = tables("a", n=300)
     tables("b", n=700)
     assert tables("b", n=300) == alone
-    many, few = (record(gaussian, Sampling("top1", n, steps=3), ("x",), RecordingStore(tmp_path / "c")) for n in (700, 300))
+    many, few = (
+        record(gaussian, Sampling("top1", n, steps=3), ("x",), RecordingStore(tmp_path / "c")) for n in (700, 300)
+    )
     assert few.final.equal(many.final[:300])
     assert few.observed["x"].equal(many.observed["x"][:300])
 
@@ -61,7 +63,9 @@ def test_shards_in_stores_of_their_own_make_one_store_when_they_are_copied_toget
     assert sum(made) == 7
     assert max(made) - min(made) <= 2
     assert all(is_recorded(gaussian, visits, names, joined) for visits, names in WANTED.items())
-    files = [{f.relative_to(s.folder): f.read_bytes() for f in s.folder.rglob("*") if f.is_file()} for s in (whole, joined)]
+    files = [
+        {f.relative_to(s.folder): f.read_bytes() for f in s.folder.rglob("*") if f.is_file()} for s in (whole, joined)
+    ]
     assert files[0] == files[1]
 
 

@@ -21,16 +21,20 @@ KILLS = int(os.environ.get("MNIST_DDM_KILLS", "2"))
 PROGRAM = [sys.executable, "-c", "from mnist_ddm.cli import main; main()"]
 SOLUTIONS = Path(__file__).parents[1] / "teacher" / "solutions"
 GAUSSIAN = ("--system", "gaussian")
+ANALYZE = ("analyze", *GAUSSIAN, "--n", "1500", "--steps", "20", "--out", "out")
+REPRODUCE = ("reproduce", *GAUSSIAN, "--only", "table-2-significance", "--out", "out")
+GRADE = ("exercises", "grade", "students", "--exercise", "euler", "--exercise", "flow", "--out", "out/grades.csv")
+TRAIN = ("--preset", "tiny", "--steps", "120", "--out", "out")
 COMMANDS = {
-    "train": ("train-experts", "--preset", "tiny", "--only", "2,5", "--steps", "120", "--workers", "2", "--out", "out"),
-    "train alone": ("train-router", "--preset", "tiny", "--steps", "120", "--workers", "1", "--out", "out"),
-    "analyze": ("analyze", *GAUSSIAN, "--n", "1500", "--steps", "20", "--workers", "1", "--out", "out"),
-    "analyze in two workers": ("analyze", *GAUSSIAN, "--n", "1500", "--steps", "20", "--workers", "2", "--out", "out"),
-    "reproduce": ("reproduce", *GAUSSIAN, "--only", "table-2-significance", "--workers", "1", "--out", "out"),
-    "reproduce in two workers": ("reproduce", *GAUSSIAN, "--only", "table-2-significance", "--workers", "2", "--out", "out"),
+    "train": ("train-experts", "--only", "2,5", "--workers", "2", *TRAIN),
+    "train alone": ("train-router", "--workers", "1", *TRAIN),
+    "analyze": (*ANALYZE, "--workers", "1"),
+    "analyze in two workers": (*ANALYZE, "--workers", "2"),
+    "reproduce": (*REPRODUCE, "--workers", "1"),
+    "reproduce in two workers": (*REPRODUCE, "--workers", "2"),
     "exercises check": ("exercises", "check", "euler", "--folder", "out"),
-    "exercises grade": ("exercises", "grade", "students", "--out", "out/grades.csv", "--exercise", "euler", "--exercise", "flow"),
-}  # fmt: skip
+    "exercises grade": GRADE,
+}
 _VOLATILE = {"manifest.json", "report.html", STATE}
 """Say when or how long as well."""
 
@@ -91,5 +95,3 @@ def test_a_command_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path, 
     assert content(killed / "out") == content(whole / "out")
     left = [path.name for path in (killed / "temporary").iterdir()]
     assert not [name for name in left if name.startswith("mnist-ddm-progress-")]
-
-

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mnist_ddm.core.condition import Condition
@@ -23,6 +25,7 @@ from paris_ddm.attributes import read_classifier
 from paris_ddm.captions import read_captions
 from paris_ddm.config import Details, parse_details
 from paris_ddm.folder import download
+from paris_ddm.images import read_image
 from paris_ddm.mini.data import attributes, caption_table, captions_of
 from paris_ddm.networks import Networks
 from paris_ddm.pool import OWN_CAPTIONS, ParisPool, ParisSettings
@@ -234,8 +237,58 @@ def test_captions_from_files(tmp_path):
         coco.write_text(content)
         with pytest.raises(InputError, match=r"JSON|COCO"):
             read_captions(coco)
-    with pytest.raises(InputError, match="cannot read the captions"):
-        read_captions(tmp_path / "nothing")
+    with pytest.raises(InputError, match="does not exist"):
+        read_captions(tmp_path / "nothing.txt")
+    for name in ("captions.csv", "captions", "captions.txt.gz"):
+        with pytest.raises(InputError, match=r"ends in \.txt, \.jsonl, \.json"):
+            read_captions(tmp_path / name)
+
+
+def test_captions_are_divided_at_the_ends_of_lines_alone(tmp_path):
+    text, lines = tmp_path / "a.TXT", tmp_path / "b.jsonl"
+    text.write_bytes("\ufeffa dog\u2028asleep\r\ntwo\x0ccats\x85here\rone \x1ebird".encode())
+    assert read_captions(text) == ("a dog asleep", "two cats here", "one bird")
+    lines.write_text('{"file_name": "1.png", "text": "a dog\u2028asleep"}\n\n{"text": "two\\ncats"}\n')
+    assert read_captions(lines) == ("a dog asleep", "two cats")
+    for wrong in ('{"caption": "x"}', "{", '{"text": 3}', "[" * 10000):
+        lines.write_text('{"text": "x"}\n' + wrong)
+        with pytest.raises(InputError, match="line 2 of") as error:
+            read_captions(lines)
+        assert "\n" not in str(error.value)
+
+
+def test_captions_that_are_cut_are_counted_once(tiny_paris, tmp_path, caplog):
+    file = tmp_path / "mine.txt"
+    file.write_text(
+        "a red two on a blue ground\n" + "\n".join(f"a {'very ' * 90}red {n}" for n in ("two", "six", "two"))
+    )
+    pool = load_system("paris", paris_dir=tiny_paris, captions=file)
+    (record,) = caplog.records
+    told = record.getMessage()
+    assert told.startswith(f"2 of the captions in {file} are longer than the {pool.caption_length} tokens")
+    assert "\n" not in told
+    assert len(pool.cut_captions) == 2
+    caplog.clear()
+    load_system("paris", paris_dir=tiny_paris)
+    assert not caplog.records
+
+
+def test_pictures_as_cameras_and_scanners_make_them(tmp_path):
+    deep = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    grey = read_image(tmp_path / "deep.png", 8)
+    assert grey.shape == (3, 8, 8)
+    assert np.allclose(grey[1].numpy(), deep / 65535, atol=1 / 255)
+    top = np.zeros((8, 8, 3), np.uint8)
+    top[:4] = 255
+    held = Image.Exif()
+    held[0x0112] = 3  # upside down
+    Image.fromarray(top).save(tmp_path / "held.png", exif=held)
+    assert read_image(tmp_path / "held.png", 8)[:, :4].sum() == 0
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
+    with pytest.raises(InputError, match=r"huge\.png has too many pixels") as error:
+        read_image(tmp_path / "huge.png", 8)
+    assert "\n" not in str(error.value)
 
 
 def test_a_model_with_nothing_but_the_release_has_captions_and_no_measures(spoiled):
@@ -289,12 +342,12 @@ def _reconfigure(path, **values):
         (lambda f: _reconfigure(f / "config.json", use_latents=False), "use_latents = False"),
         (lambda f: shutil.rmtree(f / "tokenizer"), "there is no folder .*tokenizer"),
         (lambda f: _truncate(f / "text_encoder" / "model.safetensors"), "text_encoder cannot be read"),
-        (lambda f: (f / "vae" / "config.json").write_text("{"), "vae cannot be read as a AutoencoderKL"),
+        (lambda f: (f / "vae" / "config.json").write_text("{"), "config.json cannot be read as JSON"),
         (lambda f: _truncate(f / "vae" / "diffusion_pytorch_model.safetensors"), "vae cannot be read"),
         (lambda f: _truncate(f / "clusters.safetensors"), "not a whole safetensors file"),
         (lambda f: _rewrite(f / "clusters.safetensors", lambda s: s.update(prior=torch.ones(3))), "holds 3 prior"),
         (lambda f: _rewrite(f / "clusters.safetensors", lambda s: s.pop("prior")), "not a file of clusters"),
-        (lambda f: (f / "classifier" / "config.json").write_text("{}"), "does not describe a classifier"),
+        (lambda f: (f / "classifier" / "config.json").write_text("{}"), "is not the configuration of a classifier"),
     ],
 )  # fmt: skip
 def test_a_spoiled_part_gives_one_error_that_names_it(spoiled, spoil, message):
@@ -319,7 +372,7 @@ def test_wrong_settings_are_refused(tiny_paris, tmp_path):
         ({"data_dir": tmp_path / "no"}, "there is no folder"),
         ({"revision": "abc"}, "--revision belongs to a repository"),
         ({"paris_repo": "a/b"}, "give one of --paris-dir, --paris-repo"),
-        ({"captions": tmp_path / "no.txt"}, "cannot read the captions"),
+        ({"captions": tmp_path / "no.txt"}, "no.txt does not exist"),
     ):
         with pytest.raises(InputError, match=message):
             load_system("paris", paris_dir=tiny_paris, **options)

@@ -201,7 +201,10 @@ def test_finished_parts_of_another_recipe_are_not_mixed_with_new_ones(images, tm
 
 
 def test_data_are_known_by_their_content_and_not_by_their_name(images, tmp_path):
-    here, there = plan(images, tmp_path / "x", steps=1), plan(replace(images, name="elsewhere"), tmp_path / "y", steps=1)
+    here, there = (
+        plan(images, tmp_path / "x", steps=1),
+        plan(replace(images, name="elsewhere"), tmp_path / "y", steps=1),
+    )
     trained(here, "expert-0")
     trained(there, "expert-1")
     for file in there.out.glob("expert-1.*"):  # two machines join what they trained

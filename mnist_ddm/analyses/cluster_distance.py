@@ -185,7 +185,7 @@ def _reading(key: str, values: Array) -> Estimate:
 
 def _nulls(shares: Array, ranks: Ranks) -> Row:
     """What the same selections would have without a tie to the state, or the experts without one to their clusters."""
-    rank, match = ties(shares, ranks.astype(np.float64)), ties(shares, 100.0 * (ranks <= CLOSE))
+    rank, match = ties(shares, ranks.astype(np.float64)), ties(shares, np.where(ranks <= CLOSE, 100.0, 0.0))
     return {
         "null_rank": rank.null,
         "rank_below_null": _turned(rank.beyond),

@@ -137,7 +137,7 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: Mapping[str, Arra
         f"Perceptual distance: {distance}. It and the MSE are distances to the Top-2 output, not qualities.",
         "Nearest training example: Euclidean distance to the nearest one of the class that the classifier sees, or of "
         "all where experts are not specialised by class.",
-        "Intervals resample whole trajectories.",
+        "Intervals are over whole trajectories.",
     )
     return Table(_CORRELATIONS, title, tuple(rows), notes)
 

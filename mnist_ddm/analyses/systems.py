@@ -43,7 +43,7 @@ def features_named(pool: ExpertPool, name: str) -> Features:
 
 def _any_sample(pool: ExpertPool) -> Tensor:
     """One decoded state to try a metric on, so that what is missing is said before hours of sampling."""
-    with torch.inference_mode():
+    with torch.no_grad():
         return pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
 
 

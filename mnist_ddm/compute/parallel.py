@@ -1,8 +1,8 @@
 """Independent jobs in parallel processes, with progress.
 
-The engine is joblib: its loky back end on one machine, and whatever back end a caller chose with
-``joblib.parallel_config`` elsewhere; `backend_named` chooses Ray's. Each process gets one thread: for many small
-operations two processes of one thread beat one process of two.
+The engine is joblib: its loky back end, or whatever back end a caller chose with ``joblib.parallel_config``; or Ray
+(`backend_named`). Each process gets one thread: for many small operations two processes of one thread beat one process
+of two.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import cache, partial
 from multiprocessing import resource_tracker as python_resource_tracker
 from pathlib import Path
@@ -26,6 +27,7 @@ import torch
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from mnist_ddm.compute.ray_tasks import ATTEMPTS, lost_worker, on_ray, start_ray
 from mnist_ddm.errors import InputError, unknown
 
 Result = TypeVar("Result")
@@ -36,8 +38,7 @@ BACKENDS = ("loky", "ray")
 """Where parallel jobs run: processes on this machine, or a Ray cluster."""
 POLL_SECONDS = 0.5
 _PROGRESS = "mnist-ddm-progress-"
-_ATTEMPTS = 2
-"""A job whose worker was killed is done again once; what kills it a second time would do so for ever."""
+_backend: ContextVar[str] = ContextVar("backend", default="loky")
 
 
 def default_workers() -> int:
@@ -67,46 +68,42 @@ def run_jobs(
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
     _forget_progress_of_the_dead()
-    results: dict[int, Result] = {}
     with (
         tempfile.TemporaryDirectory(prefix=f"{_PROGRESS}{os.getpid()}-") as name,
         _polling(Path(name), on_progress),
         _safe_path(),
     ):
-        for attempt in range(1, _ATTEMPTS + 1):
-            rest = [i for i in range(len(jobs)) if i not in results]
-            try:
-                for i, result in _in_processes([(i, jobs[i]) for i in rest], workers, Path(name)):
-                    results[i] = result
-                break
-            except _lost_worker() as error:
-                if attempt == _ATTEMPTS:
-                    raise InputError(
-                        "a worker process was killed twice (out of memory?); what was finished is kept: give the same "
-                        "command again with fewer --workers"
-                    ) from error
-    return [results[i] for i in range(len(jobs))]
+        calls = [partial(_run, job, Path(name) / str(i)) for i, job in enumerate(jobs)]
+        return on_ray(calls, workers) if _backend.get() == "ray" else _in_processes(calls, workers)
 
 
-def _in_processes(
-    jobs: Sequence[tuple[int, Callable[[OnProgress], Result]]], workers: int, progress: Path
-) -> Iterator[tuple[int, Result]]:
-    """The results of numbered jobs, as they come where the back end can tell."""
-    calls = [joblib.delayed(_run)(i, job, progress / str(i)) for i, job in jobs]
-    count = max(2, min(workers, len(jobs)))  # with one process joblib would run the last of them here
-    if _active_backend() == "LokyBackend":
+def _in_processes(calls: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
+    """The results of calls, by joblib; those whose worker was killed are made again, once."""
+    results: dict[int, Result] = {}
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            rest = [joblib.delayed(_numbered)(i, call) for i, call in enumerate(calls) if i not in results]
+            # With one process joblib would run the last of them here.
+            results.update(_as_they_come(rest, max(2, min(workers, len(rest)))))
+            break
+        except BrokenProcessPool as error:
+            if attempt == ATTEMPTS:
+                raise lost_worker() from error
+    return [results[i] for i in range(len(calls))]
+
+
+def _numbered(number: int, call: Callable[[], Result]) -> tuple[int, Result]:
+    return number, call()
+
+
+def _as_they_come(calls: list[Any], count: int) -> Iterator[Any]:
+    backend = type(joblib.parallel.get_active_backend()[0]).__name__
+    if backend == "LokyBackend":
         with _no_interrupts():
             results = joblib.Parallel(n_jobs=count, return_as="generator_unordered", initializer=end_with_parent)(calls)
         yield from results
-        return
-    try:
-        yield from joblib.Parallel(n_jobs=count)(calls)  # Ray hands everything over at the end
-    except ValueError as error:
-        if "CPUs available" in str(error):  # Ray's words for more workers than it has
-            raise InputError(
-                f"Ray has too few processors for {count} workers ({error}); give fewer --workers"
-            ) from error
-        raise
+    else:  # others may hand over everything at the end alone
+        yield from joblib.Parallel(n_jobs=count)(calls)
 
 
 @contextlib.contextmanager
@@ -135,9 +132,9 @@ def _lost_worker() -> tuple[type[BaseException], ...]:
     """What a back end raises when a worker was killed."""
     with contextlib.suppress(ImportError):
         if _active_backend() == "RayBackend":
-            from ray.exceptions import RayError
+            from ray.exceptions import RayActorError, WorkerCrashedError
 
-            return BrokenProcessPool, RayError
+            return BrokenProcessPool, RayActorError, WorkerCrashedError
     return (BrokenProcessPool,)
 
 
@@ -151,13 +148,12 @@ def backend_named(name: str) -> Iterator[None]:
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
     if name == "ray":
-        try:
-            from ray.util.joblib import register_ray
-        except ImportError:
-            raise InputError("--backend ray needs Ray: pip install 'mnist-ddm[ray]'") from None
-        register_ray()
-    with joblib.parallel_config(backend=name):
+        start_ray()
+    token = _backend.set(name)
+    try:
         yield
+    finally:
+        _backend.reset(token)
 
 
 @final
@@ -222,9 +218,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run(number: int, job: Callable[[OnProgress], Result], progress: Path) -> tuple[int, Result]:
-    end_with_parent()
-
+def _run(job: Callable[[OnProgress], Result], progress: Path) -> Result:
     def report(fraction: float) -> None:
         with contextlib.suppress(OSError):  # on another machine the parent's folder may be out of reach
             temporary = progress.with_suffix(".new")
@@ -232,7 +226,7 @@ def _run(number: int, job: Callable[[OnProgress], Result], progress: Path) -> tu
             temporary.replace(progress)
 
     with one_thread():
-        return number, job(report)
+        return job(report)
 
 
 @cache

@@ -3,11 +3,11 @@
 | set | files | peculiar |
 |---|---|---|
 | MNIST, Fashion-MNIST, KMNIST | `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, ... | |
-| EMNIST | `emnist-letters-train-images-idx3-ubyte`, `emnist-letters-test-...` | images are transposed; letters are 1 .. 26 |
+| EMNIST | `emnist-letters-train-images-idx3-ubyte`, ... | images are transposed; letters are 1 .. 26 |
 | QMNIST | `qmnist-train-images-idx3-ubyte`, `qmnist-train-labels-idx2-int` | eight numbers a label, the class first |
 
-Each may be gzipped, or not in spite of its name (browsers unpack what they load); some archives write `train-images.idx3-
-ubyte`, or put each file into a folder of its own name; torchvision keeps them in a folder `raw`.
+Each may be gzipped, or not in spite of its name (browsers unpack what they load); some archives write a dot for the
+second dash, or put each file into a folder of its own name; torchvision keeps them in a folder `raw`.
 """
 
 import re
@@ -21,7 +21,8 @@ from mnist_ddm.errors import InputError
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 _NAME = re.compile(
-    r"(?:(?P<family>emnist-[a-z]+|qmnist)-)?(?P<split>train|t10k|test)-(?P<what>images|labels)[-.]idx[123]-(?:ubyte|int)(?:\.gz)?"
+    r"(?:(?P<family>emnist-[a-z]+|qmnist)-)?(?P<split>train|t10k|test)-(?P<what>images|labels)"
+    r"[-.]idx[123]-(?:ubyte|int)(?:\.gz)?"
 )
 _USUAL = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
 _FOREIGN = {

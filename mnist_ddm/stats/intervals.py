@@ -56,47 +56,29 @@ class Estimate:
     high: float
 
 
-def bootstrap(statistic: Callable[..., float], *columns: Array) -> Estimate:
+def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -> Estimate:
     """A statistic of samples with its percentile interval over resampled samples.
 
+    For statistics that have no interval of their own here, such as a range of quantiles; never for heavy tails.
+
     Args:
-        statistic: of the columns; called with the same columns, their rows resampled together.
-        columns: arrays whose first axis is the sample, of equal length.
+        statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(R,)``.
+        columns: arrays whose first axis is the sample, of equal length; their rows are resampled together.
 
     Returns:
         The estimate; its interval is NaN for fewer than two samples.
     """
-    value = float(statistic(*columns))
-    return _bootstrap(value, lambda rows: statistic(*(column[rows] for column in columns)), len(columns[0]), False)
-
-
-def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -> Estimate:
-    """A statistic of samples with its interval; equals `bootstrap`, only faster.
-
-    Args:
-        statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(R,)``.
-        columns: arrays whose first axis is the sample, of equal length.
-    """
-    value = float(statistic(*(column[None] for column in columns))[0])
-
-    def of_rows(rows: NDArray[np.int64], axis: int) -> Array:
-        return statistic(*(column[rows] for column in columns))
-
-    return _bootstrap(value, of_rows, len(columns[0]), True)
-
-
-def _bootstrap(value: float, statistic: Callable[..., Any], n: int, vectorized: bool) -> Estimate:
-    """Resample row numbers, so that columns of any shape go together."""
+    value, n = float(statistic(*(column[None] for column in columns))[0]), len(columns[0])
     if n < 2:
         return Estimate(value, float("nan"), float("nan"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # equal resamples: the interval is a point
         drawn = stats.bootstrap(
             (np.arange(n),),
-            statistic,
+            lambda rows, axis: statistic(*(column[rows] for column in columns)),
             n_resamples=RESAMPLES,
             batch=_AT_ONCE,
-            vectorized=vectorized,
+            vectorized=True,
             method="percentile",
             rng=generator(_SEED, Purpose.RESAMPLE, n),
         )

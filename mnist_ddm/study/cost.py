@@ -75,7 +75,7 @@ def _rows_of_an_expert(pool: ExpertPool, visits: Visits) -> float:
     return max(1.0, n * share)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and not inference mode: a pool may load its networks now, and Jacobians be wanted of them later
 def _seconds_per_evaluation(pool: ExpertPool, batch: int) -> float:
     """Seconds that one sample takes in one expert that gets so many at once."""
     x, samples = start(pool, sample_seeds(0, batch))

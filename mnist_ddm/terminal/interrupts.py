@@ -1,8 +1,8 @@
 """Ctrl-C: within seconds, in one line and with one exit code, whatever a library makes of it.
 
-A `KeyboardInterrupt` can be lost (in a destructor, in a callback), turned into something else, or wait for minutes until
-a computation in C is done, or for processes that do not end. As everything that is written is whole at any moment, a
-command may as well be ended hard: a thread sees the signal at once, and ends the process if that takes too long.
+A `KeyboardInterrupt` can be lost (in a destructor, in a callback), turned into something else, or wait for minutes
+until a computation in C is done, or for processes that do not end. As everything that is written is whole at any
+moment, a command may as well be ended hard: a thread sees the signal at once, and ends the process if that takes long.
 """
 
 import contextlib

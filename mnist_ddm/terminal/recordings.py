@@ -36,8 +36,8 @@ def record_shard_with_progress(console: Console, plan: Plan, workers: int, backe
     with _progress(console, plan) as report, backend_named(backend):
         count = record_shard(plan.pool, plan.wanted, plan.store, shard, workers, report)
     console.print(
-        f"shard {shard}: {count} blocks made, in {plan.store.folder}; when all shards are there, the same command without "
-        "--shard makes the tables"
+        f"shard {shard}: {count} blocks made, in {plan.store.folder}; when all shards are there, the same command "
+        "without --shard makes the tables"
     )
 
 

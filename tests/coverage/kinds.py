@@ -1,0 +1,222 @@
+"""Data as analyses see them, with the truth known: what each kind of interval is held against."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mnist_ddm.metrics.calibration import calibration_estimate
+from mnist_ddm.stats.differences import difference
+from mnist_ddm.stats.intervals import (
+    Estimate,
+    auc_estimate,
+    bootstrap_batched,
+    bounded_mean_estimate,
+    mean_estimate,
+    ratio_estimate,
+    share_estimate,
+    spearman_estimate,
+)
+from mnist_ddm.stats.permutation import ties
+from mnist_ddm.stats.shares import discordant_share, smaller_share
+from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate, median_estimate
+
+Draw = Callable[[np.random.Generator, int], Estimate]
+EVENT = 0.01
+_BODY, _TAIL = 3e-6, (0.05, 1.3)
+"""A refinement error: nearly always nothing, now and then anything from hardly visible to another image."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of interval on one kind of data.
+
+    Attributes:
+        interval: what it is an interval of.
+        data: in words.
+        draw: an estimate from n new samples.
+        truth: what it should cover.
+        null: a value that it should exclude, if any: the power.
+        slow: it resamples, so it is drawn less often.
+    """
+
+    interval: str
+    data: str
+    draw: Draw
+    truth: float
+    null: float | None = None
+    slow: bool = False
+
+
+def errors(rng, n, p):
+    tail = rng.random(n) < p
+    return np.where(tail, rng.uniform(*_TAIL, n), _BODY * rng.lognormal(0, 0.5, n))
+
+
+def pair_of_errors(rng, n, p, q):
+    """Of two routings from the same noise: every event of the rarer one is one of the other too."""
+    first = rng.random(n)
+    body = _BODY * rng.lognormal(0, 0.5, (2, n))
+    return tuple(np.where(first < share, rng.uniform(*_TAIL, n), body[i]) for i, share in enumerate((p, q)))
+
+
+def _error_mean(p):
+    return p * sum(_TAIL) / 2 + (1 - p) * _BODY * math.exp(0.125)
+
+
+def _correlated(rng, n, r):
+    a = rng.normal(size=n)
+    return a, r * a + math.sqrt(1 - r * r) * rng.normal(size=n)
+
+
+def _auc(rng, n, apart, positives):
+    positive = np.arange(n) < positives(n)
+    return auc_estimate(rng.normal(size=n) + apart * positive, positive)
+
+
+def _calibration(rng, n, flatter):
+    confidence = rng.uniform(0.1, 0.9, n)
+    return calibration_estimate(confidence, (rng.random(n) < 0.5 + flatter * (confidence - 0.5)).astype(float))
+
+
+def _tied(rng, n, strength):
+    """Selections that follow the values with some strength; the truth is the mean of what that brings."""
+    values = rng.normal(size=(n, 1, 8))
+    chosen = np.where(rng.random((n, 1)) < strength, values.argmax(axis=2), rng.integers(0, 8, (n, 1)))
+    return ties(np.eye(8)[chosen], values).beyond
+
+
+def _range(values):
+    return np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1))
+
+
+_LARGEST_OF_8 = 1.42360030604
+"""The mean of the largest of eight standard normal numbers."""
+_MAXIMUM = float(
+    np.mean(np.random.Generator(np.random.Philox(1)).lognormal(2.5, 0.3, (400_000, 9)).max(axis=1))  # by simulation
+)
+
+
+def _kinds():
+    yield Kind("mean", "normal", lambda r, n: mean_estimate(r.normal(1, 1, n)), 1.0, 0.0)
+    yield Kind("mean", "exponential", lambda r, n: mean_estimate(r.exponential(size=n)), 1.0)
+    yield Kind("mean", "lognormal, sigma 1", lambda r, n: mean_estimate(r.lognormal(0, 1, n)), math.exp(0.5))
+    yield Kind(
+        "mean",
+        "difference of lognormal pairs",
+        lambda r, n: mean_estimate(-np.diff(r.lognormal(0, 1, (2, n)), axis=0)[0]),
+        0.0,
+    )
+    yield Kind(
+        "mean", "maximum of nine norms", lambda r, n: mean_estimate(r.lognormal(2.5, 0.3, (n, 9)).max(axis=1)), _MAXIMUM
+    )
+    yield Kind(
+        "bounded mean",
+        "three shares of 0.97 each",
+        lambda r, n: bounded_mean_estimate((r.random((n, 3)) < 0.97).mean(axis=1), 1.0),
+        0.97,
+    )
+    for p in (0.02, 0.04, 0.1, 0.3):
+        yield Kind(
+            "mean of events",
+            f"refinement error, {p:g} visible",
+            lambda r, n, p=p: heavy_mean_estimate(errors(r, n, p), EVENT),
+            _error_mean(p),
+        )
+    yield Kind(
+        "median",
+        "refinement error, 0.1 visible",
+        lambda r, n: median_estimate(errors(r, n, 0.1)),
+        _BODY * math.exp(0.5 * stats.norm.ppf(0.5 / 0.9)),
+    )
+    yield Kind("ratio of means", "norms of two routings", lambda r, n: _norm_ratio(r, n), math.exp(0.1), 1.0)
+    for p, q in ((0.02, 0.04), (0.1, 0.2), (0.04, 0.04)):
+        truth = _error_mean(p) / _error_mean(q)
+        yield Kind(
+            "ratio of means of events",
+            f"refinement errors, {p:g} and {q:g} visible",
+            lambda r, n, p=p, q=q: heavy_ratio_estimate(*pair_of_errors(r, n, p, q), EVENT),
+            truth,
+            None if p == q else 1.0,
+        )
+    yield Kind(
+        "difference of two means",
+        "lognormal, sigma 0.5, independent",
+        lambda r, n: difference(mean_estimate(r.lognormal(0.3, 0.5, n)), mean_estimate(r.lognormal(0, 0.5, n))),
+        math.exp(0.125) * (math.exp(0.3) - 1),
+        0.0,
+    )
+    for p in (0.01, 0.05, 0.5, 0.99):
+        yield Kind("share", f"{p:g}", lambda r, n, p=p: share_estimate(r.random(n) < p), p)
+    yield Kind("McNemar", "0.04 and 0.1 visible", lambda r, n: _discordant(r, n), 1.0, 0.5)
+    yield Kind(
+        "sign test",
+        "0.6 smaller",
+        lambda r, n: smaller_share(r.normal(size=n), np.full(n, stats.norm.ppf(0.6))),
+        0.6,
+        0.5,
+    )
+    for rho in (0.0, 0.3, 0.7):
+        truth = 6 / math.pi * math.asin(rho / 2)
+        yield Kind(
+            "Spearman",
+            f"normal, r = {rho:g}",
+            lambda r, n, rho=rho: spearman_estimate(*_correlated(r, n, rho)),
+            truth,
+            0.0 if rho else None,
+        )
+    yield Kind(
+        "Spearman",
+        "heavy against normal, independent",
+        lambda r, n: spearman_estimate(r.normal(size=n), errors(r, n, 0.04)),
+        0.0,
+    )
+    for apart in (0.0, 0.5, 1.5):
+        truth = float(stats.norm.cdf(apart / math.sqrt(2)))
+        null = 0.5 if apart else None
+        yield Kind(
+            "AUC",
+            f"a quarter positive, {apart:g} sd apart",
+            lambda r, n, a=apart: _auc(r, n, a, lambda n: n // 4),
+            truth,
+            null,
+        )
+        yield Kind(
+            "AUC", f"10 positives, {apart:g} sd apart", lambda r, n, a=apart: _auc(r, n, a, lambda n: 10), truth, null
+        )
+    for flatter in (1.0, 0.9, 0.7):
+        truth = (1 - flatter) * math.sqrt(0.8**2 / 12 * (1 - 1 / 15**2))
+        yield Kind(
+            "calibration error",
+            f"confidence {1 / flatter:.2f} times too far from a half",
+            lambda r, n, f=flatter: _calibration(r, n, f),
+            truth,
+            None if flatter == 1 else 0.0,
+        )
+    for strength in (0.0, 0.3):
+        yield Kind(
+            "beyond swapped selections",
+            f"following in {strength:g} of the samples",
+            lambda r, n, s=strength: _tied(r, n, s),
+            strength * _LARGEST_OF_8,
+            0.0 if strength else None,
+        )
+    truth = float(np.subtract(*stats.gamma.ppf([0.75, 0.25], 4)))
+    yield Kind(
+        "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
+    )
+
+
+def _norm_ratio(rng, n):
+    common = rng.lognormal(2.5, 0.3, n)
+    return ratio_estimate(common * rng.lognormal(0.1, 0.2, n), common * rng.lognormal(0, 0.2, n))
+
+
+def _discordant(rng, n):
+    first = rng.random(n)
+    return discordant_share(first < 0.1, first < 0.04)
+
+
+KINDS = tuple(_kinds())

@@ -1,0 +1,37 @@
+"""The intervals that the package gives hold what they should, about as often as they say."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from kinds import KINDS
+from measure import SIZES, TOO_OFTEN, measure, table
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_documented_table_is_the_measured_one():
+    stored = json.loads((DOCS / "results" / "coverage" / "coverage.json").read_text())
+    rows = [{k: math.nan if v is None else v for k, v in row.items()} for row in stored["rows"]]
+    assert table(rows) in (DOCS / "statistics.md").read_text()
+    assert [(row["interval"], row["data"], row["n"]) for row in rows] == [
+        (kind.interval, kind.data, n) for kind in KINDS for n in SIZES
+    ]
+
+
+def test_the_page_names_every_interval_that_misleads_more_often_than_it_should():
+    stored = json.loads((DOCS / "results" / "coverage" / "coverage.json").read_text())
+    text = (DOCS / "statistics.md").read_text()
+    said = int(re.search(r"(\d+) of the (\d+) cells are bold", text)[1])
+    assert said == sum(row["misled"] > TOO_OFTEN for row in stored["rows"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.interval}, {kind.data}")
+def test_intervals_mislead_in_about_one_of_twenty(kind):
+    tries = 100 if kind.slow else 300
+    for n in SIZES[1:]:
+        measured = measure(kind, n, tries, seed=1)
+        assert measured.misled <= TOO_OFTEN + 3 * math.sqrt(TOO_OFTEN * (1 - TOO_OFTEN) / tries), n

@@ -237,7 +237,7 @@ def test_captions_from_files(tmp_path):
         coco.write_text(content)
         with pytest.raises(InputError, match=r"JSON|COCO"):
             read_captions(coco)
-    with pytest.raises(InputError, match="cannot read the captions"):
+    with pytest.raises(InputError, match="does not exist"):
         read_captions(tmp_path / "nothing.txt")
     for name in ("captions.csv", "captions", "captions.txt.gz"):
         with pytest.raises(InputError, match=r"ends in \.txt, \.jsonl, \.json"):
@@ -342,12 +342,12 @@ def _reconfigure(path, **values):
         (lambda f: _reconfigure(f / "config.json", use_latents=False), "use_latents = False"),
         (lambda f: shutil.rmtree(f / "tokenizer"), "there is no folder .*tokenizer"),
         (lambda f: _truncate(f / "text_encoder" / "model.safetensors"), "text_encoder cannot be read"),
-        (lambda f: (f / "vae" / "config.json").write_text("{"), "vae cannot be read as a AutoencoderKL"),
+        (lambda f: (f / "vae" / "config.json").write_text("{"), "config.json cannot be read as JSON"),
         (lambda f: _truncate(f / "vae" / "diffusion_pytorch_model.safetensors"), "vae cannot be read"),
         (lambda f: _truncate(f / "clusters.safetensors"), "not a whole safetensors file"),
         (lambda f: _rewrite(f / "clusters.safetensors", lambda s: s.update(prior=torch.ones(3))), "holds 3 prior"),
         (lambda f: _rewrite(f / "clusters.safetensors", lambda s: s.pop("prior")), "not a file of clusters"),
-        (lambda f: (f / "classifier" / "config.json").write_text("{}"), "does not describe a classifier"),
+        (lambda f: (f / "classifier" / "config.json").write_text("{}"), "is not the configuration of a classifier"),
     ],
 )  # fmt: skip
 def test_a_spoiled_part_gives_one_error_that_names_it(spoiled, spoil, message):
@@ -372,7 +372,7 @@ def test_wrong_settings_are_refused(tiny_paris, tmp_path):
         ({"data_dir": tmp_path / "no"}, "there is no folder"),
         ({"revision": "abc"}, "--revision belongs to a repository"),
         ({"paris_repo": "a/b"}, "give one of --paris-dir, --paris-repo"),
-        ({"captions": tmp_path / "no.txt"}, "cannot read the captions"),
+        ({"captions": tmp_path / "no.txt"}, "no.txt does not exist"),
     ):
         with pytest.raises(InputError, match=message):
             load_system("paris", paris_dir=tiny_paris, **options)

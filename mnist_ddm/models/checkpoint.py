@@ -19,7 +19,7 @@ from mnist_ddm.storage.typed import as_kind
 
 SCHEMA = 1
 CARD = "card.json"
-_MOST = 4096
+_MOST = 60_000
 """Experts or classes; more would be a mistake in a card."""
 
 
@@ -46,10 +46,6 @@ class SystemCard:
     data: str
     data_digest: str
     labels: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not (1 <= self.n_experts <= _MOST and 1 <= self.classes <= _MOST and self.seed >= 0):
-            raise ValueError(f"{self.n_experts} experts, {self.classes} classes and the seed {self.seed} are no system")
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,11 @@ def read_system_card(folder: Path) -> SystemCard:
     """
     if not (folder / CARD).exists():
         raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
-    return _read_card(folder / CARD, SystemCard, "train again")
+    card = _read_card(folder / CARD, SystemCard, "train again")
+    if not (1 <= card.n_experts <= _MOST and 1 <= card.classes <= _MOST and card.seed >= 0):
+        told = f"{card.n_experts} experts, {card.classes} classes, seed {card.seed}"
+        raise InputError(f"{folder / CARD} is not a card of schema {SCHEMA}; restore it or train again ({told})")
+    return card
 
 
 def read_figures(folder: Path) -> dict[str, Any]:

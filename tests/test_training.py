@@ -219,7 +219,9 @@ def test_data_are_known_by_their_content_and_not_by_their_name(images, tmp_path)
         training_jobs(replace(here, images=replace(images, digest="0" * 64)), ["expert-0"])
 
 
-def test_a_training_that_goes_on_under_another_torch_says_so_on_its_card(images, tmp_path, capsys):
+def test_a_training_that_goes_on_under_another_torch_says_so_on_its_card(images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
     def stop(fraction):
         if fraction > 50 / 60:
             raise KeyError
@@ -241,8 +243,8 @@ def test_a_training_that_goes_on_under_another_torch_says_so_on_its_card(images,
 
 
 def test_zero_experts_are_refused_and_not_taken_for_none_given(images, tmp_path):
-    with pytest.raises(InputError, match="number of experts must be between 1 and 60000, not 0"):
-        training_jobs(plan(images, tmp_path / "x", n_experts=0), ["router"])
+    with pytest.raises(InputError, match="number of experts must be at least 1, not 0"):
+        plan(images, tmp_path / "x", n_experts=0)
     assert not (tmp_path / "x").exists()
 
 

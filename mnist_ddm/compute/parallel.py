@@ -38,6 +38,8 @@ BACKENDS = ("loky", "ray")
 """Where parallel jobs run: processes on this machine, or a Ray cluster."""
 POLL_SECONDS = 0.5
 _PROGRESS = "mnist-ddm-progress-"
+_UNTIDY = "ignore:resource_tracker:UserWarning"
+"""What trackers would say when they clean up after a command that was ended hard."""
 _backend: ContextVar[str] = ContextVar("backend", default="loky")
 
 
@@ -115,8 +117,14 @@ def _no_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    told = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (told, _UNTIDY)))
     for tracker in (resource_tracker, python_resource_tracker):  # they unblock the signal when they start
         tracker.ensure_running()
+    if told is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = told
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -77,9 +77,9 @@ def cluster_images(
     )
     counts = assignment.bincount(minlength=k).tolist()
     lines = [f"cluster {i}: {count} pictures, {count / len(files):.1%}" for i, count in enumerate(counts)]
-    if long := pool.cut_texts(captions):
+    if cut_texts := pool.cut_texts(captions):
         lines.append(
-            f"{len(long)} captions are longer than the {pool.caption_length} tokens that the model reads, and are cut"
+            f"{len(cut_texts)} captions are longer than the {pool.caption_length} tokens that the model reads, and are cut"
         )
     return lines
 

@@ -239,7 +239,8 @@ def test_the_source_is_looked_at_without_being_run_and_however_it_is_nested():
 @pytest.mark.parametrize(
     "text",
     ["[" * 100_000, '{"current": 1, "exercises": {"order": {"hints": "=1"}}}', '{"exercises": {"order": []}}', "\0",
-     '{"current": "", "exercises": {"order": {"hints": -1}}}', '{"current": "", "exercises": {"order": {"best": "x"}}}'],
+     '{"current": "", "exercises": {"order": {"hints": -1}}}',
+     '{"current": "", "exercises": {"order": {"best": "x"}}}'],
 )  # fmt: skip
 def test_a_students_own_notes_can_say_anything(tmp_path, text):
     (tmp_path / STATE).write_text(text)

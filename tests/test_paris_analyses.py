@@ -95,3 +95,11 @@ def test_a_group_without_some_analyses(tmp_path):
     names = {file.stem for file in (tmp_path / "run" / "results").glob("*.csv")}
     assert "disagreement" in names
     assert not {name for name in names if name.startswith(("router-", "expert-"))}
+
+
+def test_a_plan_can_be_timed_before_jacobians_are_looked_at(tiny_paris):
+    """What is timed must not load the networks in a way that forbids derivatives later."""
+    fresh = ParisPool(ParisSettings(tiny_paris))
+    plan = study(fresh, "sensitivity-profile", n=2, steps=2).plan()
+    assert plan.seconds() > 0
+    assert plan.bytes > 0

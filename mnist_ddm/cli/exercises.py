@@ -289,14 +289,8 @@ def grade(
         copies = sorted({other for g in own for other in g.same_as})
         remarks = [f"same file as {', '.join(copies)}"] if copies else []
         remarks += [f"imports mnist_ddm in {g.exercise}" for g in own if g.imports_package]
-        cells = (
-            shown_name(student),
-            f"{len(passed)} of {len(names)}",
-            ", ".join(rest),
-            str(len(missing)),
-            "; ".join(remarks),
-        )
-        table.add_row(*cells)
+        score = f"{len(passed)} of {len(names)}"
+        table.add_row(shown_name(student), score, ", ".join(rest), str(len(missing)), "; ".join(remarks))
     console.print(table)
     click.echo(f"grades: {out}")
     if any(g.seconds and not g.walled for g in grades):

@@ -37,8 +37,9 @@ def measure(
     """
     from mnist_ddm.analyses.quality import MAIN
     from mnist_ddm.core.visits import Sampling
+    from mnist_ddm.errors import InputError
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
-    from mnist_ddm.models.checkpoint import write_figures
+    from mnist_ddm.models.checkpoint import CARD, write_figures
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.study.plan import Plan
     from mnist_ddm.study.study import Study
@@ -47,6 +48,8 @@ def measure(
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.recordings import record_with_progress
 
+    if not (checkpoint / CARD).is_file():
+        raise InputError(f"{checkpoint} is not the folder of a checkpoint: it has no {CARD}, on which figures go")
     console = Screen()
     begin = time.monotonic()
     pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mnist_ddm.storage.door import read_text
+
 MEGABYTE = 2**20
 WRITTEN_MOST = 64
 """Megabytes that a file of a confined process may have, and all of them together behind walls."""
@@ -54,7 +56,7 @@ def memory_of_a_judge(megabytes: int) -> Iterator[None]:
 def _taken() -> int:
     import resource
 
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return int(read_text(Path("/proc/self/statm")).split()[0]) * resource.getpagesize()
 
 
 def limit_time(seconds: float) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import sheet_of
 from mnist_ddm.exercises.workspace import read_progress
+from mnist_ddm.storage.door import read_bytes
 
 _SOURCE_MOST, _FILES_MOST, _BYTES_MOST = 2**20, 500, 2**25
 """Bytes of a source, and files and bytes of all that lies beside it."""
@@ -59,11 +61,13 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
                 if kept.st_size > _SOURCE_MOST:
                     refused[name] = f"{place.name} has {kept.st_size / 2**20:.1f} megabytes; a source has at most one"
                 else:
-                    files[place.name] = place.read_bytes()
+                    files[place.name] = read_bytes(place, _SOURCE_MOST)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             refused[name] = f"{place.name} cannot be read: {error.strerror}"
+        except InputError as error:
+            refused[name] = str(error)
     hints = {}
     for name in exercises:
         progress = read_progress(folder, name)
@@ -80,10 +84,10 @@ def _neighbours(folder: Path) -> dict[str, bytes]:
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
         for name in sorted(names):
             path = Path(place) / name
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 kept = path.lstat()
                 if stat.S_ISREG(kept.st_mode) and kept.st_size <= left and len(files) < _FILES_MOST:
-                    files[str(path.relative_to(folder))] = path.read_bytes()
+                    files[str(path.relative_to(folder))] = read_bytes(path, left)
                     left -= kept.st_size
     return files
 

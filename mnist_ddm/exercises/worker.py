@@ -194,7 +194,7 @@ def _copies(arguments: list[Any]) -> list[Any]:
 
 
 def _changed(arguments: list[Any], before: list[Any]) -> list[tuple[tuple[int, str], Any]]:
-    """The tensors that a function changed, and all dictionaries: an argument's number, its field, and what it is now."""
+    """The tensors that a function changed, and all dictionaries: argument's number, field, and what it is now."""
     import torch
 
     changed: list[tuple[tuple[int, str], Any]] = []

@@ -159,11 +159,6 @@ def read_progress(folder: Path, name: str) -> Progress | None:
         return None
 
 
-def is_stub(file: Path, name: str) -> bool:
-    """Whether a file is the stub as it was given, apart from spaces and line ends."""
-    return read_bytes(file).split() == sheet_of(name).stub.encode().split()
-
-
 def _read_state(place: Path) -> _State:
     state = read_as(place, _State, "what this command wrote; restore it, or move it away")
     if not all(_is_sensible(progress) for progress in state.exercises.values()):

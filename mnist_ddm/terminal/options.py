@@ -103,15 +103,13 @@ _RESERVED = frozenset(
         "record",
         "scale",
         "only",
+        "only_plan",
         "plan",
+        "run",
         "everything",
         "all",
+        "only_files",
         "files",
-        "run",
-        "table",
-        "preset",
-        "backend",
-        "share",
     ]
 )
 """Names that commands have themselves."""

@@ -1,0 +1,46 @@
+"""Standard input, output and error as a program finds them: closed, of few characters, or with no reader any more."""
+
+import contextlib
+import io
+import os
+import sys
+
+MESSAGE_MOST = 300
+"""Characters of a message."""
+
+
+def prepare_streams() -> None:
+    """See to it that there are all three streams, and that none of them fails at a character that it cannot show."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened would take the number, and what is printed would go into it.
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (a number, for good)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+
+
+def leave_quietly() -> None:
+    """Let what is still to be printed go nowhere, as its reader has left; Python would complain at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(null, stream.fileno())
+
+
+def one_line(text: str, most: int = MESSAGE_MOST) -> str:
+    """A text as one line of printable characters, its middle left out if it is too long."""
+    plain = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+    plain = " ".join(plain.split())
+    if len(plain) <= most:
+        return plain
+    end = most // 3
+    return f"{plain[: most - end - 5]} ... {plain[-end:]}"

@@ -80,12 +80,13 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminated)
     # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    output = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # click ends the program itself
+    except SystemExit:
+        if sys.stdout is not output:  # click ends the program itself, with another stream in place of the broken one
             _reader_left()
         raise
     except BrokenPipeError:

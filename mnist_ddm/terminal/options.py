@@ -68,36 +68,11 @@ broken_options: list[InputError] = []
 """What is wrong with options that packages contribute, once `installed_options` has read them."""
 
 _RESERVED = frozenset(
-    [
-        "system",
-        "device",
-        "analyses",
-        "analysis",
-        "experiment",
-        "group",
-        "without",
-        "n",
-        "steps",
-        "solver",
-        "distance",
-        "features",
-        "out",
-        "seed",
-        "workers",
-        "help",
-        "routing",
-        "routings",
-        "record",
-        "scale",
-        "only",
-        "only_plan",
-        "plan",
-        "run",
-        "everything",
-        "all",
-        "only_files",
-        "files",
-    ]
+    {
+        *("system", "device", "analyses", "analysis", "experiment", "group", "without", "n", "steps", "solver"),
+        *("distance", "features", "out", "seed", "workers", "help", "routing", "routings", "record", "scale", "only"),
+        *("only_plan", "plan", "run", "everything", "all", "only_files", "files"),
+    }
 )
 """Names that commands have themselves."""
 

@@ -60,7 +60,9 @@ def _contributed() -> Iterator[SystemOption]:
                 yield option
             else:
                 broken_options.append(
-                    InputError(f"an option {entry.name!r} of {entry.value} is none that a command takes")
+                    InputError(
+                        f"an option {entry.name!r} of {entry.value} is none that a command takes; mend or uninstall that package"
+                    )
                 )
 
 

@@ -59,11 +59,8 @@ def _contributed() -> Iterator[SystemOption]:
             if isinstance(option, SystemOption) and _is_usable(option):
                 yield option
             else:
-                broken_options.append(
-                    InputError(
-                        f"an option {entry.name!r} of {entry.value} is none that a command takes; mend or uninstall that package"
-                    )
-                )
+                what = f"an option {entry.name!r} of {entry.value} is none that a command takes"
+                broken_options.append(InputError(f"{what}; mend or uninstall that package"))
 
 
 broken_options: list[InputError] = []

@@ -146,7 +146,9 @@ def test_an_installed_package_can_add_commands_and_the_broken_ones_of_another_do
     assert told.count("Say how large the flower is.") == 1
     assert "Train experts, router" in told
     assert "broken" not in told
-    assert "No such command 'broken'" in CliRunner().invoke(cli, ["broken"]).output
+    assert "the command 'broken' of nothing_here:COMMAND does not work" in str(
+        CliRunner().invoke(cli, ["broken"]).exception
+    )
     assert cli.get_command(None, "flower") is SIZE.load()
 
 

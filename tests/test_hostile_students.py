@@ -16,7 +16,7 @@ from mnist_ddm.exercises.runner import run_check
 from mnist_ddm.exercises.student import _mirror, _signature
 from mnist_ddm.exercises.wire import (
     BODY_MOST,
-    Kept,
+    LeftBehind,
     MessageError,
     Packer,
     TooLarge,
@@ -142,7 +142,7 @@ def _through(value, other=lambda packer, value: {"kept": [0, repr(value), type(v
     packer, pipe = Packer(other), io.BytesIO()
     write_message(pipe, {"value": packer.pack(value)}, packer.body)
     head, body = read_message(io.BytesIO(pipe.getvalue()))
-    return Unpacker(body, lambda unpacker, form, told: Kept(*told)).unpack(head["value"])
+    return Unpacker(body, lambda unpacker, form, told: LeftBehind(*told)).unpack(head["value"])
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def test_a_system_of_others_that_does_not_work_is_named(monkeypatch, target):
     kept = [e for e in registry._entries() if e.name == "gaussian"]
     entry = EntryPoint("theirs", target, registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [*kept, entry])
-    with pytest.raises(InputError, match="'theirs' of .* does not work") as error:
+    with pytest.raises(InputError, match=r"'theirs' of .* does not work") as error:
         load_system("theirs")
     assert len(one_line(str(error.value))) <= 300
     assert load_system("gaussian").n_experts == 8
@@ -294,7 +294,7 @@ def test_a_system_of_others_that_does_not_work_is_named(monkeypatch, target):
 @pytest.mark.parametrize("target", BROKEN)
 def test_a_routing_of_others_that_does_not_work_is_named(monkeypatch, target):
     monkeypatch.setattr(grammar, "entry_points", lambda group: [EntryPoint("theirs", target, group)])
-    with pytest.raises(InputError, match="'theirs' of .* does not work"):
+    with pytest.raises(InputError, match=r"'theirs' of .* does not work"):
         parse_routing("theirs")
     assert parse_routing("top2").name == "top2"
 

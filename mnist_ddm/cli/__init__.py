@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 import warnings
-from typing import NoReturn, final
+from typing import NoReturn, TextIO, final
 
 import click
 
@@ -80,6 +80,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminated)
     # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    output = sys.stdout
     with watched() as interrupts:
         try:
             code = cli.main(standalone_mode=False)
@@ -90,15 +91,15 @@ def main() -> None:
             sys.exit(EXIT_INTERRUPTED)
         except BaseException as error:
             interrupts.end_if_seen()  # whatever a library made of it
-            _explain(error)
+            _explain(error, output)
         interrupts.end_if_seen()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _explain(error: BaseException) -> NoReturn:
+def _explain(error: BaseException, output: TextIO) -> NoReturn:
     """End with one line that a person can read."""
     if isinstance(error, SystemExit):
-        if isinstance(error.__context__, BrokenPipeError):  # click ends the program itself
+        if sys.stdout is not output:  # click ends the program itself, with another stream in place of the broken one
             _reader_left()
         raise error
     if isinstance(error, BrokenPipeError):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.exercises.wire import Kept
+from mnist_ddm.exercises.wire import LeftBehind
 
 StudentFunction = Callable[..., Any]
 """What a student wrote: a function of whatever the exercise gives."""
@@ -249,7 +249,7 @@ def _kind(given: Any) -> str:
         return f"a tensor of shape {tuple(given.shape)}"
     if isinstance(given, tuple | list):
         return f"a {type(given).__name__} of {len(given)}"
-    if isinstance(given, Kept):
+    if isinstance(given, LeftBehind):
         return f"{given.shown if len(given.shown) <= 60 else given.shown[:57] + '...'} ({given.kind})"
     text = repr(given)
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(given).__name__})"

@@ -156,7 +156,7 @@ def _mount(libc: ctypes.CDLL, scratch: Path) -> bool:
     attributes = (ctypes.c_uint64 * 4)(_READ_ONLY, 0, 0, 0)
     here, size = ctypes.c_long(_HERE), ctypes.c_size_t(ctypes.sizeof(attributes))
     number = ctypes.c_long(_MOUNT_SETATTR)
-    whole = libc.syscall(number, here, b"/", ctypes.c_uint(_BELOW_TOO), ctypes.byref(attributes), size) == 0
+    whole = bool(libc.syscall(number, here, b"/", ctypes.c_uint(_BELOW_TOO), ctypes.byref(attributes), size) == 0)
     size_and_mode = f"size={WRITTEN_MOST}m,mode=700".encode()
     whole &= mount(b"tmpfs", os.fsencode(scratch), _NO_SUID | _NO_DEVICES, size_and_mode)
     mount(b"tmpfs", b"/dev/shm", _NO_SUID | _NO_DEVICES, size_and_mode)

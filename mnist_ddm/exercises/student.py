@@ -22,7 +22,7 @@ from mnist_ddm.exercises.answers import WrongAnswer
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import Output, end, register
 from mnist_ddm.exercises.wire import (
-    Kept,
+    LeftBehind,
     MessageError,
     Packer,
     Unpacker,
@@ -278,7 +278,7 @@ def _given_out(functions: list[Callable[..., Any]]) -> Callable[[Packer, Any], A
     """Packs what an exercise gives a student beside plain data: functions, and objects with fields."""
 
     def pack(packer: Packer, value: Any) -> Any:
-        if isinstance(value, Kept):
+        if isinstance(value, LeftBehind):
             return {"kept": value.number}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {f.name: packer.pack(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -298,7 +298,7 @@ def _taken_in(unpacker: Unpacker, form: str, told: Any) -> Any:
     number, shown, kind = told
     if type(number) is not int:
         raise ValueError("no number")
-    return Kept(number, _clean(shown, 200), _clean(kind, 100))
+    return LeftBehind(number, _clean(shown, 200), _clean(kind, 100))
 
 
 def _mirror(arguments: tuple[Any, ...], changed: Any, unpacker: Unpacker) -> None:

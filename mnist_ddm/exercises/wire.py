@@ -42,7 +42,7 @@ class TooLarge(ValueError):  # noqa: N818 (it says what is wrong)
 
 @final
 @dataclass(frozen=True)
-class Kept:
+class LeftBehind:
     """Something that is no plain data and stays in the student's process.
 
     Attributes:

@@ -72,45 +72,19 @@ def _contributed() -> Iterator[SystemOption]:
             if isinstance(option, SystemOption) and _is_usable(option):
                 yield option
             else:
-                broken_options.append(
-                    InputError(f"an option {entry.name!r} of {entry.value} is none that a command takes")
-                )
+                what = f"an option {entry.name!r} of {entry.value} is none that a command takes"
+                broken_options.append(InputError(f"{what}; mend or uninstall that package"))
 
 
 broken_options: list[InputError] = []
 """What is wrong with options that packages contribute, once `installed_options` has read them."""
 
 _RESERVED = frozenset(
-    [
-        "system",
-        "device",
-        "analyses",
-        "analysis",
-        "experiment",
-        "group",
-        "without",
-        "n",
-        "steps",
-        "solver",
-        "distance",
-        "features",
-        "out",
-        "seed",
-        "workers",
-        "help",
-        "routing",
-        "routings",
-        "record",
-        "scale",
-        "only",
-        "only_plan",
-        "plan",
-        "run",
-        "everything",
-        "all",
-        "only_files",
-        "files",
-    ]
+    {
+        *("system", "device", "analyses", "analysis", "experiment", "group", "without", "n", "steps", "solver"),
+        *("distance", "features", "out", "seed", "workers", "help", "routing", "routings", "record", "scale", "only"),
+        *("only_plan", "plan", "run", "everything", "all", "only_files", "files"),
+    }
 )
 """Names that commands have themselves."""
 

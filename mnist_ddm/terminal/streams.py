@@ -32,8 +32,8 @@ def leave_quietly() -> None:
     """Let what is still to be printed go nowhere, as its reader has left; Python would complain at the end."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(null, stream.fileno())
+        for number in (1, 2):
+            os.dup2(null, number)
 
 
 def one_line(text: str, most: int = MESSAGE_MOST) -> str:

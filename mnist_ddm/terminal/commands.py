@@ -72,10 +72,10 @@ class InstalledCommands:
         if name not in self.readable:
             return None
         with blamed(f"the command {name!r} of {self.readable[name].target}"):
-            command = self.readable[name].load()
+            command: object = self.readable[name].load()
             if not callable(command):  # as click commands are
                 raise TypeError("it is no click command")
-            return command
+            return self.readable[name].load()
 
 
 @cache

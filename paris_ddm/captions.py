@@ -1,5 +1,6 @@
 """Captions from files: one in a line, JSON lines, a JSON list, or a COCO captions file."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,12 +30,12 @@ def read_captions(path: Path) -> tuple[str, ...]:
 
 def _of_text(path: Path, text: str) -> list[str]:
     # Not splitlines: a form feed or a separator of Unicode may stand inside a caption.
-    return text.split("\n")
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def _of_json_lines(path: Path, text: str) -> list[str]:
     captions = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if not line.strip():
             continue
         value = parse_json(line, f"line {number} of {path}")

@@ -4,7 +4,7 @@ What a student wrote is never overwritten: `start` leaves a file that exists, `r
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
@@ -15,8 +15,8 @@ from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.storage.door import read_bytes
-from mnist_ddm.storage.files import write_json, write_text
-from mnist_ddm.storage.typed import read_as
+from mnist_ddm.storage.files import read_json, write_json, write_text
+from mnist_ddm.storage.typed import as_kind
 
 STATE = "exercises.json"
 PICTURES = "pictures"
@@ -160,10 +160,18 @@ def read_progress(folder: Path, name: str) -> Progress | None:
 
 
 def _read_state(place: Path) -> _State:
-    state = read_as(place, _State, "what this command wrote; restore it, or move it away")
+    stored = read_json(place)
+    state = as_kind(stored, _State, str(place), _WHAT)
+    known = {own.name for own in fields(Progress)}
+    whole = stored.keys() == {"schema", *(own.name for own in fields(_State))}
+    if not whole or any(progress.keys() - known for progress in stored["exercises"].values()):
+        raise InputError(f"{place} is not {_WHAT}")
     if not all(_is_sensible(progress) for progress in state.exercises.values()):
         raise InputError(f"{place} counts what cannot be; restore it, or move it away")
     return state
+
+
+_WHAT = "what this command wrote; restore it, or move it away"
 
 
 def _is_sensible(progress: Progress) -> bool:

@@ -22,7 +22,7 @@ from mnist_ddm.models.presets import Recipe
 from mnist_ddm.training.data import StepBatches, StepDataModule, Streams
 from mnist_ddm.training.module import TrainingModule, learning_rate
 from mnist_ddm.training.objectives import Data, Objective
-from mnist_ddm.training.state import load_state, save_state
+from mnist_ddm.training.state import LogRow, load_state, save_state
 from mnist_ddm.versions import History, continued, versions
 
 LOG_EVERY = 50
@@ -46,7 +46,7 @@ class Fitted:
     """
 
     model: nn.Module
-    rows: list[dict[str, float]]
+    rows: list[LogRow]
     seconds: float
     versions: History
 
@@ -123,7 +123,7 @@ class _Watch(Callback, Generic[Data]):
     def __init__(self, fit: Fit[Data], report: OnProgress) -> None:
         self.fit = fit
         self.report = report
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[LogRow] = []
         self.spent = 0.0
         self.versions = versions()
         self._since = time.monotonic()
@@ -169,7 +169,7 @@ class _Watch(Callback, Generic[Data]):
             )
 
 
-def loss_log(rows: list[dict[str, float]]) -> str:
+def loss_log(rows: list[LogRow]) -> str:
     """The rows of a loss log as CSV."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")

@@ -14,6 +14,9 @@ from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.objectives import Data
 from mnist_ddm.versions import History
 
+LogRow = dict[str, int | float]
+"""A row of the loss log: the step, the mean loss, and the mean loss by time."""
+
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -21,7 +24,7 @@ def save_state(
     path: Path,
     module: TrainingModule[Data],
     identity: str,
-    log: list[dict[str, float]],
+    log: list[LogRow],
     seconds: float,
     history: History,
 ) -> None:
@@ -45,9 +48,7 @@ def save_state(
     write_tensors(path, tensors, header)
 
 
-def load_state(
-    path: Path, module: TrainingModule[Data], identity: str
-) -> tuple[list[dict[str, float]], float, History]:
+def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple[list[LogRow], float, History]:
     """Put a training back to where `save_state` left it; returns the log, the seconds spent and the versions so far.
 
     Raises:
@@ -79,7 +80,7 @@ def load_state(
 class _Header(msgspec.Struct, frozen=True):
     done: Annotated[int, msgspec.Meta(ge=0)]
     identity: str
-    log: list[dict[str, float]]
+    log: list[LogRow]
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
     versions: dict[str, str] = {}
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from mnist_ddm.terminal.screen import Screen
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.screen import Screen
 
 
 @click.group("paris")

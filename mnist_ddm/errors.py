@@ -6,8 +6,8 @@ from difflib import get_close_matches
 
 LONGEST = 300
 """Characters of a message at the most: names and values in it may come from a file that somebody else wrote."""
-_BEGINNING = 190
-"""Of a message that is cut; what to do about it stands at its end, so the end is kept as well."""
+_BEGINNING = 2 / 3
+"""Of what is kept of a message that is cut; what to do about it stands at its end, so the end is kept as well."""
 
 
 class InputError(ValueError):
@@ -33,15 +33,16 @@ class NotFiniteError(InputError):
         self.seed = seed
 
 
-def one_line(text: str) -> str:
-    """A text as one line of at most `LONGEST` characters; what a terminal would act on is escaped."""
+def one_line(text: str, most: int = LONGEST) -> str:
+    """A text as one line of at most ``most`` characters; what a terminal would act on is escaped."""
     # Far more than is kept is not looked at: a message may quote a whole file.
     if len(text) > 20 * LONGEST:
         text = f"{text[: 10 * LONGEST]} ... {text[-5 * LONGEST :]}"
     line = "".join(c if c.isprintable() else _escaped(c) for c in " ".join(text.split()))
-    if len(line) <= LONGEST:
+    if len(line) <= most:
         return line
-    return f"{line[:_BEGINNING]} ... {line[len(line) - (LONGEST - _BEGINNING - 5) :]}"
+    beginning = int(_BEGINNING * (most - 5))
+    return f"{line[:beginning]} ... {line[len(line) - (most - 5 - beginning) :]}"
 
 
 def _escaped(character: str) -> str:

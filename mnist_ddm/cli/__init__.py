@@ -10,10 +10,10 @@ from typing import NoReturn, TextIO, final
 
 import click
 
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import LONGEST, InputError, one_line
 from mnist_ddm.terminal.commands import LazyCommand, installed_commands
 from mnist_ddm.terminal.interrupts import EXIT_INTERRUPTED, watched
-from mnist_ddm.terminal.streams import MESSAGE_MOST, leave_quietly, one_line, prepare_streams
+from mnist_ddm.terminal.streams import leave_quietly, prepare_streams
 
 EXIT_DEFECT = 1
 """Something failed that nobody foresaw; also an exercise that is not right yet."""
@@ -109,7 +109,7 @@ def _explain(error: BaseException, output: TextIO) -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     if isinstance(error, click.UsageError):
         where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
-        _fail(f"{one_line(error.format_message(), MESSAGE_MOST - len(where) - len('error: '))}{where}")
+        _fail(f"{one_line(error.format_message(), LONGEST - len(where) - len('error: '))}{where}")
     if isinstance(error, click.ClickException):
         _fail(error.format_message())
     if isinstance(error, InputError):
@@ -124,7 +124,7 @@ def _explain(error: BaseException, output: TextIO) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"error: {one_line(message, MESSAGE_MOST - len('error: '))}", err=True)
+    click.echo(f"error: {one_line(message, LONGEST - len('error: '))}", err=True)
     sys.exit(EXIT_BAD_INPUT)
 
 

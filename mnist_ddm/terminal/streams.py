@@ -5,9 +5,6 @@ import io
 import os
 import sys
 
-MESSAGE_MOST = 300
-"""Characters of a message."""
-
 
 def prepare_streams() -> None:
     """See to it that there are all three streams, and that none of them fails at a character that it cannot show."""
@@ -34,13 +31,3 @@ def leave_quietly() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         for number in (1, 2):
             os.dup2(null, number)
-
-
-def one_line(text: str, most: int = MESSAGE_MOST) -> str:
-    """A text as one line of printable characters, its middle left out if it is too long."""
-    plain = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
-    plain = " ".join(plain.split())
-    if len(plain) <= most:
-        return plain
-    end = most // 3
-    return f"{plain[: most - end - 5]} ... {plain[-end:]}"

@@ -33,16 +33,24 @@ html_title = "mnist-ddm"
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_copy_source = False
+html_extra_path = ["results/reproduce-mnist/report.html"]
 
-_LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)")
 
 
 def without_folder_links(app, docname: str, source: list[str]) -> None:
-    """Links to folders lead somewhere in the repository, but not in a site: there they become their names."""
+    """Links to folders lead somewhere in the repository, but not in a site: there they become their names.
+
+    Pages that the site has as they stand lie at its top.
+    """
     here = Path(app.srcdir) / Path(docname).parent
+    pages = {(Path(app.srcdir) / path).resolve() for path in html_extra_path}
+    top = "../" * docname.count("/")
 
     def replaced(link: re.Match[str]) -> str:
         target = here / link[2]
+        if target.resolve() in pages:
+            return f'<a href="{top}{target.name}">{link[1]}</a>'
         in_site = not target.exists() or target.suffix in (".md", ".png")
         return link[0] if in_site else link[1]
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,29 @@ def test_every_command_is_somewhere_in_the_documents():
     text = "\n".join(p.read_text() for p in DOCUMENTS)
     for command in cli._COMMANDS:
         assert f"mnist-ddm {command}" in text or f"`{command}`" in text, command
+
+
+@pytest.mark.parametrize("name", ["commands.md", "routings.md"])
+def test_pages_made_from_the_code_are_of_this_code(name):
+    spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    reference = module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    again = reference.PAGES[name]().rstrip("\n") + "\n"
+    assert (ROOT / "docs" / name).read_text() == again, "run `python docs/reference.py`"
+
+
+def test_the_readme_is_short_and_begins_with_a_picture():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 120
+    (picture,) = (re.search(r"!\[[^\]]+\]\((.+)\)", line)[1] for line in lines if line.startswith("!["))
+    assert lines.index(next(line for line in lines if line.startswith("!["))) < 12
+    assert (ROOT / picture).stat().st_size < 1e6
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
+        assert re.match(r"https?://", target) or (path.parent / target).exists(), target
 
 
 def test_all_pages_are_in_the_table_of_contents():

@@ -332,14 +332,14 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SHIPPED = sorted(f.parent.name for f in RESULTS.glob("*/manifest.json"))
 
 
-def test_the_readme_shows_the_verdicts_of_the_shipped_run(monkeypatch):
+def test_the_documentation_shows_the_verdicts_of_the_shipped_run(monkeypatch):
     root = Path(__file__).parents[1]
     monkeypatch.chdir(root)
-    text, shipped = (root / "README.md").read_text(), Path("docs/results/reproduce-mnist")
+    text, shipped = (root / "docs/results/verdicts.md").read_text(), Path("docs/results/reproduce-mnist")
     block = text[text.index(BEGIN) : text.index(END)]
     if read_json(shipped / "manifest.json")["schema"] == SCHEMA:
         assert verdict_block(shipped, judge_run(shipped)) in text
-    else:  # recorded by older code, which the README says; its verdicts are the ones that are shown
+    else:  # recorded by older code, which the page says; its verdicts are the ones that are shown
         assert "older code" in text[: text.index(BEGIN)]
         for row in read_json(shipped / "verdicts.json")["rows"]:
             assert row["statement"].replace("|", "\\|") in block

@@ -1,4 +1,4 @@
-"""Verdicts as text: tables for the terminal, for files and for the README, and what is said beside them."""
+"""Verdicts as text: tables for the terminal, for files and for the documentation, and what is said beside them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -127,7 +127,7 @@ def measured_text(reading: ReadingVerdict, most: int = _SHOWN) -> str:
 
 
 def markdown(judgements: Sequence[Judgement], what: str) -> str:
-    """The verdicts as a table for the README."""
+    """The verdicts as a table for a Markdown file."""
     lines = [
         what,
         "",

@@ -9,6 +9,8 @@ from paris_ddm.config import RootConfig, read_config
 SHIPPED = "paris-mini"
 CONFIG = "config.json"
 CARD = "card.json"
+PLAN = "plan.json"
+"""What a training of the small model leaves; the release has none."""
 EXPERT_WEIGHTS = "diffusion_pytorch_model.safetensors"
 ROUTER_WEIGHTS = "pytorch_model.safetensors"
 MODEL_WEIGHTS = "model.safetensors"

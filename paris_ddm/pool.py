@@ -24,6 +24,7 @@ from paris_ddm.folder import (
     CLUSTERS,
     HELD_OUT_CAPTIONS,
     MONOLITH,
+    PLAN,
     REAL,
     ROUTER,
     TEXT_ENCODER,
@@ -131,6 +132,11 @@ class ParisPool(ExpertPool):
         if self.settings.shipped:
             return f"{self.settings.path.name}, the small model that ships, not the weights of Paris"
         return f"the weights in {self.settings.path}"
+
+    @property
+    def in_paper(self) -> str:
+        """A small model that was trained here knows other data than the release."""
+        return "" if (self.settings.path / PLAN).exists() else "paris"
 
     @property
     def sources(self) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mnist_ddm.analyses.paper import SYSTEMS
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.contrasts import EXPECTATIONS, Agreement, above, below, between
 from mnist_ddm.claims.judge import MEANINGS, Verdict, judge, judge_all, number_tested
@@ -170,8 +171,10 @@ def results(rows, name="toy", **more):
     keys = ("routing", "quantity", "t")
     columns = tuple(Column(key, key, "key" if key in keys else "measure", optional=True) for key in rows[0])
     table = Table(Schema(name, columns), "a table", tuple(rows))
-    defaults = {"system": "mnist", "samples": {"expert-deviation": 100}}
-    return Results(**(defaults | more), tables={name: table})
+    given = {"system": "mnist", "samples": {"expert-deviation": 100}} | more
+    return Results(
+        **({"in_paper": given["system"] if given["system"] in SYSTEMS else ""} | given), tables={name: table}
+    )
 
 
 def claim(*comparisons, readings=None, **more):
@@ -273,7 +276,7 @@ def test_sizes_count_only_where_the_paper_states_them_for_the_same_system():
     assert different.verdict is Verdict.DIRECTION
     assert "43" in different.reason
     assert of("gaussian", Estimate(29.0, 28.0, 30.0)).verdict is Verdict.DIRECTION
-    assert "Paris alone" in of("gaussian", Estimate(29.0, 28.0, 30.0)).reason
+    assert "MNIST alone" in of("gaussian", Estimate(29.0, 28.0, 30.0)).reason
     assert of("mnist", Estimate(-5.0, -6.0, -4.0)).verdict is Verdict.NOT
 
 

@@ -88,4 +88,5 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     assert "the most stable routing, full, has the worst FID" in answer(both)
     assert here(Results("gaussian", {})) is None
     assert "did not measure both" in answer(Results("gaussian", {}))
-    assert [s.label for s in in_the_paper().series] == ["top1", "top2", "full"]
+    assert [s.label for s in in_the_paper(Results("mnist", {}, in_paper="mnist")).series] == ["top1", "top2", "full"]
+    assert in_the_paper(both) is None  # beside data that are not in the paper

@@ -102,7 +102,7 @@ def judged(pool, swap=None, n=120, n_quality=250, steps=8, claims=CLAIMS):
         if swap is not None:
             recorded = {v: swap(recording) for v, recording in recorded.items()}
         tables |= {table.name: table for table in analysis.answer(pool, recorded, size).tables}
-    return judge_all(claims, Results(pool.name, tables, samples=dict.fromkeys(ANALYSES, n)))
+    return judge_all(claims, Results(pool.name, tables, samples=dict.fromkeys(ANALYSES, n), in_paper=pool.in_paper))
 
 
 def by_id(judgements):

@@ -100,7 +100,7 @@ class ClusterDistance(Analysis[SamplingSettings]):
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         profiles = list(_profiles(pool, recordings, settings))
-        paper, k = paper_values(self.id, pool.name), pool.n_experts
+        paper, k = paper_values(self.id, pool.in_paper), pool.n_experts
         default = next(iter(pool.measures.embeddings))
         chance_rank, chance_match = (k + 1) / 2, 100 * min(CLOSE, k) / k
         chance: Row = {"chance_rank": chance_rank, "chance_match": chance_match}

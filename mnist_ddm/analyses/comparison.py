@@ -149,7 +149,7 @@ class RoutingComparison(Analysis[JoinedSettings]):
         return (*norms, *few, *(Need(sampling, optional=True) for several in choices for sampling in several))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
-        names, paper = strategies(pool), paper_values(self.id, pool.name)
+        names, paper = strategies(pool), paper_values(self.id, pool.in_paper)
         recorded = {r: recordings[settings.sampling(r)] for r in names}
         norms = {r: term_norms(recording) for r, recording in recorded.items()}
         times = fixed_times(recorded[names[0]])
@@ -176,7 +176,9 @@ class RoutingComparison(Analysis[JoinedSettings]):
         if pairs := [pair for pair in _AVERAGED if set(pair) <= set(names)]:
             tables.append(_chain(pairs, norms, error, event))
         if _FOOTNOTE_ROUTING in names:
-            tables.append(_footnote(norms[_FOOTNOTE_ROUTING]["router"], error[_FOOTNOTE_ROUTING], paper["footnote"]))
+            tables.append(
+                _footnote(norms[_FOOTNOTE_ROUTING]["router"], error[_FOOTNOTE_ROUTING], paper.get("footnote", {}))
+            )
         return Answer(tuple(tables), _plots(norms, error, event, quality))
 
 
@@ -286,7 +288,8 @@ def _footnote(router: Array, error: Array, paper: Mapping[str, Value]) -> Table:
         }
         for samples, n in (("all", len(error)), ("as_paper", min(_FOOTNOTE_N, len(error))))
     )
-    title = "The router term's maximum against Delta_refine; paper: footnote 1, on Paris"
+    beside = "; paper: footnote 1, on Paris" if paper else ""
+    title = f"The router term's maximum against Delta_refine{beside}"
     return Table(_FOOTNOTE, title, rows)
 
 

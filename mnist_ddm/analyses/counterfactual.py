@@ -61,7 +61,7 @@ class Counterfactual(Analysis[JoinedSettings]):
         return (*measured, *(Need(sampling, optional=True) for sampling in stored))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
+        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
         distance = distance_named(pool, settings.distance)
         error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
         event = visible_error(pool, recordings[settings.sampling(_BASE)], distance)

@@ -62,7 +62,7 @@ class JacobianDecomposition(Analysis[SamplingSettings]):
         norms = {r: term_norms(recording) for r, recording in recorded.items()}
         times = fixed_times(next(iter(recorded.values())))
         middle = int(np.abs(times - _MIDDLE).argmin())
-        paper = paper_values(self.id, pool.name)
+        paper = paper_values(self.id, pool.in_paper)
         rows = tuple(_middle_row(r, norms[r], middle, paper.get(r, {})) for r in norms)
         profile = tuple(_row(r, float(t), norms[r], i) for r in norms for i, t in enumerate(times))
         notes = (

@@ -223,7 +223,7 @@ def _beyond(c: _Comparison) -> Row:
 
 
 def _summary(pool: ExpertPool, c: _Comparison) -> Table:
-    paper = paper_values("expert-deviation", pool.name)
+    paper = paper_values("expert-deviation", pool.in_paper)
     a, b = np.nanmean(c.inside, axis=1), np.nanmean(c.outside, axis=1)
     measured = {
         "selected": mean_estimate(a),
@@ -256,7 +256,7 @@ def _summary(pool: ExpertPool, c: _Comparison) -> Table:
 
 
 def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int) -> Table:
-    paper = paper_values("expert-deviation", pool.name)
+    paper = paper_values("expert-deviation", pool.in_paper)
     rows: list[Row] = []
     for c in comparisons:
         a, b = np.nanmean(c.inside, axis=1), np.nanmean(c.outside, axis=1)

@@ -124,7 +124,7 @@ def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:
 
 
 def _correlations(pool: ExpertPool, integral: Array, outcomes: Mapping[str, Array], distance: str) -> Table:
-    paper = paper_values("disagreement", pool.name)
+    paper = paper_values("disagreement", pool.in_paper)
     rows: list[Row] = []
     for outcome, values in outcomes.items():
         rho, p = spearman_estimate(integral, values), p_value(spearman_p(integral, values))
@@ -149,7 +149,7 @@ def _stated(paper: Mapping[str, Value], outcome: str) -> Value:
 def _quartiles(
     pool: ExpertPool, integral: Array, outcomes: Mapping[str, Array], images: Tensor, distance: str
 ) -> Table:
-    stated = paper_values("disagreement", pool.name).get("quartiles", "not stated")
+    stated = paper_values("disagreement", pool.in_paper).get("quartiles", "not stated")
     group, notes = quartile(integral), [f"Perceptual distance: {distance}."]
     kernel, vectors = None, images
     if pool.measures.has_real_states:

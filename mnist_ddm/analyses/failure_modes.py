@@ -93,7 +93,7 @@ class FailureModes(Analysis[RefinementSettings]):
         return tuple(need for r in names for need in both_resolutions(settings.sampling(r), TERM_NORMS, "logits"))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
+        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
         indicators = {r: _indicators(pool, settings, recordings, r) for r in names}
         distance = distance_named(pool, settings.distance)
         event = visible_error(pool, recordings[settings.sampling(_REFERENCE)], distance)

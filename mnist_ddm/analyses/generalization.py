@@ -104,7 +104,7 @@ class Generalization(Analysis[RefinementSettings]):
         return tuple(need for s in samplings for need in both_resolutions(s, EXPERT_NORM))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.name)
+        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
         distance = distance_named(pool, settings.distance)
         rows: list[Row] = []
         regimes = _regimes(pool, settings)

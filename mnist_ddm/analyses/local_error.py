@@ -68,7 +68,7 @@ class LocalError(Analysis[SamplingSettings]):
         return tuple(Need(settings.sampling(r), (_ERRORS,)) for r in strategies(pool, ROUTINGS))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
-        paper = paper_values(self.id, pool.name)
+        paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         apart: list[Row] = []
         for r in strategies(pool, ROUTINGS):

@@ -9,13 +9,22 @@ from mnist_ddm.tables.table import Value
 
 PARIS = "paris"
 """The paper's main system."""
+SYSTEMS = (PARIS, "mnist")
+"""The systems that the paper speaks of."""
 
 
 def paper_values(analysis: str, system: str) -> dict[str, Any]:
     """What the paper states for an analysis on a system, or else on Paris, its main system; `place` says which.
 
-    Beside the values of another system, orders and directions compare, and sizes do not.
+    Beside the values of another system, orders and directions compare, and sizes do not. Beside data that are not in
+    the paper there are none.
+
+    Args:
+        analysis: its name.
+        system: of the paper, `mnist` or `paris`; empty for other data.
     """
+    if system not in SYSTEMS:
+        return {"place": "nothing of these data"}
     stated = _paper()[analysis]
     if system in stated:
         own: dict[str, Any] = stated[system]
@@ -29,13 +38,14 @@ def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
 
     Args:
         analysis: its name.
-        system: whose value is wanted; where the paper has none, that of Paris, its main system.
+        system: of the paper, whose value is wanted; where the paper has none, that of Paris, its main system. Of any
+            other data it states nothing.
         path: the keys to the value, with colons between, such as ``top2:Delta_refine``.
 
     Returns:
         The value, or ``None`` if the paper states none, and the system.
     """
-    for of in dict.fromkeys((system, PARIS)):
+    for of in dict.fromkeys((system, PARIS)) if system in SYSTEMS else ():
         value: Any = _paper().get(analysis, {}).get(of)
         for key in path.split(":"):
             value = value.get(key) if isinstance(value, dict) else None

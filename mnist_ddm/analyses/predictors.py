@@ -111,7 +111,7 @@ class FailurePredictors(Analysis[RefinementSettings]):
         distance = distance_named(pool, settings.distance)
         error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in ROUTINGS}
         extreme = float(np.quantile(error[_THRESHOLD_OF], _EXTREME))
-        paper = paper_values(self.id, pool.name)
+        paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         margins: list[Row] = []
         for r in ROUTINGS:

@@ -143,7 +143,7 @@ class Quality(Analysis[QualitySettings]):
         order = generator(settings.seed, Purpose.SHUFFLE).permutation(len(reference.vectors))
         shuffled = reference.vectors[torch.from_numpy(order)]
         common = min(sampling.n for sampling in samplings.values())
-        paper = paper_values(self.id, pool.name)
+        paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         classes: list[Row] = []
         adherence: list[Row] = []

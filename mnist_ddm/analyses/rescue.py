@@ -115,7 +115,7 @@ class Rescue(Analysis[JoinedSettings]):
             r: {**_cells(values, measured[_FULL]["delta_refine"], event), "fid": quality.get(r)}
             for r, values in measured.items()
         }
-        paper = paper_values(self.id, pool.name)
+        paper = paper_values(self.id, pool.in_paper)
         by_temperature: list[Row] = [
             {"t_router": t, **cells[tempered(t)], **paper_cells(paper.get(f"T={t:g}", {}), _PAPER_TEMPERATURE)}
             for t in TEMPERATURES

@@ -132,13 +132,13 @@ def _p(judgement: Judgement) -> float | None:
 
 def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judgement:
     """The verdict of one claim; `judge_all` adds the correction for many."""
-    runs = {r.system: r for r in (results, beside) if r is not None}
+    runs = {r.in_paper or r.system: r for r in (results, beside) if r is not None}
     counted = {f"n = {r.samples[a]}" for r in runs.values() for a in claim.analyses if a in r.samples}
     seeds = ", ".join(dict.fromkeys(f"seed {r.seed}" for r in runs.values()))
     samples = ", ".join([*sorted(counted), seeds]) if counted else ""
     if claim.untestable:
         return Judgement(claim, Verdict.ABSENT, claim.untestable, (), "")
-    if claim.only_there and results.system not in claim.stated_for:
+    if claim.only_there and results.in_paper not in claim.stated_for:
         named = " and ".join(map(proper_name, claim.stated_for))
         return Judgement(
             claim, Verdict.ABSENT, f"these are numbers of {named}, which no other system can share", (), ""
@@ -159,7 +159,7 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     cells: list[Cell] = []
     decided: list[Contrast] = []
     sizes: list[str] = []
-    stated = stated_beside(claim, reading, results.system)
+    stated = stated_beside(claim, reading, results.in_paper)
     name_columns = len({comparison.columns for comparison in reading.comparisons}) > 1
     for comparison in reading.comparisons:
         try:
@@ -170,7 +170,7 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
                 continue
             return ReadingVerdict(reading, Verdict.ABSENT, str(missing), tuple(cells), tuple(stated))
         cells += [c for c in dict.fromkeys(operand.cell for operand in compared) if c not in cells]
-        sizes += differing_sizes(claim, comparison, compared, results.system)
+        sizes += differing_sizes(claim, comparison, compared, results.in_paper)
     verdict, reason = _combined(reading, decided, list(dict.fromkeys(sizes)))
     return ReadingVerdict(reading, verdict, reason, tuple(cells), tuple(stated), tuple(decided))
 

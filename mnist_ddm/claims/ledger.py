@@ -12,13 +12,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mnist_ddm.analyses.paper import stated_value
+from mnist_ddm.analyses.paper import SYSTEMS, stated_value
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.errors import unknown
 from mnist_ddm.tables.table import Column, Schema
 
-SYSTEMS = ("paris", "mnist")
-"""The systems that the paper speaks of."""
 ROW = "{row}"
 """In a path of the paper's values: the last key value of the row that it stands beside."""
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mnist_ddm.analyses.paper import stated_value
+from mnist_ddm.analyses.paper import SYSTEMS, stated_value
 from mnist_ddm.claims.ledger import ROW, Claim, Comparison, Reading, key_of
 from mnist_ddm.stats.differences import difference, point
 from mnist_ddm.stats.intervals import Estimate
@@ -56,15 +56,16 @@ def operands(
         claim: whose comparison it is.
         comparison: which.
         results: of the run.
-        runs: by system, for comparisons of several.
+        runs: by the system of the paper that they are of, for comparisons of several.
         name_columns: whether labels must say which column a cell is of.
 
     Raises:
         MissingCell: if one is not there.
     """
     cells = []
-    for system in comparison.systems or (results.system,):
-        table = _table(claim, comparison, runs[system])
+    several = [(system, runs[system]) for system in comparison.systems]
+    for system, of in several or [(results.system, results)]:
+        table = _table(claim, comparison, of)
         for selector in comparison.rows:
             rows = _rows(comparison, selector, table, system)
             for row in rows:
@@ -89,9 +90,9 @@ def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequ
         return limit.value
     if not isinstance(comparison.limit, str):
         return comparison.limit or 0.0
-    stated = as_estimate(stated_value(claim.analyses[0], results.system, comparison.limit)[0], exact=True)
+    stated = as_estimate(stated_value(claim.analyses[0], results.in_paper, comparison.limit)[0], exact=True)
     if stated is None:
-        raise MissingCell(f"the paper states no number {comparison.limit!r}")
+        raise MissingCell("it needs a number that the paper states of other data than these")
     return stated.value
 
 
@@ -203,9 +204,12 @@ def differing_sizes(claim: Claim, comparison: Comparison, cells: Sequence[Operan
     """Why the sizes are not the paper's; empty if they are, or if the claim has none.
 
     A size agrees if the interval of its difference from the paper's value holds 0. The paper's value has the interval
-    of its standard deviation and n where both are stated, else that of its rounding.
+    of its standard deviation and n where both are stated, else that of its rounding. ``system`` is that of the paper
+    whose data were measured, or empty.
     """
     reasons: list[str] = []
+    if comparison.size and system not in SYSTEMS:
+        return [f"the paper states the size for {' and '.join(map(proper_name, claim.stated_for))} alone"]
     for operand in cells if comparison.size else ():
         path = (comparison.size or "").replace(ROW, operand.key)
         value, of = stated_value(claim.analyses[0], system, path)

@@ -34,7 +34,11 @@ _LONGEST_SHOWN = 20
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
 @click.option("--solver", default=None, help="heun or euler.  [default: heun]")
-@click.option("--distance", default=None, help="Perceptual distance: digits, or LPIPS with alex, squeeze or vgg.")
+@click.option(
+    "--distance",
+    default=None,
+    help="Perceptual distance: that of the system (digits for MNIST), or LPIPS with alex, squeeze or vgg.",
+)
 @click.option("--features", default=None, help="Features of Frechet distances; `mnist-ddm info` lists them.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
@@ -79,7 +83,7 @@ def analyze(
     names = chosen(analyses, group, without)
     pool = load_system(system, **of_system)
     what_it_is = f"; {pool.description}" if pool.description else ""
-    console.print(f"system {pool.name} ({pool.n_experts} experts{what_it_is}): {', '.join(names)}")
+    console.print(f"system {pool.title} ({pool.n_experts} experts{what_it_is}): {', '.join(names)}")
     if distance is not None:
         distance_named(pool, distance)
     if features is not None:
@@ -102,7 +106,7 @@ def analyze(
         record_shard_with_progress(console, study.plan(), count, backend, part)
         return
     provenance = Provenance(options.command_line(), of_system)
-    folder = study.open(out or default_folder(study.identity), provenance)
+    folder = study.open(out or default_folder(study.identity, pool.title), provenance)
     recordings = record_with_progress(console, study.plan(), count, backend)
 
     def show(name: str, answer: "Answer | None") -> None:

@@ -74,7 +74,7 @@ def reproduce(
         record_shard_with_progress(console, study.plan(), count, backend, part)
         return
     provenance = Provenance(options.command_line(), of_system, only)
-    folder = study.open(out or default_folder({**study.identity, "claims": list(only)}), provenance)
+    folder = study.open(out or default_folder({**study.identity, "claims": list(only)}, pool.title), provenance)
     recordings = record_with_progress(console, study.plan(), count, backend)
     kept: list[str] = []
     study.write(folder, recordings, lambda name, answer: kept.append(name) if answer is None else None)
@@ -102,7 +102,7 @@ def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], wor
 
     from mnist_ddm.terminal.recordings import shown_duration, shown_workers
 
-    shown = Table(title=f"{study.pool.name}, scale {study.scale.name}: {study.scale.purpose}", title_justify="left")
+    shown = Table(title=f"{study.pool.title}, scale {study.scale.name}: {study.scale.purpose}", title_justify="left")
     for heading in ("analysis", "question", "n", "steps", "claims"):
         shown.add_column(heading, justify="right" if heading in ("n", "steps", "claims") else "left")
     for name, settings in study.settings.items():

@@ -66,7 +66,7 @@ def sample(
     recording = recordings[sampling]
     description = {
         "Command": options.command_line(),
-        "System": f"{pool.name} {pool.fingerprints['experts']}",
+        "System": f"{pool.title} {pool.fingerprints['experts']}",
         "Torch": torch.__version__,
     }
     if record:

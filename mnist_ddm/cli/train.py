@@ -12,10 +12,13 @@ from rich.table import Table
 
 from mnist_ddm.compute.devices import check_device
 from mnist_ddm.compute.parallel import backend_named, run_jobs
-from mnist_ddm.data import load_images, to_state
+from mnist_ddm.data import load_images, title_of, to_state
+from mnist_ddm.data.labels import labels_said
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
 from mnist_ddm.models.presets import preset_named, preset_names
+from mnist_ddm.storage.names import file_name
+from mnist_ddm.systems.options import LABELS_HELP
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars
 from mnist_ddm.terminal.screen import Screen
@@ -25,7 +28,7 @@ from mnist_ddm.versions import changed
 _OPTIONS = (
     click.option("--preset", default="classroom", show_default=True, help=f"{', '.join(preset_names())}."),
     click.option(
-        "--out", type=click.Path(path_type=Path), default=None, help="Checkpoint folder.  [default: runs/mnist-PRESET]"
+        "--out", type=click.Path(path_type=Path), default=None, help="Checkpoint folder.  [default: runs/DATA-PRESET]"
     ),
     click.option("--partition", default="digit", show_default=True, help="digit, random or kmeans."),
     click.option("--experts", type=int, default=None, help="Number of experts.  [default: one for each class]"),
@@ -37,6 +40,7 @@ _OPTIONS = (
         help="Take monolith and classifier, which do not depend on the partition, from this checkpoint.",
     ),
     click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order."),
+    click.option("--labels", default=None, help=LABELS_HELP),
     click.option("--keep-every", type=int, default=0, help="Also keep averaged weights every so many steps."),
     options.seed,
     options.data_dir,
@@ -113,6 +117,7 @@ def _train(
     steps: int | None,
     share: Path | None,
     relabel: bool,
+    labels: str | None,
     keep_every: int,
     seed: int,
     data_dir: Path | None,
@@ -123,10 +128,13 @@ def _train(
     console = Screen()
     check_device(device)
     count = options.resolve_workers(workers, device)
+    images = load_images(data_dir, relabel=relabel)
+    if labels is not None:
+        images = replace(images, names=labels_said(labels, images.classes))
     plan = TrainingPlan(
-        images=load_images(data_dir, relabel=relabel),
+        images=images,
         preset=preset_named(preset),
-        out=out or Path("runs") / f"mnist-{preset}",
+        out=out or Path("runs") / f"{file_name(title_of(images.name, images.digest))}-{preset}",
         partition=partition,
         n_experts=experts,
         seed=seed,

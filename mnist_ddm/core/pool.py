@@ -70,6 +70,19 @@ class ExpertPool(ABC):
         return ""
 
     @property
+    def title(self) -> str:
+        """What results call it: its name, unless systems of different data go by one name on the command line."""
+        return self.name
+
+    @property
+    def in_paper(self) -> str:
+        """The system of the paper whose data these are, `mnist` or `paris`; empty for any other data.
+
+        What the paper states stands beside these results, and decides verdicts, only if it is not empty.
+        """
+        return ""
+
+    @property
     def device(self) -> torch.device:
         """Where states must lie."""
         return torch.device("cpu")

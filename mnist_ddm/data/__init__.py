@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.data.family import PARTS, class_of, find_set, relabelled, shown_labels, upright
+from mnist_ddm.data.labels import labels_in
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.door import read_unpacked
 
@@ -24,6 +25,8 @@ _MNIST_SHA256 = {
     "test_images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "test_labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+MNIST_DIGEST = hashlib.sha256(b"".join(bytes.fromhex(_MNIST_SHA256[part]) for part in PARTS)).hexdigest()
+"""By which MNIST is known, wherever its files lie."""
 _IDX_TYPES: dict[bytes, np.dtype[Any]] = {b"\x00\x00\x08": np.dtype(np.uint8), b"\x00\x00\x0c": np.dtype(">i4")}
 
 
@@ -39,6 +42,8 @@ class Images:
         test_labels: int64, shape ``(M,)``.
         digest: SHA-256 of the four files' contents.
         labels: what the files call each class, where they do not call them 0, 1, ...
+        names: what people call each class, from `labels.txt` beside the files; empty if nobody said.
+        folder: where the files are; ``None`` for the shipped MNIST.
     """
 
     name: str
@@ -48,11 +53,20 @@ class Images:
     test_labels: Tensor
     digest: str
     labels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def classes(self) -> int:
         """The number of classes."""
         return int(self.train_labels.max()) + 1
+
+
+def title_of(name: str, digest: str) -> str:
+    """What results call data of a name: MNIST is known by its content, and nothing else is called so."""
+    if digest == MNIST_DIGEST:
+        return "mnist"
+    return f"another {name}" if name.lower() == "mnist" else name
 
 
 def to_state(images: Tensor) -> Tensor:
@@ -74,7 +88,8 @@ def load_images(folder: Path | None = None, *, relabel: bool = False) -> Images:
 
     Raises:
         InputError: if a file is missing, is not IDX, is truncated, holds other than 28 x 28 images, if images and
-            labels do not belong together, or labels are not 0, 1, ... and were not to be numbered anew.
+            labels do not belong together, or labels are not 0, 1, ... and were not to be numbered anew, or
+            `labels.txt` there does not name each class once.
     """
     place = Path(__file__).parent if folder is None else folder
     chosen = find_set(place)
@@ -100,6 +115,7 @@ def load_images(folder: Path | None = None, *, relabel: bool = False) -> Images:
             arrays[f"{split}_labels"] = relabelled(arrays[f"{split}_labels"], np.array(names))
     seen = b"".join(hashlib.sha256(content).digest() for content in contents.values())
     named = place.resolve().parent if place.resolve().name == "raw" else place.resolve()
+    classes = int(arrays["train_labels"].max()) + 1
     return Images(
         name="mnist" if folder is None else named.name,
         train_images=torch.from_numpy(arrays["train_images"])[:, None],
@@ -109,6 +125,8 @@ def load_images(folder: Path | None = None, *, relabel: bool = False) -> Images:
         # The same bytes under another name stand upright, and are other images.
         digest=hashlib.sha256(seen + (b"transposed" if chosen.transposed else b"")).hexdigest(),
         labels=names,
+        names=() if folder is None else labels_in(place, classes) or labels_in(named, classes),
+        folder=folder,
     )
 
 

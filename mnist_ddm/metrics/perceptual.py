@@ -32,7 +32,9 @@ def trunk_file(name: str, *, download: bool = True) -> Path:
     Raises:
         InputError: if it is not there and cannot be fetched, or if its hash is wrong.
     """
-    return TRUNKS[name].fetch(f"LPIPS with {name}", "--distance digits", download=download)
+    return TRUNKS[name].fetch(
+        f"LPIPS with {name}", "the distance that comes with the system (leave --distance out)", download=download
+    )
 
 
 def lpips_distance(name: str, device: str | torch.device = "cpu") -> Distance:

@@ -19,6 +19,8 @@ from mnist_ddm.storage.typed import as_kind
 
 SCHEMA = 1
 CARD = "card.json"
+_FOR_PEOPLE = ("data", "names", "place")
+"""What of a card may be said anew of the same system."""
 _MOST = 60_000
 """Experts or classes; more would be a mistake in a card."""
 
@@ -36,6 +38,8 @@ class SystemCard:
         data: name of the data, for people; the digest alone says what they are.
         data_digest: SHA-256 of the data's content.
         labels: what the data call each class, where they do not call them 0, 1, ... (`--relabel`).
+        names: what people call each class; empty if nobody said.
+        place: where the data were, as seen from the folder of the card; empty for data that ship.
     """
 
     preset: str
@@ -46,6 +50,8 @@ class SystemCard:
     data: str
     data_digest: str
     labels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ def kept_steps(folder: Path, part: str) -> list[int]:
 
 
 def system_identity(card: SystemCard) -> dict[str, Any]:
-    """What makes two systems the same one: not what their data are called, which differs from machine to machine."""
-    return {name: value for name, value in asdict(card).items() if name != "data" and value != ()}
+    """What makes two systems the same one: not what data are called or where they lie, which differs by machine."""
+    return {name: value for name, value in asdict(card).items() if name not in _FOR_PEOPLE and value != ()}
 
 
 def system_digest(card: SystemCard) -> str:
@@ -123,10 +129,20 @@ def open_system(folder: Path, card: SystemCard) -> None:
             keys = [key for key in {**other, **mine} if mine.get(key) != other.get(key)]
             differs = ", ".join(f"{k}: {other.get(k)!r} there, {mine.get(k)!r} asked" for k in keys)
             raise InputError(f"{folder} holds another run ({differs}); choose another --out")
+        stored = read_json(path)
+        if (new := stored | {name: value for name in _FOR_PEOPLE if (value := _plain(card)[name])}) != stored:
+            write_json(path, new)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder and holds no {CARD}; choose another --out")
-    write_json(path, {"schema": SCHEMA, **{name: value for name, value in asdict(card).items() if value != ()}})
+    write_json(
+        path, {"schema": SCHEMA, **{name: value for name, value in _plain(card).items() if value not in ([], "")}}
+    )
+
+
+def _plain(card: SystemCard) -> dict[str, Any]:
+    """A card as JSON has it."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(card).items()}
 
 
 def read_system_card(folder: Path) -> SystemCard:
@@ -141,6 +157,8 @@ def read_system_card(folder: Path) -> SystemCard:
     if not (1 <= card.n_experts <= _MOST and 1 <= card.classes <= _MOST and card.seed >= 0):
         told = f"{card.n_experts} experts, {card.classes} classes, seed {card.seed}"
         raise InputError(f"{folder / CARD} is not a card of schema {SCHEMA}; restore it or train again ({told})")
+    if card.names and len(card.names) != card.classes:
+        raise InputError(f"{folder / CARD} names {len(card.names)} of {card.classes} classes; say --labels in training")
     return card
 
 

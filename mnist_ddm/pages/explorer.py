@@ -98,9 +98,9 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "samples": [[_course(pool, t, i, frames) for t in trajectories] for i in range(samples)],
     }
     values = {
-        "title": f"Routing explorer: {pool.name}",
-        "description": f"How a router joins the {pool.n_experts} experts of the system {pool.name}, step by step.",
-        "system": pool.name,
+        "title": f"Routing explorer: {pool.title}",
+        "description": f"How a router joins the {pool.n_experts} experts of the system {pool.title}, step by step.",
+        "system": pool.title,
         "sampling": first.sampling,
         "samples": samples,
         "frames": len(frames.visits),

@@ -39,8 +39,13 @@ def here(results: Results) -> Plot | None:
     return Plot("dissociation", "points", title, _X, _Y, series, logarithmic=positive)
 
 
-def in_the_paper() -> Plot:
-    """The same of the paper's Table 3, whose FIDs are of other models than its sensitivities."""
+def in_the_paper(results: Results) -> Plot | None:
+    """The same of the paper's Table 3, whose FIDs are of other models than its sensitivities.
+
+    ``None`` beside data that are not in the paper.
+    """
+    if not results.in_paper:
+        return None
     series = []
     for name in _ROUTINGS:
         error, fid = (

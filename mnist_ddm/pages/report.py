@@ -100,7 +100,7 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "results": results,
         "manifest": manifest,
         "answer": answer(results),
-        "plots": [plot for plot in (here(results), in_the_paper()) if plot is not None],
+        "plots": [plot for plot in (here(results), in_the_paper(results)) if plot is not None],
         "judgements": judgements,
         "counts": counts(judgements),
         "headlines": [j for j in judgements if j.claim.headline] or list(judgements),

@@ -1,5 +1,6 @@
 """Names that a file tells, such as those of a manifest: they never lead out of the folder that they belong to."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 from mnist_ddm.errors import InputError
@@ -45,6 +46,11 @@ def inside(folder: Path, name: str) -> Path:
             f"{name[:100]!r} is not the name of a file inside {folder}; restore what names it, or delete it"
         )
     return path
+
+
+def file_name(title: str) -> str:
+    """A name that any file system takes, from what people call something."""
+    return re.sub(r"[^\w.-]+", "-", title).strip("-.")[: _LONGEST_PART // 4] or "unnamed"
 
 
 def delete_inside(folder: Path, name: str) -> None:

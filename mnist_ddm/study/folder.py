@@ -33,7 +33,7 @@ from mnist_ddm.storage.files import (
     write_text,
 )
 from mnist_ddm.storage.locks import hold_folder, release_folder
-from mnist_ddm.storage.names import delete_inside, inside
+from mnist_ddm.storage.names import delete_inside, file_name, inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.study.manifest import Manifest
@@ -68,6 +68,8 @@ class Provenance:
             "command": self.command,
             "claims": list(self.claims),
             "options": {name: _portable(value) for name, value in self.options.items() if value not in (None, ())},
+            "title": pool.title,
+            "in_paper": pool.in_paper,
             "sources": dict(pool.sources),
             "experts": pool.n_experts,
             "hardware": _hardware(str(pool.device)),
@@ -99,9 +101,9 @@ def _plain(settings: Settings) -> dict[str, Any]:
     return plain
 
 
-def default_folder(what: Mapping[str, Any]) -> Path:
-    """A folder below `runs/` that belongs to this run alone."""
-    return Path("runs") / f"{what['system']}-{digest(what)[:8]}"
+def default_folder(what: Mapping[str, Any], title: str) -> Path:
+    """A folder below `runs/` that belongs to this run alone, and is called after its system."""
+    return Path("runs") / f"{file_name(title)}-{digest(what)[:8]}"
 
 
 @final
@@ -123,7 +125,7 @@ class RunFolder:
         self.folder = folder
         self._pictured = {
             "Description": provenance.command,
-            "System": ", ".join(filter(None, (what["system"], what["description"]))),
+            "System": ", ".join(filter(None, (pool.title, pool.description))),
         }
         self._begin = time.monotonic()
         manifest = folder / MANIFEST

@@ -103,6 +103,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         results: the hash of every file, by its name in the run's folder.
         derived: the hash of each page and verdict that was made from these.
         claims: names of those that the run is for; empty for all.
+        title: what results call the system; empty for its name.
+        in_paper: the system of the paper whose data were measured; empty for other data.
         absent: for each analysis that was left out, why.
         options: that load the system again.
         sources: hashes of the system's data and weights.
@@ -123,6 +125,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     results: dict[str, str] = {}
     derived: dict[str, str] = {}
     claims: list[str] = []
+    title: str = ""
+    in_paper: str = ""
     absent: dict[str, str] = {}
     options: dict[str, Option] = {}
     sources: dict[str, str] = {}

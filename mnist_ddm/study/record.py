@@ -125,7 +125,7 @@ def _compute(
     for visits, names in to_compute(pool, wanted, store).items():
         kept, key = observables_named(names), recording_key(pool, visits)
         store.describe(
-            key, {"schema": SCHEMA, "system": pool.name, **visits.identity, "models": dict(pool.fingerprints)}
+            key, {"schema": SCHEMA, "system": pool.title, **visits.identity, "models": dict(pool.fingerprints)}
         )
         own = [block for i, block in enumerate(blocks_of(visits.n)) if shard.holds(key, i)]
         blocks[visits] = len(own)

@@ -23,13 +23,14 @@ class Results:
     """What one run measured, without how.
 
     Attributes:
-        system: that was measured.
+        system: that was measured, as results call it.
         tables: by name.
         absent: for each analysis that was left out, why.
         samples: for each analysis that was run, its number of samples.
         seed: of the run.
         makes_claims: whether there are enough samples to say anything about the paper.
         scale: the name of the study's size.
+        in_paper: the system of the paper whose data were measured; empty for other data.
     """
 
     system: str
@@ -39,6 +40,7 @@ class Results:
     seed: int = 0
     makes_claims: bool = True
     scale: str = ""
+    in_paper: str = ""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -74,11 +76,12 @@ def read_results(folder: Path) -> Results:
     names = [name for entry in analyses.values() for name in entry.tables]
     scale = scale_named(run.scale)
     return Results(
-        system=run.system,
+        system=manifest.title or run.system,
         tables={name: read_table(inside(folder, f"{RESULTS}/{name}.json")) for name in names},
         absent=manifest.absent,
         samples={name: entry.n for name, entry in analyses.items()},
         seed=run.seed,
         makes_claims=scale.makes_claims,
         scale=scale.name,
+        in_paper=manifest.in_paper,
     )

@@ -130,7 +130,7 @@ class Study:
         answer = self.analyses[name].answer(self.pool, recordings, self.settings[name])
         if not self.pool.description:
             return answer
-        said = f"system: {self.pool.name}, {self.pool.description}."
+        said = f"system: {self.pool.title}, {self.pool.description}."
         return replace(answer, tables=tuple(replace(table, notes=(*table.notes, said)) for table in answer.tables))
 
     def run(self, workers: int = 1) -> dict[str, Answer]:

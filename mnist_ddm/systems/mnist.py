@@ -17,7 +17,8 @@ from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.measures import Measures
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.data import SIDE, Images, load_images, to_image
+from mnist_ddm.data import MNIST_DIGEST, SIDE, Images, load_images, title_of, to_image
+from mnist_ddm.data.labels import labels_said
 from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.models.checkpoint import (
     SystemCard,
@@ -32,10 +33,15 @@ from mnist_ddm.models.checkpoint import (
 from mnist_ddm.models.classifier import DigitClassifier
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import digest, sha256
-from mnist_ddm.systems.mnist_measures import MnistMeasures
+from mnist_ddm.systems.mnist_measures import MnistMeasures, Said
 
 SHIPPED = "mnist-classroom"
 _STAGE = "stage"
+_DIVIDED = {
+    "digit": "an expert for each class",
+    "random": "experts of random parts",
+    "kmeans": "experts of k-means clusters",
+}
 
 
 def checkpoints_folder() -> Path:
@@ -57,8 +63,20 @@ def _stage(files: tuple[Path, ...], card: SystemCard, device: torch.device) -> t
 class MnistPool(ExpertPool):
     """The system of one checkpoint folder."""
 
-    def __init__(self, checkpoint: Path, images: Images, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        images: Images,
+        device: str | torch.device = "cpu",
+        labels: str | None = None,
+    ) -> None:
         """Load all models of a checkpoint, checked by hash; a missing monolith is tolerated.
+
+        Args:
+            checkpoint: the folder.
+            images: that it was trained on.
+            device: where states lie.
+            labels: what the classes are called, see `labels_said`; by default as the card says, or the data.
 
         Raises:
             InputError: if the checkpoint is missing, damaged, incomplete, or was trained on other data.
@@ -84,11 +102,30 @@ class MnistPool(ExpertPool):
         self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
         if has_monolith:
             self._fingerprints["monolith"] = self._hash(["monolith"])
-        self._measures = MnistMeasures(images, self.card, classifier, self._fingerprints["metrics"], self._device)
+        names = labels_said(labels, self.card.classes) if labels else self.card.names or images.names
+        shown = names or tuple(map(str, self.card.labels or range(self.card.classes)))
+        said = Said("digits" if self.in_paper else self.title, "digit" if self.in_paper else self.title, shown)
+        self._measures = MnistMeasures(images, self.card, classifier, self._fingerprints["metrics"], said, self._device)
 
     @property
     def name(self) -> str:
         return "mnist"
+
+    @property
+    def title(self) -> str:
+        return title_of(self.card.data, self.card.data_digest)
+
+    @property
+    def in_paper(self) -> str:
+        return "mnist" if self.card.data_digest == MNIST_DIGEST else ""
+
+    @property
+    def description(self) -> str:
+        """The recipe, where it is not the paper's: other data, or another partition of MNIST."""
+        divided = _DIVIDED.get(self.card.partition, self.card.partition)
+        if self.in_paper:
+            return "" if self.card.partition == "digit" else divided
+        return f"{self.card.classes} classes, {divided}, by the mnist recipe with the preset {self.card.preset}"
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
@@ -171,10 +208,34 @@ class MnistPool(ExpertPool):
         return self._measures
 
 
-def load(device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None) -> MnistPool:
-    """The `mnist` system of the command line; without a checkpoint, the one that ships."""
+def load(
+    device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None, labels: str | None = None
+) -> MnistPool:
+    """The `mnist` system of the command line; without a checkpoint, the one that ships.
+
+    Args:
+        device: `cpu`, `cuda`, `mps`.
+        checkpoint: its folder, or the name of a shipped one.
+        data_dir: the folder of its data; by default where they were in training.
+        labels: what the classes are called; see `labels_said`.
+    """
     place = find_checkpoint(checkpoint)
-    return MnistPool(place, load_images(data_dir, relabel=bool(read_system_card(place).labels)), device)
+    card = read_system_card(place)
+    images = load_images(data_dir or _data_of(place, card), relabel=bool(card.labels))
+    return MnistPool(place, images, device, labels)
+
+
+def _data_of(checkpoint: Path, card: SystemCard) -> Path | None:
+    """Where the data of a checkpoint are; ``None`` for the MNIST that ships."""
+    if card.data_digest == MNIST_DIGEST:
+        return None
+    place = checkpoint / card.place
+    if not card.place or not place.is_dir():
+        there = f" and are not in {place} any more" if card.place else ""
+        raise InputError(
+            f"the data {card.data!r} of the checkpoint {checkpoint} do not ship{there}; say where they are: --data-dir"
+        )
+    return place
 
 
 def find_checkpoint(given: Path | None) -> Path:

@@ -1,6 +1,7 @@
-"""What measures the MNIST system: its images, the digit classifier, and networks whose files the user may have."""
+"""What measures the MNIST system: its images, the classifier, and networks whose files the user may have."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
@@ -21,11 +22,33 @@ _BATCH = 1000
 
 
 @final
+@dataclass(frozen=True)
+class Said:
+    """What people call what measures a system.
+
+    Attributes:
+        distance: in the classifier's features.
+        classifier: of what.
+        labels: each class.
+    """
+
+    distance: str
+    classifier: str
+    labels: tuple[str, ...]
+
+
+@final
 class MnistMeasures(Measures):
-    """Test and training images, features of the digit classifier, and the closed form of the training data."""
+    """Test and training images, features of the classifier, and the closed form of the training data."""
 
     def __init__(
-        self, images: Images, card: SystemCard, classifier: DigitClassifier, fingerprint: str, device: torch.device
+        self,
+        images: Images,
+        card: SystemCard,
+        classifier: DigitClassifier,
+        fingerprint: str,
+        said: Said,
+        device: torch.device,
     ) -> None:
         """Take the data and the classifier.
 
@@ -34,6 +57,7 @@ class MnistMeasures(Measures):
             card: of the system.
             classifier: trained on the labels; no expert or router knows it.
             fingerprint: a hash of data and classifier.
+            said: what people call all this.
             device: where states lie.
         """
         super().__init__(card.n_experts, to_image)
@@ -41,6 +65,7 @@ class MnistMeasures(Measures):
         self._card = card
         self._classifier = classifier
         self._fingerprint = fingerprint
+        self._said = said
         self._device = device
 
     @property
@@ -98,9 +123,9 @@ class MnistMeasures(Measures):
     @property
     def distances(self) -> Mapping[str, Distance]:
         lpips = {name: lpips_distance(name, self._device) for name in TRUNKS}
-        return {"digits": Distance("digits", self._digits), **lpips}
+        return {self._said.distance: Distance(self._said.distance, self._layers), **lpips}
 
-    def _digits(self, a: Tensor, b: Tensor) -> Tensor:
+    def _layers(self, a: Tensor, b: Tensor) -> Tensor:
         with torch.no_grad():
             return self._classifier.layer_distance(a * 2 - 1, b * 2 - 1)
 
@@ -115,9 +140,8 @@ class MnistMeasures(Measures):
                 out: Tensor = self._classifier(images * 2 - 1)
             return out.softmax(dim=1)
 
-        labels = tuple(str(i) for i in range(self._card.classes))
         expert_of_label = tuple(range(self._card.classes)) if self._card.partition == "digit" else None
-        return Classifier("digit classifier", labels, probabilities, expert_of_label)
+        return Classifier(f"{self._said.classifier} classifier", self._said.labels, probabilities, expert_of_label)
 
 
 _PIXELS = Features("pixels", lambda images: images.flatten(1))

@@ -37,6 +37,9 @@ class SystemOption:
         return f"--{self.name.replace('_', '-')}"
 
 
+LABELS_HELP = (
+    "What the classes are called: names with commas between, or a file of them.  [default: labels.txt of the data]"
+)
 MNIST = (
     SystemOption(
         "checkpoint",
@@ -46,9 +49,10 @@ MNIST = (
     ),
     SystemOption(
         "data_dir",
-        "A folder with the four IDX files of any 28x28 set.  [default: the MNIST that ships]",
+        "A folder with the four IDX files of any 28x28 set.  [default: that of the checkpoint's training]",
         kind="path",
         place=True,
     ),
+    SystemOption("labels", LABELS_HELP),
 )
 """What the `mnist` system takes; other systems may read the same options in their own way."""

@@ -1,5 +1,7 @@
 """Training of many models: which jobs there are, and running them in parallel."""
 
+import contextlib
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -78,7 +80,18 @@ class TrainingPlan:
             data=self.images.name,
             data_digest=self.images.digest,
             labels=self.images.labels,
+            names=self.images.names,
+            place=_seen_from(self.out, self.images.folder),
         )
+
+
+def _seen_from(out: Path, data: Path | None) -> str:
+    """Where data are, as seen from a folder: both may move together."""
+    if data is None:
+        return ""
+    with contextlib.suppress(ValueError):  # another drive
+        return Path(os.path.relpath(data.resolve(), out.resolve())).as_posix()
+    return str(data.resolve())
 
 
 def training_jobs(plan: TrainingPlan, parts: Iterable[str]) -> list[TrainingJob]:

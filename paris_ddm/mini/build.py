@@ -24,6 +24,7 @@ from paris_ddm.folder import (
     IMAGE_ENCODER,
     MODEL_WEIGHTS,
     MONOLITH,
+    PLAN,
     REAL,
     ROUTER,
     ROUTER_WEIGHTS,
@@ -38,7 +39,7 @@ from paris_ddm.mini.data import (
 )
 from paris_ddm.mini.encoders import train_autoencoder, train_classifier, train_towers
 from paris_ddm.mini.experts import train_expert, train_monolith, train_router
-from paris_ddm.mini.plan import EXPERTS, PLAN, MiniPlan
+from paris_ddm.mini.plan import EXPERTS, MiniPlan
 from paris_ddm.mini.tokenizer import write_tokenizer
 
 Job = Callable[[OnProgress], None]

@@ -32,7 +32,6 @@ from paris_ddm.mini.data import (
 )
 
 EXPERTS = 8
-PLAN = "plan.json"
 _FIRST_KIND = 60
 """Kinds below are those of the mnist system; streams of both never meet."""
 _KEYS = ("autoencoder", "towers", "classifier", "expert", "router", "monolith")

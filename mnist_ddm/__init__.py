@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mnist_ddm.core.recording import sample as sample
     from mnist_ddm.core.routing import Routing as Routing
     from mnist_ddm.core.routing import parse_routing as parse_routing
+    from mnist_ddm.core.routing import register_routing as register_routing
     from mnist_ddm.core.visits import Sampling as Sampling
     from mnist_ddm.errors import InputError as InputError
     from mnist_ddm.study.study import Study as Study
@@ -31,6 +32,7 @@ _HOMES = {
     "sample": "mnist_ddm.core.recording",
     "Routing": "mnist_ddm.core.routing",
     "parse_routing": "mnist_ddm.core.routing",
+    "register_routing": "mnist_ddm.core.routing",
     "Study": "mnist_ddm.study.study",
     "load_system": "mnist_ddm.systems.registry",
 }

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from mnist_ddm import cli
+from mnist_ddm.analyses import registry as analyses
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.compute import parallel
 from mnist_ddm.core.routing import grammar
@@ -99,11 +100,15 @@ def place(tmp_path, monkeypatch):
     shutil.copy(ROOT / "teacher" / "solutions" / "flow.py", tmp_path / "class" / "ada")
     monkeypatch.syspath_prepend(ROOT / "examples" / "petals")
     told = tomllib.loads((ROOT / "examples" / "petals" / "pyproject.toml").read_text())["project"]["entry-points"]
-    for group, module in (("mnist_ddm.systems", registry), ("mnist_ddm.routings", grammar)):
+    known = (("mnist_ddm.systems", registry), ("mnist_ddm.routings", grammar), ("mnist_ddm.analyses", analyses))
+    for group, module in known:
         own = [EntryPoint(name, value, group) for name, value in told[group].items()]
         before = module.entry_points
         monkeypatch.setattr(module, "entry_points", lambda group, before=before, own=own: [*before(group=group), *own])
-    return tmp_path
+    analyses.installed_analyses.cache_clear()
+    yield tmp_path
+    monkeypatch.undo()
+    analyses.installed_analyses.cache_clear()
 
 
 @pytest.fixture

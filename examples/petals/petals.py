@@ -1,4 +1,4 @@
-"""An own system and an own routing strategy, in one file: copy it, and put your models where the small networks are.
+"""An own system, routing strategy and analysis, in one file: copy it, and put your models in the small networks' place.
 
 States are points of the plane, shape (2,). The data are four petals of a flower; each expert is a network of one
 hidden layer that saw one petal, the router saw all of them. They train in seconds when the system is loaded.
@@ -11,13 +11,21 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
+from mnist_ddm.analyses.columns import ROUTING, N
+from mnist_ddm.analyses.settings import SamplingSettings
 from mnist_ddm.compute.batches import evaluate_in_batches
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.measures import Measures
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.routing import Routing, RoutingContext
+from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import mean_estimate, share_estimate
+from mnist_ddm.stats.shares import in_percent
+from mnist_ddm.tables.table import Column, Schema, Table
 
 K = 4
 SEED = 0
@@ -169,3 +177,30 @@ class Cautious(Routing):
 def make_cautious(argument: str) -> Routing:
     """What `--routing cautious` calls, with the text after the name: "" here."""
     return Cautious()
+
+
+RADIUS, OUTSIDE = Column("radius", "mean radius"), Column("outside", "outside the petals", unit="%")
+REACH = Schema("reach", (ROUTING, N, RADIUS, OUTSIDE))
+
+
+class Reach(Analysis[SamplingSettings]):
+    """How far from the centre the samples of each routing end, and how many where no petal is."""
+
+    id = "reach"
+    group = "petals"
+    question = "Do the samples of each routing end on the petals?"
+    tables = (REACH,)
+    compares = True
+    sizes = Sizes(SamplingSettings(n=16, steps=4), SamplingSettings(n=100, steps=20), SamplingSettings(n=500, steps=20))
+
+    def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
+        return tuple(Need(settings.sampling(routing)) for routing in settings.compared(pool, ("top1", "full")))
+
+    def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
+        rows = []
+        for routing in settings.compared(pool, ("top1", "full")):
+            radius = recordings[settings.sampling(routing)].final.flatten(1).norm(dim=1).double().numpy()
+            outside = share_estimate((radius < 0.6) | (radius > 1.4))
+            rows.append({"routing": routing, "n": len(radius), "radius": mean_estimate(radius),
+                         "outside": in_percent(outside)})  # fmt: skip
+        return Answer((Table(REACH, self.question, tuple(rows)),))

@@ -79,6 +79,7 @@ class Analysis(ABC, Generic[Own]):
         question: the question, and where in the paper it is asked.
         tables: what its tables hold; the claims ledger is checked against them.
         sizes: its settings at each of `SCALES`.
+        compares: whether it compares routings and takes those that a user chooses (`TrajectorySettings.routings`).
     """
 
     id: ClassVar[str]
@@ -86,6 +87,7 @@ class Analysis(ABC, Generic[Own]):
     question: ClassVar[str]
     tables: ClassVar[tuple[Schema, ...]]
     sizes: ClassVar[Sizes[Any]]
+    compares: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Refuse an analysis that leaves one of its attributes out."""

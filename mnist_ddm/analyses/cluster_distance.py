@@ -14,7 +14,6 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, of_paper, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
-from mnist_ddm.analyses.systems import fitting
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.measures import Embedding
 from mnist_ddm.core.pool import ExpertPool
@@ -87,6 +86,7 @@ class ClusterDistance(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Does each routing select the experts whose data lie closest to the state? (Table 1)"
     tables = (_TABLE, _BY_TIME)
+    compares = True
     sizes = Sizes(
         small=SamplingSettings(n=16, steps=4),
         medium=SamplingSettings(n=200),
@@ -96,7 +96,7 @@ class ClusterDistance(Analysis[SamplingSettings]):
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if not pool.measures.embeddings:
             raise InputError(f"{self.id} needs an embedding and the experts' centroids, which this system lacks")
-        return tuple(Need(settings.sampling(routing), _OBSERVABLES) for routing in fitting(pool, ROUTINGS))
+        return tuple(Need(settings.sampling(routing), _OBSERVABLES) for routing in settings.compared(pool, ROUTINGS))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         profiles = list(_profiles(pool, recordings, settings))
@@ -207,7 +207,7 @@ def _profiles(
 ) -> Iterator[_Profile]:
     for name, embedding in pool.measures.embeddings.items():
         for state in (NOISY, CLEAN):
-            for routing in fitting(pool, ROUTINGS):
+            for routing in settings.compared(pool, ROUTINGS):
                 recording = recordings[settings.sampling(routing)]
                 ranks = centroid_ranks(pool, embedding, recording, state)
                 weights = recording.observed["weights@tenths"].double().numpy()

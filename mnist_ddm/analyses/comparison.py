@@ -25,13 +25,13 @@ from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.quality import frechet_note, quality_choices, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
 from mnist_ddm.analyses.stability import (
+    STRATEGIES,
     TERM_NORMS,
     both_resolutions,
     effort_note,
     fixed_times,
     lipschitz,
     step_refinement,
-    strategies,
     term_norms,
     visible_error,
 )
@@ -133,6 +133,7 @@ class RoutingComparison(Analysis[JoinedSettings]):
     group = "sensitivity"
     question = "Does stability predict quality? (Table 3, Figure 3)"
     tables = (_COMPARISON, _STEPS, _CHAIN, _FOOTNOTE)
+    compares = True
     sizes = Sizes(
         small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
         medium=JoinedSettings(n=50, quality_n=200),
@@ -142,14 +143,14 @@ class RoutingComparison(Analysis[JoinedSettings]):
     def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)
         features_named(pool, settings.features)
-        names = strategies(pool)
+        names = settings.compared(pool, STRATEGIES)
         norms = [need for r in names for need in both_resolutions(settings.sampling(r), TERM_NORMS)]
         few = [Need(_few(settings, r), (_EVERY_STEP,)) for r in names]
         choices = quality_choices(pool, settings, names).values()
         return (*norms, *few, *(Need(sampling, optional=True) for several in choices for sampling in several))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
-        names, paper = strategies(pool), paper_values(self.id, pool.in_paper)
+        names, paper = settings.compared(pool, STRATEGIES), paper_values(self.id, pool.in_paper)
         recorded = {r: recordings[settings.sampling(r)] for r in names}
         norms = {r: term_norms(recording) for r, recording in recorded.items()}
         times = fixed_times(recorded[names[0]])

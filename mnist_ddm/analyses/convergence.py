@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, YES_NO, N, mean_and_sd, number_key, with_sd
 from mnist_ddm.analyses.settings import SamplingSettings
-from mnist_ddm.analyses.stability import TERM_NORMS, lipschitz, strategies, term_norms
+from mnist_ddm.analyses.stability import TERM_NORMS, lipschitz, term_norms
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -81,6 +81,7 @@ class Convergence(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Does the sampler converge as the steps get smaller? (Proposition E.1, Definition C.3, Appendix D)"
     tables = (_TABLE, _QUANTILES, _GRID)
+    compares = True
     sizes = Sizes(
         small=SamplingSettings(n=4, steps=4),
         medium=SamplingSettings(n=50),
@@ -89,16 +90,16 @@ class Convergence(Analysis[SamplingSettings]):
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         needs = []
-        for r in strategies(pool, ROUTINGS):
+        for r in settings.compared(pool, ROUTINGS):
             needs += [Need(_cut(settings, r, refinement), ("x",)) for refinement in _REFINEMENTS]
             reference = ("x",) if r == MONOLITH else ("x", "weights")
             needs += [Need(_cut(settings, r, _FINE), reference), Need(settings.sampling(r), (TERM_NORMS,))]
-        if _GRID_ROUTING in strategies(pool, ROUTINGS):
+        if _GRID_ROUTING in settings.compared(pool, ROUTINGS):
             needs += [Need(_grid(settings, refinement), (_GRID_NORM,)) for refinement in _GRID_REFINEMENTS]
         return tuple(needs)
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
-        names = strategies(pool, ROUTINGS)
+        names = settings.compared(pool, ROUTINGS)
         rows: list[Row] = []
         series = []
         for r in names:

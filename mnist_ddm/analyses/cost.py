@@ -75,6 +75,7 @@ class CostAndQuality(Analysis[QualitySettings]):
     group = "regimes"
     question = "Which routing buys the most quality for the fewest expert evaluations? (beyond the paper)"
     tables = (_TABLE,)
+    compares = True
     sizes = Sizes(
         small=QualitySettings(n=16, steps=10, routings=FEW_ROUTINGS),
         medium=QualitySettings(n=200, routings=FEWER_ROUTINGS),

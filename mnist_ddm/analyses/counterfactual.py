@@ -8,7 +8,7 @@ from mnist_ddm.analyses.columns import FID, REFINEMENT, ROUTING, of_paper, refin
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
-from mnist_ddm.analyses.stability import both_resolutions, step_refinement, strategies, visible_error
+from mnist_ddm.analyses.stability import both_resolutions, step_refinement, visible_error
 from mnist_ddm.analyses.systems import distance_named, features_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -45,6 +45,7 @@ class Counterfactual(Analysis[JoinedSettings]):
     group = "interventions"
     question = "Do steadier experts or the wrong experts change stability and quality? (Table 8)"
     tables = (_TABLE,)
+    compares = True
     sizes = Sizes(
         small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
         medium=JoinedSettings(n=20, quality_n=200),
@@ -56,16 +57,17 @@ class Counterfactual(Analysis[JoinedSettings]):
             raise InputError(f"{self.id} looks at pairs of experts and needs at least 2")
         distance_named(pool, settings.distance)
         features_named(pool, settings.features)
-        measured = [need for r in strategies(pool, ROUTINGS) for need in both_resolutions(settings.sampling(r))]
-        stored = long_samplings(pool, settings, ROUTINGS).values()
+        names = settings.compared(pool, ROUTINGS, _BASE)
+        measured = [need for r in names for need in both_resolutions(settings.sampling(r))]
+        stored = long_samplings(pool, settings, names).values()
         return (*measured, *(Need(sampling, optional=True) for sampling in stored))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
+        names, paper = settings.compared(pool, ROUTINGS, _BASE), paper_values(self.id, pool.in_paper)
         distance = distance_named(pool, settings.distance)
         error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
         event = visible_error(pool, recordings[settings.sampling(_BASE)], distance)
-        stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
+        stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, names).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
         rows: list[Row] = [
             {

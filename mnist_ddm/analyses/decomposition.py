@@ -9,7 +9,7 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, mean_and_sd, paper_cells, paper_columns, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
-from mnist_ddm.analyses.stability import TERM_NORMS, effort_note, fixed_times, strategies, term_norms
+from mnist_ddm.analyses.stability import TERM_NORMS, effort_note, fixed_times, term_norms
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.sensitivity import TERMS, TOLERANCE
@@ -46,6 +46,7 @@ class JacobianDecomposition(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Does the sensitivity come from the experts or from the router? (Table 6, Figure 4)"
     tables = (_MIDDLE_TABLE, _BY_TIME)
+    compares = True
     sizes = Sizes(
         small=SamplingSettings(n=4, steps=4),
         medium=SamplingSettings(n=50),
@@ -53,12 +54,12 @@ class JacobianDecomposition(Analysis[SamplingSettings]):
     )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
-        if not strategies(pool, ROUTINGS):
+        if not settings.compared(pool, ROUTINGS):
             raise InputError(f"{self.id} needs at least 2 experts")
-        return tuple(Need(settings.sampling(r), (TERM_NORMS,)) for r in strategies(pool, ROUTINGS))
+        return tuple(Need(settings.sampling(r), (TERM_NORMS,)) for r in settings.compared(pool, ROUTINGS))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
-        recorded = {r: recordings[settings.sampling(r)] for r in strategies(pool, ROUTINGS)}
+        recorded = {r: recordings[settings.sampling(r)] for r in settings.compared(pool, ROUTINGS)}
         norms = {r: term_norms(recording) for r, recording in recorded.items()}
         times = fixed_times(next(iter(recorded.values())))
         middle = int(np.abs(times - _MIDDLE).argmin())

@@ -26,7 +26,6 @@ from mnist_ddm.analyses.stability import (
     both_resolutions,
     lipschitz,
     step_refinement,
-    strategies,
     term_norms,
     visible_error,
 )
@@ -79,6 +78,7 @@ class FailureModes(Analysis[RefinementSettings]):
     group = "sensitivity"
     question = "How often does each routing fail, and how? (Table 13)"
     tables = (_TABLE, _RELATIVE)
+    compares = True
     sizes = Sizes(
         small=RefinementSettings(n=4, steps=4),
         medium=RefinementSettings(n=50),
@@ -89,11 +89,11 @@ class FailureModes(Analysis[RefinementSettings]):
         if pool.n_experts < 2:
             raise InputError(f"{self.id} compares Top-k routings and needs at least 2 experts")
         distance_named(pool, settings.distance)
-        names = strategies(pool, ROUTINGS)
+        names = settings.compared(pool, ROUTINGS, _REFERENCE)
         return tuple(need for r in names for need in both_resolutions(settings.sampling(r), TERM_NORMS, "logits"))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
+        names, paper = settings.compared(pool, ROUTINGS, _REFERENCE), paper_values(self.id, pool.in_paper)
         indicators = {r: _indicators(pool, settings, recordings, r) for r in names}
         distance = distance_named(pool, settings.distance)
         event = visible_error(pool, recordings[settings.sampling(_REFERENCE)], distance)

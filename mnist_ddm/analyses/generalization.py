@@ -25,7 +25,6 @@ from mnist_ddm.analyses.stability import (
     both_resolutions,
     largest_expert_norm,
     step_refinement,
-    strategies,
     visible_error,
 )
 from mnist_ddm.analyses.systems import distance_named
@@ -91,6 +90,7 @@ class Generalization(Analysis[RefinementSettings]):
     group = "interventions"
     question = "Do the rankings persist under shifted inputs and a harder regime? (Tables 11 and 14)"
     tables = (_TABLE,)
+    compares = True
     sizes = Sizes(
         small=RefinementSettings(n=4, steps=4),
         medium=RefinementSettings(n=50),
@@ -99,12 +99,12 @@ class Generalization(Analysis[RefinementSettings]):
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)
-        names = strategies(pool, ROUTINGS)
+        names = settings.compared(pool, ROUTINGS)
         samplings = [regime.sampling(settings, r) for regime in _regimes(pool, settings) for r in names]
         return tuple(need for s in samplings for need in both_resolutions(s, EXPERT_NORM))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
-        names, paper = strategies(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
+        names, paper = settings.compared(pool, ROUTINGS), paper_values(self.id, pool.in_paper)
         distance = distance_named(pool, settings.distance)
         rows: list[Row] = []
         regimes = _regimes(pool, settings)

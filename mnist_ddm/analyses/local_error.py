@@ -10,7 +10,6 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, YES_NO, mean_and_sd, paper_cells, paper_columns, with_sd
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
-from mnist_ddm.analyses.stability import strategies
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -58,6 +57,7 @@ class LocalError(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "Is the error of a single solver step the same for every routing? (Table 5)"
     tables = (_TABLE, _SWITCHING)
+    compares = True
     sizes = Sizes(
         small=SamplingSettings(n=8, steps=4),
         medium=SamplingSettings(n=50),
@@ -65,13 +65,13 @@ class LocalError(Analysis[SamplingSettings]):
     )
 
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
-        return tuple(Need(settings.sampling(r), (_ERRORS,)) for r in strategies(pool, ROUTINGS))
+        return tuple(Need(settings.sampling(r), (_ERRORS,)) for r in settings.compared(pool, ROUTINGS))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         apart: list[Row] = []
-        for r in strategies(pool, ROUTINGS):
+        for r in settings.compared(pool, ROUTINGS):
             values = recordings[settings.sampling(r)].observed[_ERRORS].double().numpy()
             rows.append(_row(r, values, paper.get(r, {})))
             apart += [row for switches in ("no", "yes") if (row := _apart(r, values, switches))]

@@ -94,6 +94,7 @@ class FailurePredictors(Analysis[RefinementSettings]):
     group = "sensitivity"
     question = "What predicts a large refinement error: margins, gaps, Jacobians? (Tables 12 and 15)"
     tables = (_TABLE, _MARGINS)
+    compares = True
     sizes = Sizes(
         small=RefinementSettings(n=4, steps=4),
         medium=RefinementSettings(n=50),
@@ -104,17 +105,18 @@ class FailurePredictors(Analysis[RefinementSettings]):
         if pool.n_experts < 2:
             raise InputError(f"{self.id} looks at switches between experts and needs at least 2")
         distance_named(pool, settings.distance)
-        samplings = [settings.sampling(r) for r in ROUTINGS]
+        samplings = [settings.sampling(r) for r in settings.compared(pool, ROUTINGS, _THRESHOLD_OF)]
         return tuple(need for s in samplings for need in both_resolutions(s, TERM_NORMS, _SWITCHING))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         distance = distance_named(pool, settings.distance)
-        error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in ROUTINGS}
+        names = settings.compared(pool, ROUTINGS, _THRESHOLD_OF)
+        error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
         extreme = float(np.quantile(error[_THRESHOLD_OF], _EXTREME))
         paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         margins: list[Row] = []
-        for r in ROUTINGS:
+        for r in names:
             recording = recordings[settings.sampling(r)]
             unstable = error[r] > np.quantile(error[r], _UNSTABLE)
             for predictor, score in _predictors(recording).items():
@@ -146,7 +148,7 @@ class FailurePredictors(Analysis[RefinementSettings]):
             Table(_TABLE, title, tuple(rows), notes),
             Table(_MARGINS, "Margins of stable and unstable samples", tuple(margins)),
         )
-        return Answer(tables, (_plot(rows),))
+        return Answer(tables, (_plot(rows, names),))
 
 
 def _predictors(recording: Recording) -> dict[str, Array]:
@@ -182,9 +184,9 @@ def _margins(routing: str, recording: Recording, kind: str, mask: NDArray[np.boo
     }
 
 
-def _plot(rows: Sequence[Row]) -> Plot:
+def _plot(rows: Sequence[Row], names: Sequence[str]) -> Plot:
     series = []
-    for routing in ROUTINGS:
+    for routing in names:
         known = [
             (_PREDICTORS[str(row["predictor"])], estimate)
             for row in rows

@@ -10,7 +10,7 @@ from scipy.integrate import cumulative_trapezoid
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, is_field
 from mnist_ddm.analyses.settings import SamplingSettings
-from mnist_ddm.analyses.stability import TERM_NORMS, effort_note, fixed_times, strategies, term_norms
+from mnist_ddm.analyses.stability import TERM_NORMS, effort_note, fixed_times, term_norms
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -63,6 +63,7 @@ class SensitivityProfile(Analysis[SamplingSettings]):
     group = "sensitivity"
     question = "How much does sensitivity vary between trajectories, and between experts? (Figure 2)"
     tables = (_PROFILE, _SINGLE, _GAP)
+    compares = True
     sizes = Sizes(
         small=SamplingSettings(n=4, steps=4),
         medium=SamplingSettings(n=20),
@@ -72,11 +73,11 @@ class SensitivityProfile(Analysis[SamplingSettings]):
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares selected with other experts under Top-2 and needs at least 3 experts")
-        norms = tuple(Need(settings.sampling(r), (TERM_NORMS,)) for r in strategies(pool, ROUTINGS))
+        norms = tuple(Need(settings.sampling(r), (TERM_NORMS,)) for r in settings.compared(pool, ROUTINGS, _SPLIT))
         return (*norms, Need(settings.sampling(_SPLIT), (_EXPERTS, _WEIGHTS)))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
-        recorded = {r: recordings[settings.sampling(r)] for r in strategies(pool, ROUTINGS)}
+        recorded = {r: recordings[settings.sampling(r)] for r in settings.compared(pool, ROUTINGS, _SPLIT)}
         times = fixed_times(recorded[_SPLIT])
         norms = {r: term_norms(recording)["expert"] for r, recording in recorded.items()}
         cumulative = {r: _cumulated(n, times) for r, n in norms.items()}

@@ -124,6 +124,7 @@ class Quality(Analysis[QualitySettings]):
     group = "quality"
     question = "How good are the samples of each routing? (Table 3's FID)"
     tables = (_TABLE, _CLASSES, _ADHERENCE)
+    compares = True
     sizes = Sizes(
         small=QualitySettings(n=16, steps=10),
         medium=QualitySettings(n=200),

@@ -1,7 +1,13 @@
-"""The analyses that exist: the command line, the report and the tests iterate over them."""
+"""The analyses that exist, those of other packages among them.
+
+A package adds an analysis by an entry point in the group `mnist_ddm.analyses`: its name is the analysis' `id`, and its
+object the class, or an analysis that was made of it.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, final
 
 from mnist_ddm.analyses.analysis import Analysis
 from mnist_ddm.analyses.averaging import AveragingVariance
@@ -22,7 +28,7 @@ from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
 from mnist_ddm.analyses.regime_map import RegimeMap
 from mnist_ddm.analyses.rescue import Rescue
-from mnist_ddm.errors import InputError, unknown
+from mnist_ddm.errors import InputError, blamed, unknown
 
 ANALYSES: Mapping[str, Analysis[Any]] = {
     a.id: a
@@ -47,26 +53,78 @@ ANALYSES: Mapping[str, Analysis[Any]] = {
         RegimeMap(),
     )
 }
-"""By id."""
+"""Those that ship, by id."""
+
+ENTRY_POINT_GROUP = "mnist_ddm.analyses"
 
 APPENDIX_B = ("expert-deviation", "disagreement")
 """The paper's two analyses of MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
+
+
+@final
+class InstalledAnalyses:
+    """The analyses that installed packages add.
+
+    Attributes:
+        readable: those that can be used, by id.
+        broken: of the others, by the name of the entry point, what is wrong.
+    """
+
+    def __init__(self) -> None:
+        """Read what entry points say; whatever a package does wrong, other analyses must work."""
+        self.readable: dict[str, Analysis[Any]] = {}
+        self.broken: dict[str, InputError] = {}
+        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+            try:
+                with blamed(f"the analysis {entry.name!r} of {entry.value}"):
+                    self.readable[entry.name] = _made(entry.name, entry.load())
+            except InputError as error:
+                self.broken[entry.name] = error
+
+
+def _made(name: str, loaded: object) -> Analysis[Any]:
+    made = loaded() if isinstance(loaded, type) else loaded
+    if not isinstance(made, Analysis):
+        raise TypeError(f"it is {type(made).__name__}, not an Analysis")
+    if made.id != name:
+        raise ValueError(f"its id is {made.id!r}")
+    if name in ANALYSES:
+        raise ValueError("an analysis that ships has this name")
+    taken = {schema.name for ours in ANALYSES.values() for schema in ours.tables}
+    if twice := next((schema.name for schema in made.tables if schema.name in taken), None):
+        raise ValueError(f"a table that ships has the name {twice!r}")
+    return made
+
+
+@cache
+def installed_analyses() -> InstalledAnalyses:
+    """The analyses that installed packages add, read once."""
+    return InstalledAnalyses()
+
+
+def known_analyses() -> dict[str, Analysis[Any]]:
+    """All that can be asked: those that ship, then those of other packages."""
+    return {**ANALYSES, **installed_analyses().readable}
 
 
 def analysis_named(name: str) -> Analysis[Any]:
     """The analysis of that name.
 
     Raises:
-        InputError: if there is none; the message lists those that exist.
+        InputError: if there is none (the message lists those that exist), or its package is broken.
     """
-    if name not in ANALYSES:
-        raise unknown("analysis", name, list(ANALYSES))
-    return ANALYSES[name]
+    if name in ANALYSES:  # without a look at other packages
+        return ANALYSES[name]
+    if name in installed_analyses().broken:
+        raise installed_analyses().broken[name]
+    if name not in known_analyses():
+        raise unknown("analysis", name, list(known_analyses()))
+    return known_analyses()[name]
 
 
 def groups() -> list[str]:
     """The groups of analyses that exist, and `all`."""
-    return [*dict.fromkeys(a.group for a in ANALYSES.values()), "all"]
+    return [*dict.fromkeys(a.group for a in known_analyses().values()), "all"]
 
 
 def analyses_in(group: str) -> list[Analysis[Any]]:
@@ -77,7 +135,7 @@ def analyses_in(group: str) -> list[Analysis[Any]]:
     """
     if group not in groups():
         raise unknown("group", group, groups())
-    return [a for a in ANALYSES.values() if group in ("all", a.group)]
+    return [a for a in known_analyses().values() if group in ("all", a.group)]
 
 
 def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> list[str]:
@@ -95,7 +153,8 @@ def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> l
         *(a.id for a in (() if group is None else analyses_in(group))),
         *(analysis_named(name).id for name in names),
     ]
-    left_out = {a.id for name in without for a in ([ANALYSES[name]] if name in ANALYSES else analyses_in(name))}
+    known = known_analyses()
+    left_out = {a.id for name in without for a in ([known[name]] if name in known else analyses_in(name))}
     kept = [name for name in dict.fromkeys(asked or APPENDIX_B) if name not in left_out]
     if not kept:
         raise InputError("nothing is left to run; --without leaves out everything that was asked for")

@@ -1,9 +1,12 @@
 """Settings of analyses: how many samples, how they are drawn, and what they are compared by."""
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, final
 
+from mnist_ddm.analyses.systems import fitting
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.visits import Noising, Sampling
 
 
@@ -22,7 +25,10 @@ class Settings(ABC):
     def choosing(self, **choices: Any) -> Self:
         """The same with those of some choices that these settings have."""
         own = {field.name for field in fields(self)}
-        return replace(self, **{name: value for name, value in choices.items() if name in own})
+        chosen: dict[str, Any] = {name: value for name, value in choices.items() if name in own}
+        if isinstance(chosen.get("routings"), list):  # a list cannot be hashed
+            chosen["routings"] = tuple(chosen["routings"])
+        return replace(self, **chosen)
 
 
 @final
@@ -42,10 +48,22 @@ class TrajectorySettings(Settings):
     Attributes:
         steps: N, the number of solver steps.
         solver: `heun` or `euler`.
+        routings: to compare, where an analysis compares routings; empty for its own choice.
     """
 
     steps: int = 50
     solver: str = "heun"
+    routings: tuple[str, ...] = ()
+
+    def compared(self, pool: ExpertPool, usual: Sequence[str], *references: str) -> list[str]:
+        """The routings to compare on a system: those that were chosen, or the usual ones that it can have.
+
+        Args:
+            pool: the system.
+            usual: what the analysis compares if nobody chose.
+            references: what the others are held against, which is measured whatever was chosen.
+        """
+        return fitting(pool, list(dict.fromkeys([*(self.routings or usual), *references])))
 
     def sampling(self, routing: str) -> Sampling:
         """The trajectories of a routing."""

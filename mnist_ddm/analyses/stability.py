@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from mnist_ddm.analyses.analysis import Need
-from mnist_ddm.analyses.systems import fitting
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.measures import Distance
 from mnist_ddm.core.pool import ExpertPool
@@ -36,11 +35,6 @@ VISIBLE = 0.05
 
 _AT_ONCE = 256
 """So many pairs of final states are decoded and compared at a time, which limits the memory that a distance takes."""
-
-
-def strategies(pool: ExpertPool, names: Sequence[str] = STRATEGIES) -> list[str]:
-    """Those fields that the pool can have."""
-    return fitting(pool, names)
 
 
 def refined(sampling: Sampling) -> Sampling:

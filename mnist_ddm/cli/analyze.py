@@ -31,6 +31,12 @@ _LONGEST_SHOWN = 20
     help="All analyses of a group: alignment, quality, sensitivity, interventions, regimes or all.",
 )
 @click.option("--without", multiple=True, help="Leave out this analysis or group; may be repeated.")
+@click.option(
+    "--routing",
+    "routings",
+    multiple=True,
+    help="Compare these routings, with commas between, where an analysis compares some.  [default: its own]",
+)
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
 @click.option("--solver", default=None, help="heun or euler.  [default: heun]")
@@ -50,6 +56,7 @@ def analyze(
     analyses: tuple[str, ...],
     group: str | None,
     without: tuple[str, ...],
+    routings: tuple[str, ...],
     n: int | None,
     steps: int | None,
     solver: str | None,
@@ -95,6 +102,7 @@ def analyze(
         "solver": solver,
         "distance": distance,
         "features": features,
+        "routings": tuple(dict.fromkeys(r for text in routings for r in text.replace(" ", "").split(",") if r)) or None,
     }
     study = Study(pool, names, **choices)
     for name, why in study.absent.items():

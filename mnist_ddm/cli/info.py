@@ -17,7 +17,7 @@ def info(checkpoint: Path | None) -> None:
 
     With a folder CHECKPOINT, its card is shown as well.
     """
-    from mnist_ddm.analyses.registry import ANALYSES
+    from mnist_ddm.analyses.registry import installed_analyses, known_analyses
     from mnist_ddm.compute.devices import available_devices
     from mnist_ddm.compute.parallel import default_workers
     from mnist_ddm.core.routing import known_modifiers, known_routings
@@ -39,14 +39,14 @@ def info(checkpoint: Path | None) -> None:
     general.add_row("routings", ", ".join([*known_routings(), "monolith"]))
     general.add_row("of any routing", ", ".join(known_modifiers()))
     general.add_row("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()))
-    for analysis in ANALYSES.values():
+    for analysis in known_analyses().values():
         general.add_row("analysis", f"{analysis.id}: {analysis.question}")
     general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
     devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
     general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
     general.add_row("cache", _cache_line())
     installed_options()
-    for broken in (*installed_commands().broken.values(), *broken_options):
+    for broken in (*installed_commands().broken.values(), *installed_analyses().broken.values(), *broken_options):
         general.add_row("broken", str(broken))
     console.print(general)
 

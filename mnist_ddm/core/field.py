@@ -15,7 +15,9 @@ from torch import Tensor
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
+from mnist_ddm.core.routing.own import source_of
 from mnist_ddm.errors import InputError, NotFiniteError
+from mnist_ddm.storage.files import digest
 
 MONOLITH = "monolith"
 """The spelling of the field of the one model that was trained on all data."""
@@ -51,7 +53,7 @@ class VelocityField(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of the models behind the field."""
+        """A hash of the models behind the field, and of the code of a routing that does not ship."""
 
     @property
     @abstractmethod
@@ -107,7 +109,8 @@ class RoutedField(VelocityField):
 
     @property
     def fingerprint(self) -> str:
-        return self._pool.fingerprints["experts"]
+        models, code = self._pool.fingerprints["experts"], source_of(self.routing)
+        return digest([models, code]) if code else models
 
     @property
     def pool(self) -> ExpertPool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.analyses.registry import known_analyses
 from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.select import proper_name
@@ -119,7 +119,7 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
 def _section(
     folder: Path, name: str, entry: AnalysisEntry, results: Results, by_claim: Mapping[str, Judgement]
 ) -> dict[str, Any]:
-    analysis = ANALYSES.get(name)
+    analysis = known_analyses().get(name)
     concerned: list[Judgement] = [j for j in by_claim.values() if j.claim.analyses[0] == name]
     return {
         "id": name,

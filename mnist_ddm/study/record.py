@@ -20,6 +20,7 @@ from mnist_ddm.core.recording import (
     join,
     recording_key,
 )
+from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
@@ -120,7 +121,7 @@ def _compute(
     shard: Shard,
 ) -> int:
     queue: list[tuple[float, Visits, partial[None]]] = []
-    shared = Shared(pool)
+    shared = Shared((pool, registered_routings()))
     blocks: dict[Visits, int] = {}
     for visits, names in to_compute(pool, wanted, store).items():
         kept, key = observables_named(names), recording_key(pool, visits)
@@ -205,7 +206,7 @@ def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store:
 
 
 def _store_block(
-    pool: Shared[ExpertPool],
+    shared: Shared[tuple[ExpertPool, Mapping[str, Make]]],
     visits: Visits,
     wanted: tuple[Kept, ...],
     block: range,
@@ -218,5 +219,7 @@ def _store_block(
     wanted = tuple(k for k in wanted if k.file in missing)
     if not missing:
         return
-    for name, tensors in compute_block(pool.value, visits, wanted, block, report).items():
+    pool, routings = shared.value
+    adopt_routings(routings)
+    for name, tensors in compute_block(pool, visits, wanted, block, report).items():
         store.write(key, block, name, tensors)

@@ -10,17 +10,19 @@ Commands, notebooks and other packages all go through it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need
-from mnist_ddm.analyses.registry import ANALYSES, analysis_named
+from mnist_ddm.analyses.registry import analysis_named, installed_analyses, known_analyses
 from mnist_ddm.analyses.settings import Settings
+from mnist_ddm.core.field import make_field
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
-from mnist_ddm.errors import InputError, NotFiniteError
+from mnist_ddm.errors import InputError, NotFiniteError, blamed
 from mnist_ddm.storage.cache import recording_store
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.folder import SAMPLES, Provenance, RunFolder, identity, used_recordings
@@ -29,6 +31,8 @@ from mnist_ddm.study.record import record_all
 from mnist_ddm.study.samples import save_sample_grids
 from mnist_ddm.study.scales import scale_named
 
+_ROUTINGS = "routings"
+"""The setting that only analyses which compare routings take."""
 Recordings = Mapping[Visits, Recording]
 
 
@@ -61,8 +65,8 @@ class Study:
             analyses: their names, or analyses themselves; all that there are by default.
             scale: `small`, `medium` or `full` (the paper's numbers).
             store: where recordings are kept; by default the user's cache.
-            choices: settings that differ from those of the scale, such as ``n``, ``steps`` or ``seed``, for every
-                analysis that has them; ``None`` is no choice.
+            choices: settings that differ from those of the scale, such as ``n``, ``steps``, ``seed`` or ``routings``,
+                for every analysis that has them; ``None`` is no choice.
 
         Raises:
             InputError: if an analysis or the scale does not exist, or no analysis has a chosen setting.
@@ -70,15 +74,18 @@ class Study:
         self.pool = pool
         self.scale = scale_named(scale)
         self.store = recording_store() if store is None else store
-        asked = [analysis_named(a) if isinstance(a, str) else a for a in (ANALYSES if analyses is None else analyses)]
+        wanted = known_analyses() if analyses is None else analyses
+        asked = [analysis_named(a) if isinstance(a, str) else a for a in wanted]
         given = {name: value for name, value in choices.items() if value is not None}
         self._refuse_unknown(asked, scale, given)
+        self._refuse_routings(asked, given.get(_ROUTINGS, ()))
         self.analyses: dict[str, Analysis[Any]] = {}
         self.settings: dict[str, Settings] = {}
         self.absent: dict[str, str] = {}
         self._needs: dict[str, tuple[Need, ...]] = {}
         for analysis in asked:
-            self._ask(analysis, analysis.sizes.at(scale).choosing(**given))
+            own = given if analysis.compares else {k: v for k, v in given.items() if k != _ROUTINGS}
+            self._ask(analysis, analysis.sizes.at(scale).choosing(**own))
 
     @staticmethod
     def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
@@ -89,9 +96,18 @@ class Study:
                 f"{names}: there is no setting {unknown[0]!r} to choose; there are: {', '.join(sorted(known))}"
             )
 
+    def _refuse_routings(self, asked: list[Analysis[Any]], routings: Iterable[str]) -> None:
+        """Refuse chosen routings that the system cannot have, or that nothing which was asked compares."""
+        for routing in routings:
+            make_field(self.pool, routing)
+        if routings and not any(analysis.compares for analysis in asked):
+            takes = ", ".join(analysis.id for analysis in asked)
+            raise InputError(f"{takes}: what is compared there is no choice of routings; choose another analysis")
+
     def _ask(self, analysis: Analysis[Any], settings: Settings) -> None:
         try:
-            needs = analysis.needs(self.pool, settings)
+            with self._blamed(analysis.id):
+                needs = analysis.needs(self.pool, settings)
             for need in needs:
                 need.visits.field(self.pool)
         except InputError as error:
@@ -99,6 +115,11 @@ class Study:
             return
         self.analyses[analysis.id], self.settings[analysis.id] = analysis, settings
         self._needs[analysis.id] = needs
+
+    @staticmethod
+    def _blamed(name: str) -> AbstractContextManager[None]:
+        """What another package provides is named if it fails; a defect of ours or of a script is shown as it is."""
+        return blamed(f"the analysis {name!r}") if name in installed_analyses().readable else nullcontext()
 
     def plan(self, *names: str) -> Plan:
         """The recordings that the analyses (or some of them) need; what several need is computed once."""
@@ -127,7 +148,8 @@ class Study:
 
     def answer_one(self, name: str, recordings: Recordings) -> Answer:
         """What one analysis says; every table says what the system is where its name alone could mislead."""
-        answer = self.analyses[name].answer(self.pool, recordings, self.settings[name])
+        with self._blamed(name):
+            answer = self.analyses[name].answer(self.pool, recordings, self.settings[name])
         if not self.pool.description:
             return answer
         said = f"system: {self.pool.title}, {self.pool.description}."

@@ -3,7 +3,8 @@
 A strategy is one small final class with a `weights` method, and a spelling in the one grammar that the command line,
 files and plots share: a name, perhaps a number (`top2`), perhaps a value (`commit=0.9`), perhaps modifiers
 (`full@T=4+clip`). Further strategies are found under the entry point group `mnist_ddm.routings`: an entry point's name
-is the strategy's name, and its object a function from the argument's text (`""` if there is none) to a `Routing`.
+is the strategy's name, and its object a function from the argument's text (`""` if there is none) to a `Routing`. A
+program registers its own with `register_routing`.
 
 A strategy may carry state along a trajectory (`Samples.memory`), and any random number it draws is keyed by the
 sample's seed and the interval of the step grid. Both stages of a Heun step, and a run on a grid twice as fine, so
@@ -11,7 +12,13 @@ see the same field.
 """
 
 from mnist_ddm.core.routing.base import Routing, RoutingContext, Samples, one_hot
-from mnist_ddm.core.routing.grammar import ENTRY_POINT_GROUP, known_modifiers, known_routings, parse_routing
+from mnist_ddm.core.routing.grammar import (
+    ENTRY_POINT_GROUP,
+    known_modifiers,
+    known_routings,
+    parse_routing,
+    register_routing,
+)
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.strategies import (
     Commit,
@@ -49,4 +56,5 @@ __all__ = [
     "known_routings",
     "one_hot",
     "parse_routing",
+    "register_routing",
 ]

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from mnist_ddm.core.routing.base import Routing
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
+from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.routing.strategies import (
     Commit,
     FullEnsemble,
@@ -121,12 +122,33 @@ _MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
 
 def known_routings() -> list[str]:
     """How the strategies that exist here are spelled, those of other packages included."""
-    return [spelling for spelling, _ in _STRATEGIES.values()] + sorted(e.name for e in _entry_points())
+    others = {*registered_routings(), *(e.name for e in _entry_points())}
+    return [spelling for spelling, _ in _STRATEGIES.values()] + sorted(others)
 
 
 def known_modifiers() -> list[str]:
     """How a strategy is changed; several may follow each other, as in `full@T=4+clip`."""
     return [spelling for spelling, _ in _MODIFIERS.values()]
+
+
+def register_routing(name: str, make: Make | type[Routing] | Routing) -> None:
+    """Give a strategy a spelling in this program, and in the processes that it starts; a package has entry points.
+
+    Args:
+        name: its spelling: small letters and dashes. A strategy of that name that was registered before is replaced.
+        make: the strategy, its class, or a function from the text after the name (``""`` if there is none) to it.
+
+    Raises:
+        InputError: if it is no such name, or that of a strategy that ships.
+    """
+    if not re.fullmatch(r"[a-z][a-z-]*[a-z]", name) or name in _STRATEGIES or name == "monolith":
+        raise InputError(f"{name!r} cannot be the name of an own routing: take small letters that no routing here has")
+    if isinstance(make, Routing):
+        adopt_routings({name: lambda argument: make})
+    elif isinstance(make, type):
+        adopt_routings({name: lambda argument: make()})
+    else:
+        adopt_routings({name: make})
 
 
 def _entry_points() -> list[EntryPoint]:
@@ -159,12 +181,20 @@ def _strategy(spelling: str, text: str) -> Routing:
         name, argument = match[1], match[2] or match[3] or ""
         if name in _STRATEGIES:
             return _STRATEGIES[name][1](argument)
+        if name in (own := registered_routings()):
+            return _made(f"the registered routing {name!r}", own[name], argument)
         for entry in _entry_points():
             if entry.name == name:
-                with blamed(f"the routing {name!r} of {entry.value}"):
-                    factory: Callable[[str], Routing] = entry.load()
-                    made = factory(argument)
-                    if not isinstance(made, Routing):
-                        raise TypeError(f"it made {type(made).__name__}, not a Routing")
-                    return made
+                what = f"the routing {name!r} of {entry.value}"
+                with blamed(what):
+                    factory: Make = entry.load()
+                return _made(what, factory, argument)
     raise unknown("routing", text, known_routings())
+
+
+def _made(what: str, make: Make, argument: str) -> Routing:
+    with blamed(what):
+        made: object = make(argument)
+        if not isinstance(made, Routing):
+            raise TypeError(f"it made {type(made).__name__}, not a Routing")
+        return made

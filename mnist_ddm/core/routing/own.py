@@ -1,0 +1,40 @@
+"""Strategies that a program registers for itself, and what tells two versions of somebody's strategy apart."""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+from mnist_ddm.core.routing.base import Routing
+from mnist_ddm.storage.files import digest
+
+Make = Callable[[str], Routing]
+"""From the text after a strategy's name to the strategy."""
+
+_registered: dict[str, Make] = {}
+
+
+def registered_routings() -> Mapping[str, Make]:
+    """What this process registered, by name."""
+    return dict(_registered)
+
+
+def adopt_routings(routings: Mapping[str, Make]) -> None:
+    """Know the strategies that another process registered."""
+    _registered.update(routings)
+
+
+def source_of(routing: Routing) -> str:
+    """A hash of the code of a strategy that does not ship, and of what it is made of; empty for those that ship.
+
+    Recordings are found by it, so that samples of an older version are never taken for those of a new one. Code whose
+    text is not to be had, as of a class that was typed at a prompt, is known by its name alone.
+    """
+    parts: list[str] = []
+    part: object = routing
+    while isinstance(part, Routing):
+        if not type(part).__module__.startswith("mnist_ddm."):
+            try:
+                parts.append(inspect.getsource(type(part)))
+            except (OSError, TypeError):
+                parts.append(type(part).__qualname__)
+        part = getattr(part, "base", None)
+    return digest(parts) if parts else ""

@@ -65,7 +65,7 @@ def test_choices_go_to_the_analyses_that_have_them(store):
     asked = study(store, "router-calibration", "expert-deviation", seed=3, solver="euler")
     assert asked.settings["router-calibration"].seed == asked.settings["expert-deviation"].seed == 3
     assert asked.settings["expert-deviation"].solver == "euler"
-    with pytest.raises(InputError, match=r"no setting 'colour'.*n, seed"):
+    with pytest.raises(InputError, match=r"no setting 'colour'.*n, routings, seed"):
         study(store, colour="red")
     assert study(store, n=None).settings["averaging-variance"].n == 500
 
@@ -100,7 +100,9 @@ def test_a_study_writes_a_run_that_can_be_read(store, tmp_path):
     answers = asked.answer(asked.record())
     folder = asked.write(tmp_path / "run").folder
     manifest, results = read_manifest(folder), read_results(folder)
-    assert manifest.run.settings["expert-deviation"] == {"n": 8, "seed": 2, "solver": "heun", "steps": 4}
+    assert manifest.run.settings["expert-deviation"] == {
+        "n": 8, "routings": [], "seed": 2, "solver": "heun", "steps": 4,
+    }  # fmt: skip
     assert (results.system, results.seed, results.scale, results.samples["averaging-variance"]) == (
         "gaussian",
         2,

@@ -28,8 +28,10 @@ from mnist_ddm.analyses.stability import (
     term_norms,
 )
 from mnist_ddm.analyses.systems import distance_named
+from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
+from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
@@ -105,12 +107,12 @@ class FailurePredictors(Analysis[RefinementSettings]):
         if pool.n_experts < 2:
             raise InputError(f"{self.id} looks at switches between experts and needs at least 2")
         distance_named(pool, settings.distance)
-        samplings = [settings.sampling(r) for r in settings.compared(pool, ROUTINGS, _THRESHOLD_OF)]
+        samplings = [settings.sampling(r) for r in _routed(pool, settings)]
         return tuple(need for s in samplings for need in both_resolutions(s, TERM_NORMS, _SWITCHING))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         distance = distance_named(pool, settings.distance)
-        names = settings.compared(pool, ROUTINGS, _THRESHOLD_OF)
+        names = _routed(pool, settings)
         error = {r: step_refinement(pool, recordings, settings.sampling(r), distance) for r in names}
         extreme = float(np.quantile(error[_THRESHOLD_OF], _EXTREME))
         paper = paper_values(self.id, pool.in_paper)
@@ -149,6 +151,12 @@ class FailurePredictors(Analysis[RefinementSettings]):
             Table(_MARGINS, "Margins of stable and unstable samples", tuple(margins)),
         )
         return Answer(tables, (_plot(rows, names),))
+
+
+def _routed(pool: ExpertPool, settings: RefinementSettings) -> list[str]:
+    """The routings to look at: a margin is one of the router's, so what does not ask it has none."""
+    names = settings.compared(pool, ROUTINGS, _THRESHOLD_OF)
+    return [name for name in names if name != MONOLITH and parse_routing(name).needs_router]
 
 
 def _predictors(recording: Recording) -> dict[str, Array]:

@@ -82,7 +82,9 @@ def _spoiled(claim, **changes):
         ({"expect": "larger"}, "no expectation"),
         ({"limit": "full:Delta_refined"}, "states no value 'full:Delta_refined'"),
         ({"size": "{row}:nowhere"}, "states no value 'top2:nowhere'"),
-        ({"expect": "alike", "within": None}, "needs a margin"),
+        ({"expect": "alike", "within": None, "smallest": 0}, "needs a margin"),
+        ({"expect": "alike", "within": 0.1}, "has a margin already"),
+        ({"smallest_of": "nowhere"}, "no column 'nowhere'"),
         ({"limit": None}, "needs a limit"),
     ],
 )

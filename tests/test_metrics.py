@@ -18,10 +18,12 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import perceptual
 from mnist_ddm.metrics.fidelity import ALL, nearest_training_distance
 from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
+from mnist_ddm.metrics.frechet_limit import LimitDistance
 from mnist_ddm.metrics.inception import _prepare, build_inception
 from mnist_ddm.metrics.manifold import precision_and_coverage
 from mnist_ddm.metrics.perceptual import TRUNKS, build_lpips, lpips_distance, trunk_file
 from mnist_ddm.metrics.pretrained import Pretrained
+from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
 from mnist_ddm.systems.registry import load_system
@@ -118,6 +120,57 @@ def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_say
         estimate = KernelDistance(_features(150, 0.4, seed=2 * i))(_features(150, seed=2 * i + 1))
         covered += estimate.low <= population <= estimate.high
     assert 88 <= covered <= 100
+
+
+def _cloud(n, dim=5, shift=0.0, seed=0):
+    x = torch.randn(n, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return x * torch.linspace(0.5, 2, dim) + shift * x[:, :1].abs()
+
+
+def test_the_influence_of_a_sample_on_a_frechet_distance_is_its_derivative():
+    real, fake = _cloud(300), _cloud(120, shift=0.3, seed=1)
+    influence = LimitDistance(real)(fake).influence
+
+    def weighted(weights):
+        weights = weights / weights.sum()
+        mean = weights @ fake
+        centred = fake - mean
+        covariance = centred.T @ (weights[:, None] * centred)
+        root = scipy.linalg.sqrtm((covariance @ torch.cov(real.T)).numpy()).real
+        apart = (mean - real.mean(0)).square().sum() + covariance.trace() + torch.cov(real.T).trace()
+        return float(apart) - 2 * np.trace(root)
+
+    step = 1e-4
+    for i in (0, 7, 63):
+        moved = [torch.ones(len(fake), dtype=torch.float64) for _ in range(2)]
+        moved[0][i], moved[1][i] = 1 + step, 1 - step
+        derivative = (weighted(moved[0]) - weighted(moved[1])) / (2 * step) * len(fake)
+        assert influence[i] - influence.mean() == pytest.approx(derivative, rel=0.02, abs=0.02)
+
+
+def test_the_limit_of_a_frechet_distance_has_no_bias_where_the_distance_has():
+    real = _cloud(4000)
+    limit = LimitDistance(real)
+    many = frechet_distance(real, _cloud(200_000, shift=0.3, seed=2))
+    drawn = [_cloud(60, shift=0.3, seed=100 + i) for i in range(200)]
+    plain, free = [frechet_distance(real, x) for x in drawn], [limit(x).value for x in drawn]
+    error = np.std(free) / len(drawn) ** 0.5
+    assert np.mean(plain) - many > 8 * np.std(plain) / len(drawn) ** 0.5
+    assert abs(np.mean(free) - many) < 3 * error
+
+
+def test_a_limit_needs_halves_that_vary_in_every_direction():
+    limit = LimitDistance(_cloud(100, dim=30))
+    assert limit(_cloud(61, dim=30, seed=1)) is None
+    assert limit(_cloud(62, dim=30, seed=1)) is not None
+
+
+def test_differences_of_limits_are_paired():
+    limit, fake = LimitDistance(_cloud(500)), _cloud(200, shift=0.3, seed=1)
+    near = limit(fake + 1e-3 * _cloud(200, seed=2))
+    paired = limit(fake).minus(near)
+    assert limit(fake).minus(limit(fake)) == Estimate(0.0, 0.0, 0.0)
+    assert paired.high - paired.low < 0.05 * (near.estimate.high - near.estimate.low)
 
 
 def test_precision_and_coverage_by_hand():

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.errors import InputError
-from mnist_ddm.stats.intervals import Array, mean_estimate, share_estimate
-from mnist_ddm.stats.shares import in_percent
+from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate, share_estimate
+from mnist_ddm.stats.shares import in_percent, share_change
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate
 from mnist_ddm.tables.table import Column, Value
@@ -63,6 +63,19 @@ REFINEMENT = (
 )
 """The refinement error, which is nearly nothing for most samples and much for a few: its mean, whose interval is given
 only where enough events carry it, its median, and the share of samples in which it can be seen."""
+
+
+L_EFF_RATIO = Column("l_eff_ratio", "L_eff, ratio to Full")
+VISIBLE_CHANGE = Column("visible_change", "visible Delta_refine, minus Full's", unit="points")
+"""Against the full ensemble, paired by noise: what the two columns of cells that they are of differ by says less."""
+
+
+def against_full(l_eff: Array, full_l_eff: Array, error: Array, full_error: Array, event: float) -> dict[str, Value]:
+    """The cells of `L_EFF_RATIO` and `VISIBLE_CHANGE`, from one number for each sample."""
+    return {
+        L_EFF_RATIO.key: ratio_estimate(l_eff, full_l_eff),
+        VISIBLE_CHANGE.key: in_percent(share_change(error > event, full_error > event)),
+    }
 
 
 def number_key(key: str, title: str, among: Sequence[float] = ()) -> Column:

@@ -16,7 +16,7 @@ from mnist_ddm.core.sensitivity import TERMS, TOLERANCE
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
-from mnist_ddm.stats.intervals import Array, mean_estimate
+from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 ROUTINGS = ("top2", "top4", "full")
@@ -24,6 +24,7 @@ _MIDDLE = 0.5
 _TERM_COLUMNS = {term: Column(term, term) for term in TERMS}
 _SUMMED = ("expert", "router", "whole")
 """The two terms and their sum; the denoiser is another map."""
+_PAIRED = ("expert", "router")
 _PAPER = {"expert": "expert", "expert_sd": "expert sd", "router": "router", "router_sd": "router sd"}
 _MIDDLE_TABLE = Schema(
     "jacobian-decomposition",
@@ -31,6 +32,7 @@ _MIDDLE_TABLE = Schema(
         ROUTING,
         *(column for term in _SUMMED for column in with_sd(_TERM_COLUMNS[term])),
         Column("dominant", "dominant", "note"),
+        *(Column(f"{term}_ratio", f"{term}, ratio to Full", optional=True) for term in _PAIRED),
         Column("router_larger", "samples with a larger router term", unit="%"),
         *paper_columns(_PAPER),
     ),
@@ -64,7 +66,7 @@ class JacobianDecomposition(Analysis[SamplingSettings]):
         times = fixed_times(next(iter(recorded.values())))
         middle = int(np.abs(times - _MIDDLE).argmin())
         paper = paper_values(self.id, pool.in_paper)
-        rows = tuple(_middle_row(r, norms[r], middle, paper.get(r, {})) for r in norms)
+        rows = tuple(_middle_row(r, norms, middle, paper.get(r, {})) for r in norms)
         profile = tuple(_row(r, float(t), norms[r], i) for r in norms for i, t in enumerate(times))
         notes = (
             "router: in the centred form sum_k (v_k - v) dw_k/dx, which equals the paper's. denoiser: the Jacobian of "
@@ -81,8 +83,11 @@ def _row(routing: str, t: float, norms: Mapping[str, Array], i: int) -> Row:
     return {"routing": routing, "t": t, **{term: mean_estimate(norms[term][:, i]) for term in TERMS}}
 
 
-def _middle_row(routing: str, norms: Mapping[str, Array], i: int, paper: Mapping[str, Value]) -> Row:
+def _middle_row(routing: str, every: Mapping[str, Mapping[str, Array]], i: int, paper: Mapping[str, Value]) -> Row:
     row: dict[str, Value] = {"routing": routing}
+    norms = every[routing]
+    if "full" in every:
+        row |= {f"{term}_ratio": ratio_estimate(norms[term][:, i], every["full"][term][:, i]) for term in _PAIRED}
     for term in _SUMMED:
         row |= mean_and_sd(_TERM_COLUMNS[term], norms[term][:, i])
     expert, router = norms["expert"][:, i], norms["router"][:, i]

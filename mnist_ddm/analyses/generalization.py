@@ -9,8 +9,11 @@ import numpy as np
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     L_EFF,
+    L_EFF_RATIO,
     REFINEMENT,
     ROUTING,
+    VISIBLE_CHANGE,
+    against_full,
     mean_and_sd,
     paper_cells,
     paper_columns,
@@ -49,6 +52,8 @@ _TABLE = Schema(
         ROUTING,
         *with_sd(L_EFF),
         *REFINEMENT,
+        replace(L_EFF_RATIO, optional=True),
+        replace(VISIBLE_CHANGE, optional=True),
         Column("spearman", "Spearman(L_eff, Delta)"),
         Column("auc", "AUC"),
         *paper_columns(_PAPER),
@@ -110,10 +115,12 @@ class Generalization(Analysis[RefinementSettings]):
         regimes = _regimes(pool, settings)
         event = visible_error(pool, recordings[regimes[0].sampling(settings, names[0])], distance)
         for regime in regimes:
+            samplings = {r: regime.sampling(settings, r) for r in names}
+            norms = {r: largest_expert_norm(recordings[sampling]) for r, sampling in samplings.items()}
+            errors = {r: step_refinement(pool, recordings, sampling, distance) for r, sampling in samplings.items()}
             for r in names:
-                sampling = regime.sampling(settings, r)
-                largest = largest_expert_norm(recordings[sampling])
-                error = step_refinement(pool, recordings, sampling, distance)
+                largest, error = norms[r], errors[r]
+                beside = against_full(largest, norms["full"], error, errors["full"], event) if "full" in norms else {}
                 rows.append(
                     {
                         "regime": regime.key,
@@ -121,6 +128,7 @@ class Generalization(Analysis[RefinementSettings]):
                         "routing": r,
                         **mean_and_sd(L_EFF, largest),
                         **refinement_cells(error, event),
+                        **beside,
                         "spearman": spearman_estimate(largest, error),
                         "auc": auc_estimate(largest, error > np.quantile(error, _UNSTABLE)),
                         **paper_cells(paper.get(f"{regime.stated} {r}", {}), _PAPER),

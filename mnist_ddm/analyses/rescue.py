@@ -9,7 +9,10 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     FID,
     L_EFF,
+    L_EFF_RATIO,
     REFINEMENT,
+    VISIBLE_CHANGE,
+    against_full,
     mean_and_sd,
     number_key,
     paper_cells,
@@ -59,7 +62,7 @@ ROUTINGS = tuple(dict.fromkeys([*map(tempered, TEMPERATURES), *map(truncated, SH
 
 _ENTROPY = Column("entropy", "entropy")
 _RATIO = Column("ratio_to_full", "Delta_refine, ratio to T = 1")
-_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *REFINEMENT, _RATIO, FID)
+_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *REFINEMENT, _RATIO, L_EFF_RATIO, VISIBLE_CHANGE, FID)
 _PAPER = {"l_eff": "L_eff", "delta_refine": "Delta_refine"}
 _PAPER_TEMPERATURE = {"entropy": "entropy", **_PAPER}
 _VARIANTS = {
@@ -111,10 +114,7 @@ class Rescue(Analysis[JoinedSettings]):
         event = visible_error(pool, recordings[settings.sampling(_FULL)], distance)
         stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
-        cells = {
-            r: {**_cells(values, measured[_FULL]["delta_refine"], event), "fid": quality.get(r)}
-            for r, values in measured.items()
-        }
+        cells = {r: {**_cells(values, measured[_FULL], event), "fid": quality.get(r)} for r, values in measured.items()}
         paper = paper_values(self.id, pool.in_paper)
         by_temperature: list[Row] = [
             {"t_router": t, **cells[tempered(t)], **paper_cells(paper.get(f"T={t:g}", {}), _PAPER_TEMPERATURE)}
@@ -183,10 +183,11 @@ def _measured(
     }
 
 
-def _cells(measured: Mapping[str, Array], base: Array, event: float) -> Row:
+def _cells(measured: Mapping[str, Array], full: Mapping[str, Array], event: float) -> Row:
     return {
         **mean_and_sd(_ENTROPY, measured["entropy"]),
         **mean_and_sd(L_EFF, measured["l_eff"]),
         **refinement_cells(measured["delta_refine"], event),
-        _RATIO.key: heavy_ratio_estimate(measured["delta_refine"], base, event),
+        _RATIO.key: heavy_ratio_estimate(measured["delta_refine"], full["delta_refine"], event),
+        **against_full(measured["l_eff"], full["l_eff"], measured["delta_refine"], full["delta_refine"], event),
     }

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from scipy.stats import norm
+
 from mnist_ddm.claims.ledger import Comparison
-from mnist_ddm.claims.select import Operand
+from mnist_ddm.claims.select import Operand, number_in
 from mnist_ddm.stats.differences import difference, log_ratio, p_of_sign, point
-from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.stats.intervals import LEVEL, Estimate
 
 
 class Agreement(Enum):
@@ -21,6 +23,7 @@ class Agreement(Enum):
 
     FOR = "as said"
     AGAINST = "the other way"
+    ALIKE = "no difference that matters"
     OPEN = "open"
 
 
@@ -34,6 +37,9 @@ class Contrast:
         p: two-sided, from the interval; ``None`` without one.
         shown: the difference, or the ratio, or the cell itself.
         reason: why it is open, or nothing.
+        small: it is as said, and smaller than what matters.
+        growth: how many times the samples would decide it four times of five, if it is as large as it seems;
+            infinite if it lies where no number decides, ``None`` if it is decided or cannot be told.
     """
 
     label: str
@@ -41,26 +47,55 @@ class Contrast:
     p: float | None
     shown: Estimate
     reason: str = ""
+    small: bool = False
+    growth: float | None = None
 
 
 _BOTH = "the interval holds both outcomes"
-_NONE = "no interval is computed"
+NO_INTERVAL = "no interval is computed"
+_POWER = 1 + float(norm.ppf(0.8) / norm.ppf((1 + LEVEL) / 2))
+"""So many half intervals away from what it must exclude an estimate decides four times of five."""
 
 
-def above(label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
-    """Whether an estimate is above a limit: as said if its whole interval is."""
+def above(
+    label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None, smallest: float = 0.0
+) -> Contrast:
+    """Whether an estimate is above a limit: as said if its whole interval is.
+
+    If the whole interval is within ``smallest`` of the limit, the difference is too small to matter; unless it is as
+    said, which is then noted.
+    """
+    shown = shown or estimate
     if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return Contrast(label, Agreement.OPEN, None, shown or estimate, _NONE)
+        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL)
     moved = difference(estimate, point(limit))
-    agreement = Agreement.FOR if moved.low > 0 else Agreement.AGAINST if moved.high < 0 else Agreement.OPEN
-    reason = _BOTH if agreement is Agreement.OPEN else ""
-    return Contrast(label, agreement, p_of_sign(moved), shown or estimate, reason)
+    inside = smallest > 0 and -smallest <= moved.low and moved.high <= smallest
+    if moved.low > 0:
+        return Contrast(label, Agreement.FOR, p_of_sign(moved), shown, small=inside)
+    if inside:
+        sides = [p_of_sign(difference(moved, point(end))) for end in (-smallest, smallest)]
+        return Contrast(label, Agreement.ALIKE, max(sides), shown)
+    if moved.high < 0:
+        return Contrast(label, Agreement.AGAINST, p_of_sign(moved), shown)
+    ways = [_growth(moved, distance) for distance in (abs(moved.value), smallest - abs(moved.value))]
+    growth = min((way for way in ways if way is not None), default=None)
+    return Contrast(label, Agreement.OPEN, p_of_sign(moved), shown, _BOTH, growth=growth)
 
 
-def below(label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None) -> Contrast:
-    """Whether an estimate is below a limit: as said if its whole interval is."""
+def _growth(estimate: Estimate, distance: float) -> float | None:
+    """How many times the samples would make an interval that excludes what is so far from its value."""
+    half = max(estimate.high - estimate.value, estimate.value - estimate.low)
+    if math.isinf(half):
+        return None
+    return (_POWER * half / distance) ** 2 if distance > 0 else math.inf
+
+
+def below(
+    label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None, smallest: float = 0.0
+) -> Contrast:
+    """Whether an estimate is below a limit: as said if its whole interval is; otherwise as `above`."""
     turned = Estimate(-estimate.value, -estimate.high, -estimate.low)
-    return above(label, turned, -limit, shown or estimate)
+    return above(label, turned, -limit, shown or estimate, smallest)
 
 
 def between(label: str, log_of_ratio: Estimate | None, margin: float, shown: Estimate) -> Contrast:
@@ -74,7 +109,7 @@ def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Est
     """Whether an estimate is within a limit of a centre, on either side: as said if its whole interval is."""
     shown = shown or estimate
     if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return Contrast(label, Agreement.OPEN, None, shown, _NONE)
+        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL)
     moved = difference(estimate, point(centre))
     if moved.low >= -limit and moved.high <= limit:
         agreement = Agreement.FOR
@@ -85,17 +120,19 @@ def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Est
     sides = [p_of_sign(difference(moved, point(end))) for end in (-limit, limit)]
     against = min(sides) if agreement is Agreement.AGAINST else 1.0
     p = max(sides) if abs(moved.value) <= limit else against
-    return Contrast(label, agreement, p, shown, _BOTH if agreement is Agreement.OPEN else "")
+    if agreement is not Agreement.OPEN:
+        return Contrast(label, agreement, p, shown)
+    return Contrast(label, agreement, p, shown, _BOTH, growth=_growth(moved, abs(limit - abs(moved.value))))
 
 
 Compared = tuple[Contrast, tuple[Operand, ...]]
-Expectation = Callable[[Sequence[Operand], float, float], list[Compared]]
-"""Of operands, a limit, and a margin or, of `near`, a centre."""
+Expectation = Callable[[Sequence[Operand], float, Comparison], list[Compared]]
+"""Of operands and a limit."""
 
 
 def contrasts(comparison: Comparison, operands: Sequence[Operand], limit: float) -> list[Contrast]:
     """The contrasts that decide a comparison."""
-    compared = EXPECTATIONS[comparison.expect](operands, limit, comparison.within or comparison.centre)
+    compared = EXPECTATIONS[comparison.expect](operands, limit, comparison)
     return [_agreeing(contrast, comparison, of) for contrast, of in compared]
 
 
@@ -110,36 +147,54 @@ def _agreeing(contrast: Contrast, comparison: Comparison, compared: Sequence[Ope
     return replace(contrast, label=f"{contrast.label} (by {comparison.decided_by})")
 
 
-def _greater(a: Operand, b: Operand) -> Compared:
-    return above(f"{a.cell.label} > {b.cell.label}", difference(a.deciding, b.deciding)), (a, b)
+def _smallest(comparison: Comparison, operand: Operand) -> float:
+    """The smallest effect of interest, in the units of a cell."""
+    if comparison.smallest_of is None:
+        return comparison.smallest
+    return comparison.smallest * abs(number_in(operand.row.get(comparison.smallest_of)) or 0.0)
 
 
-def _rising(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [_greater(later, earlier) for earlier, later in itertools.pairwise(operands)]
+def _greater(a: Operand, b: Operand, comparison: Comparison) -> Compared:
+    label, apart = f"{a.cell.label} > {b.cell.label}", difference(a.deciding, b.deciding)
+    if comparison.smallest_ratio:
+        ratio = log_ratio(a.deciding, b.deciding)
+        if ratio is not None and not math.isinf(ratio.low):
+            return above(label, ratio, 0.0, apart, math.log1p(comparison.smallest_ratio)), (a, b)
+    return above(label, apart, smallest=_smallest(comparison, b)), (a, b)
 
 
-def _falling(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [_greater(earlier, later) for earlier, later in itertools.pairwise(operands)]
+def _rising(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [_greater(later, earlier, comparison) for earlier, later in itertools.pairwise(operands)]
 
 
-def _lowest(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [_greater(other, operands[0]) for other in operands[1:]]
+def _falling(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [_greater(earlier, later, comparison) for earlier, later in itertools.pairwise(operands)]
 
 
-def _highest(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [_greater(operands[0], other) for other in operands[1:]]
+def _lowest(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [_greater(other, operands[0], comparison) for other in operands[1:]]
 
 
-def _above(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [(above(f"{o.cell.label} > {limit:g}", o.deciding, limit), (o,)) for o in operands]
+def _highest(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [_greater(operands[0], other, comparison) for other in operands[1:]]
 
 
-def _below(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    return [(below(f"{o.cell.label} < {limit:g}", o.deciding, limit), (o,)) for o in operands]
+def _above(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [
+        (above(f"{o.cell.label} > {limit:g}", o.deciding, limit, smallest=_smallest(comparison, o)), (o,))
+        for o in operands
+    ]
 
 
-def _alike(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
-    first = operands[0]
+def _below(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    return [
+        (below(f"{o.cell.label} < {limit:g}", o.deciding, limit, smallest=_smallest(comparison, o)), (o,))
+        for o in operands
+    ]
+
+
+def _alike(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    first, within = operands[0], comparison.within or 0.0
     compared: list[Compared] = []
     for other in operands[1:]:
         label = f"{other.cell.label} within {100 * within:g}% of {first.cell.label}"
@@ -149,7 +204,8 @@ def _alike(operands: Sequence[Operand], limit: float, within: float) -> list[Com
     return compared
 
 
-def _equals(operands: Sequence[Operand], limit: float, within: float) -> list[Compared]:
+def _equals(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    within = comparison.within or 0.0
     compared: list[Compared] = []
     for o in operands:
         label = f"{o.cell.label} within {100 * within:g}% of {limit:g}"
@@ -157,10 +213,10 @@ def _equals(operands: Sequence[Operand], limit: float, within: float) -> list[Co
     return compared
 
 
-def _near(operands: Sequence[Operand], limit: float, centre: float) -> list[Compared]:
+def _near(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
     """A weak association is near its centre on both sides: a strong one of the other sign is not weak."""
-    label = f"within {limit:.3g} of {centre:g}"
-    return [(near(f"{o.cell.label} {label}", o.deciding, centre, limit), (o,)) for o in operands]
+    label = f"within {limit:.3g} of {comparison.centre:g}"
+    return [(near(f"{o.cell.label} {label}", o.deciding, comparison.centre, limit), (o,)) for o in operands]
 
 
 EXPECTATIONS: Mapping[str, Expectation] = {

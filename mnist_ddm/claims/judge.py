@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from mnist_ddm.claims.contrasts import Agreement, Contrast, contrasts
+from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, Contrast, contrasts
 from mnist_ddm.claims.ledger import Claim, Reading, claim_named, ledger
 from mnist_ddm.claims.select import Cell, MissingCell, differing_sizes, limit_of, operands, proper_name, stated_beside
 from mnist_ddm.stats.corrections import holm
@@ -21,6 +21,7 @@ class Verdict(Enum):
     REPRODUCED = "reproduced"
     DIRECTION = "direction only"
     NOT = "not reproduced"
+    EQUIVALENT = "equivalent"
     OPEN = "undecided by the interval"
     CONSTRUCTION = "true by construction"
     ABSENT = "not run"
@@ -30,15 +31,21 @@ class Verdict(Enum):
 MEANINGS: Mapping[Verdict, str] = {
     Verdict.REPRODUCED: "every comparison came out as the paper says, with a 95% interval that excludes the opposite; "
     "and where the claim has a size, it agrees with the paper's for the same system",
-    Verdict.DIRECTION: "every comparison came out as the paper says, but the size differs, or the paper states it for "
-    "another system only",
+    Verdict.DIRECTION: "every comparison came out as the paper says, but the size differs, or is below the smallest "
+    "effect of interest, or the paper states it for another system only",
     Verdict.NOT: "a comparison came out the other way, with an interval that excludes what the paper says; of several "
     "comparisons one must do so at 5% for all of them together",
+    Verdict.EQUIVALENT: "what should differ does not by an amount that matters: the interval lies within the smallest "
+    "effect of interest on both sides of no difference (two one-sided tests)",
     Verdict.OPEN: "a 95% interval holds what the paper says and its opposite, or there is no interval",
     Verdict.CONSTRUCTION: "it could not come out otherwise",
     Verdict.ABSENT: "it was not measured; the reason stands beside",
     Verdict.NONE: "the scale is too small to say anything of the paper",
 }
+
+
+_REFUTED: Mapping[Verdict, Agreement] = {Verdict.NOT: Agreement.AGAINST, Verdict.EQUIVALENT: Agreement.ALIKE}
+"""Verdicts that one comparison of several is enough for."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,17 @@ class ReadingVerdict:
         decided = [c for c in self.contrasts if c.p is not None]
         if not decided or len(decided) < len(self.contrasts):
             return None
-        if self.verdict is Verdict.NOT:
-            return min(1.0, len(decided) * min((c.p or 0.0) for c in decided if c.agreement is Agreement.AGAINST))
+        if self.verdict in _REFUTED:
+            refuting = [c for c in decided if c.agreement is _REFUTED[self.verdict]]
+            return min(1.0, len(decided) * min((c.p or 0.0) for c in refuting))
         return max(c.p or 0.0 for c in decided)
+
+    @property
+    def growth(self) -> float | None:
+        """How many times the samples would decide it four times of five; ``None`` if that cannot be told."""
+        unsettled = [c for c in self.contrasts if c.agreement is Agreement.OPEN]
+        grown = [c.growth for c in unsettled if c.growth is not None]
+        return max(grown) if grown and len(grown) == len(unsettled) else None
 
 
 @dataclass(frozen=True)
@@ -78,10 +93,12 @@ class Judgement:
 
     Attributes:
         claim: which.
-        verdict: that of the first reading.
+        verdict: that of the deciding reading.
         reason: why, in a sentence; may be empty.
-        readings: all of them.
+        readings: all of them, the deciding one first.
         samples: the numbers of samples of what measured it, and the seed.
+        needed: if it is open, the number of samples that would decide it four times of five, if things are as they
+            seem; infinite if none does, ``None`` if that cannot be told.
         survives: whether the verdict also holds with Holm's correction over all claims; ``None`` if it does not apply.
     """
 
@@ -90,6 +107,7 @@ class Judgement:
     reason: str
     readings: tuple[ReadingVerdict, ...]
     samples: str
+    needed: float | None = None
     survives: bool | None = None
 
 
@@ -104,7 +122,7 @@ def judge_all(claims: Sequence[Claim], results: Results, beside: Results | None 
     judgements = [judge(claim, results, beside) for claim in claims]
     tested = [(i, p) for i, j in enumerate(judgements) if (p := _p(j)) is not None]
     for (i, _), holds in zip(tested, holm([p for _, p in tested], LEVEL), strict=True):
-        if judgements[i].verdict in (Verdict.REPRODUCED, Verdict.DIRECTION, Verdict.NOT):
+        if judgements[i].verdict in (Verdict.REPRODUCED, Verdict.DIRECTION, Verdict.NOT, Verdict.EQUIVALENT):
             judgements[i] = replace(judgements[i], survives=holds)
     return judgements
 
@@ -146,13 +164,31 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
     if lacking := [s for s in claim.systems if s not in runs]:
         reason = f"it compares {' with '.join(claim.systems)} and needs a run of {' and of '.join(lacking)} beside"
         return Judgement(claim, Verdict.ABSENT, reason, (), "")
-    readings = tuple(_judge_reading(claim, reading, results, runs) for reading in claim.readings)
+    readings = _deciding_first([_judge_reading(claim, reading, results, runs) for reading in claim.readings])
     first = readings[0]
     if first.verdict is not Verdict.ABSENT and not all(r.makes_claims for r in runs.values()):
         reason = f"the scale {results.scale!r} has too few samples for any claim about the paper"
         readings = tuple(replace(r, verdict=Verdict.NONE, reason="") for r in readings)
         return Judgement(claim, Verdict.NONE, reason, readings, samples)
-    return Judgement(claim, first.verdict, first.reason, readings, samples)
+    measured_by = [r.samples[a] for r in runs.values() for a in claim.analyses if a in r.samples]
+    needed = None
+    if first.verdict is Verdict.OPEN and first.growth is not None and measured_by:
+        needed = min(measured_by) * max(1.0, first.growth)
+    return Judgement(claim, first.verdict, first.reason, readings, samples, needed)
+
+
+def _deciding_first(readings: Sequence[ReadingVerdict]) -> tuple[ReadingVerdict, ...]:
+    """The first reading, unless it has no intervals and one that may stand in for it has."""
+    deciding = readings[0]
+    standing_in = [r for r in readings if r.reading.stands_in and r.verdict is not Verdict.ABSENT]
+    if not _has_intervals(deciding):
+        measured = standing_in[0] if deciding.verdict is Verdict.ABSENT and standing_in else deciding
+        deciding = next(filter(_has_intervals, standing_in), measured)
+    return (deciding, *(r for r in readings if r is not deciding))
+
+
+def _has_intervals(reading: ReadingVerdict) -> bool:
+    return reading.verdict is not Verdict.ABSENT and all(c.reason != NO_INTERVAL for c in reading.contrasts)
 
 
 def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mapping[str, Results]) -> ReadingVerdict:
@@ -177,18 +213,28 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
 
 def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[str]) -> tuple[Verdict, str]:
     # One of many comparisons goes the other way by chance sooner than a single one, so they share the level.
-    refuting = [c for c in contrasts if c.agreement is Agreement.AGAINST]
-    against = [c.label for c in refuting if reading.construction or len(contrasts) * (c.p or 0.0) <= LEVEL]
-    unsettled = [f"{c.label}: the other way, but of {len(contrasts)}" for c in refuting if c.label not in against]
-    unsettled += [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
+    def settled(agreement: Agreement) -> list[str]:
+        those = [c for c in contrasts if c.agreement is agreement]
+        return [c.label for c in those if reading.construction or len(contrasts) * (c.p or 0.0) <= LEVEL]
+
+    against, alike = settled(Agreement.AGAINST), settled(Agreement.ALIKE)
     if reading.construction:
         if against:
             return Verdict.NOT, f"should be true by construction, and is not: {'; '.join(against)}"
         return Verdict.CONSTRUCTION, reading.construction
     if against:
         return Verdict.NOT, f"the other way: {'; '.join(against)}"
+    unsettled = [
+        f"{c.label}: {c.agreement.value}, but of {len(contrasts)}"
+        for c in contrasts
+        if c.agreement in (Agreement.AGAINST, Agreement.ALIKE) and c.label not in alike
+    ]
+    unsettled += [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
+    if alike:
+        return Verdict.EQUIVALENT, f"no difference that matters: {'; '.join(alike)}"
     if unsettled:
         return Verdict.OPEN, "; ".join(unsettled)
-    if sizes:
-        return Verdict.DIRECTION, "; ".join(sizes)
+    small = [f"{c.label}: by less than the smallest effect of interest" for c in contrasts if c.small]
+    if small or sizes:
+        return Verdict.DIRECTION, "; ".join([*small, *sizes])
     return Verdict.REPRODUCED, ""

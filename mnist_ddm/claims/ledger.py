@@ -22,6 +22,7 @@ ROW = "{row}"
 
 _EXPECT = ("rising", "falling", "lowest", "highest", "above", "below", "alike", "equals", "near")
 
+_TWO_SIDED = ("alike", "equals", "near")
 _LIMITED = ("above", "below", "equals", "near")
 """Those that hold each cell against a limit."""
 
@@ -47,6 +48,10 @@ class Comparison:
         limit_column: the column of the same row that holds the limit, instead of ``limit``.
         within: how far a ratio may be from 1, for `alike` and `equals`.
         centre: what each cell is to be near to, at most ``limit`` away on either side, for `near`.
+        smallest: the smallest effect of interest, in the units of the cells: a difference, or a distance from the
+            limit, that is smaller does not matter. 0 if none is said.
+        smallest_of: a column of the same row whose number ``smallest`` is a share of.
+        smallest_ratio: instead, for comparisons of cells: how far their ratio may be from 1 and not matter.
         decided_by: a column of the same rows whose intervals decide, where the measured one has none.
         stated: paths of the paper's values that belong beside; ``{row}`` is the name of each row.
         size: path of the values that must be met for more than the direction; ``{row}`` as above.
@@ -64,6 +69,9 @@ class Comparison:
     limit_column: str | None = None
     within: float | None = None
     centre: float = 0.0
+    smallest: float = 0.0
+    smallest_of: str | None = None
+    smallest_ratio: float = 0.0
     decided_by: str | None = None
     stated: tuple[str, ...] = ()
     size: str | None = None
@@ -86,11 +94,13 @@ class Reading:
         name: what is read how.
         comparisons: at least one.
         construction: why it could not come out otherwise, or nothing.
+        stands_in: it gives the verdict where no reading before it has intervals.
     """
 
     name: str
     comparisons: tuple[Comparison, ...]
     construction: str = ""
+    stands_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ class Claim:
         statement: in a sentence.
         stated_for: the systems of which the paper says it.
         analyses: that measure it; the paper's values are those of the first.
-        readings: the first is the one that matches the paper's own numbers, and the verdict is that of it.
+        readings: the first is the one that matches the paper's own numbers, and the verdict is that of it, or of one
+            that stands in for it.
         note: what a reader must know, such as a contradiction in the paper.
         untestable: why no reading can be given, or nothing.
         headline: it is one of the statements of the paper's abstract.
@@ -234,8 +245,11 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
     for column in map(schema.__getitem__, wanted):
         if column.role != "measure" and not comparison.exact:
             raise ValueError(f"{schema.name} {column.key} is a {column.role}, not a measure")
-    if comparison.limit_column is not None:
-        schema[comparison.limit_column]
+    for beside in (comparison.limit_column, comparison.smallest_of):
+        if beside is not None:
+            schema[beside]
+    if (comparison.smallest or comparison.smallest_ratio) and comparison.expect in _TWO_SIDED:
+        raise ValueError(f"{comparison.expect!r} has a margin already, and no smallest effect")
     for row in comparison.rows:
         for key, value in row.items():
             _resolve_selector(schema, schema[key], value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mnist_ddm.analyses.paper import SYSTEMS, stated_value
 from mnist_ddm.claims.ledger import ROW, Claim, Comparison, Reading, key_of
-from mnist_ddm.stats.differences import difference, point
+from mnist_ddm.stats.differences import difference, point, widened
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Column, Row, Table, Value
@@ -35,7 +35,7 @@ class Operand:
     Attributes:
         cell: as the table has it.
         value: the same as an estimate; its ends are NaN where there is no interval.
-        deciding: what is compared: ``value``, or the column that decides for it.
+        deciding: what is compared, at the level of the run: ``value``, or the column that decides for it.
         row: where it stands.
         key: the name of its row, for the paper's values.
     """
@@ -73,7 +73,7 @@ def operands(
                     label = _label(comparison, selector, row, rows, table, column, system)
                     if name_columns and not label.startswith(column.title):
                         label = f"{column.title}, {label}"
-                    cells.append(_operand(comparison, row, column.key, label, key_of(selector)))
+                    cells.append(_operand(comparison, row, column.key, label, key_of(selector), runs[system].level))
     return cells
 
 
@@ -96,7 +96,7 @@ def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequ
     return stated.value
 
 
-def _operand(comparison: Comparison, row: Row, key: str, label: str, row_key: str) -> Operand:
+def _operand(comparison: Comparison, row: Row, key: str, label: str, row_key: str, level: float) -> Operand:
     value = as_estimate(row.get(key), comparison.exact)
     if value is None:
         raise MissingCell(f"{label}: {key} is not defined here")
@@ -104,7 +104,7 @@ def _operand(comparison: Comparison, row: Row, key: str, label: str, row_key: st
     if comparison.decided_by is not None:
         decided = as_estimate(row.get(comparison.decided_by), exact=False)
         deciding = decided or Estimate(value.value, math.nan, math.nan)
-    return Operand(Cell(label, row[key]), value, deciding, row, row_key)
+    return Operand(Cell(label, row[key]), value, widened(deciding, level), row, row_key)
 
 
 def _table(claim: Claim, comparison: Comparison, source: Results) -> Table:
@@ -177,6 +177,12 @@ def as_estimate(value: Value, exact: bool) -> Estimate | None:
     if value is None or math.isnan(value):
         return None
     return point(float(value)) if exact else Estimate(float(value), math.nan, math.nan)
+
+
+def number_in(value: Value) -> float | None:
+    """The number that a cell holds, if any."""
+    estimate = as_estimate(value, exact=True)
+    return None if estimate is None else estimate.value
 
 
 def proper_name(system: str) -> str:

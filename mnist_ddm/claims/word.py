@@ -1,5 +1,6 @@
 """Verdicts as text: tables for the terminal, for files and for the documentation, and what is said beside them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
@@ -23,6 +24,7 @@ _FULL = Schema(
         Column("why", "why", "note"),
         Column("holds_after_holm", "holds after Holm", "note"),
         Column("samples", "samples", "note"),
+        Column("n_needed", "n that would decide it", "note"),
         Column("paper", "paper", "paper"),
         Column("measured", "measured"),
         Column("verdict_of_reading", "verdict of the reading"),
@@ -52,6 +54,7 @@ def full_table(judgements: Sequence[Judgement]) -> Table:
             "why": j.reason or None,
             "holds_after_holm": _HOLM[j.survives],
             "samples": j.samples or None,
+            "n_needed": None if j.needed is None or math.isinf(j.needed) else rounded_up(j.needed),
         }
         unread = {"reading": None, "paper": None, "measured": None, "verdict_of_reading": None}
         rows += [{**said, **_of_reading(reading)} for reading in j.readings] or [{**said, **unread}]
@@ -90,7 +93,24 @@ def verdict_text(judgement: Judgement) -> str:
     j = judgement
     if j.verdict in (Verdict.ABSENT, Verdict.NONE):
         return f"{j.verdict.value} ({j.reason})"
+    if j.verdict is Verdict.OPEN:
+        return f"{j.verdict.value}{needed_text(j)}"
     return f"{j.verdict.value} (not after Holm)" if j.survives is False else j.verdict.value
+
+
+def needed_text(judgement: Judgement) -> str:
+    """What an open claim would take, in brackets; nothing if that cannot be told."""
+    if judgement.needed is None:
+        return ""
+    if math.isinf(judgement.needed):
+        return " (no n decides it)"
+    return f" (n = {rounded_up(judgement.needed):,} would do)"
+
+
+def rounded_up(number: float) -> int:
+    """A whole number with two digits that count, not below the number."""
+    step = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / step) * step
 
 
 def counts(judgements: Sequence[Judgement]) -> dict[Verdict, int]:

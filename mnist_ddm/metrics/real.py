@@ -10,11 +10,12 @@ from mnist_ddm.core.measures import Features
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.metrics.fidelity import HELD_OUT
 from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
+from mnist_ddm.metrics.frechet_limit import LimitDistance
 
 
 @final
 class RealFeatures:
-    """Features of held-out real states and the kernel distance to them.
+    """Features of held-out real states and the distances to them.
 
     Attributes:
         vectors: float64, shape ``(N, dim)``.
@@ -28,6 +29,11 @@ class RealFeatures:
     def kernel(self) -> KernelDistance:
         """The kernel distance to them, which compares each with all others when it is first asked for."""
         return KernelDistance(self.vectors)
+
+    @cached_property
+    def limit(self) -> LimitDistance:
+        """The Frechet distance to them of infinitely many samples."""
+        return LimitDistance(self.vectors)
 
 
 _known: list[tuple[ReferenceType[ExpertPool], dict[str, RealFeatures]]] = []

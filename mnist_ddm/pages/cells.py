@@ -14,6 +14,7 @@ _BADGES = {
     Verdict.REPRODUCED: ("\u2713", "good"),
     Verdict.DIRECTION: ("\u2248", "fair"),
     Verdict.NOT: ("\u2717", "poor"),
+    Verdict.EQUIVALENT: ("\u2261", "poor"),
     Verdict.OPEN: ("?", "open"),
     Verdict.CONSTRUCTION: ("=", "open"),
     Verdict.ABSENT: ("\u2013", "open"),

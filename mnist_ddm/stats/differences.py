@@ -23,6 +23,13 @@ def point(value: float) -> Estimate:
     return Estimate(value, value, value)
 
 
+def widened(estimate: Estimate, level: float) -> Estimate:
+    """The same with an interval of a smaller error rate than 5%, by the quantiles of a normal estimate."""
+    factor = float(norm.isf(level / 2)) / _QUANTILE
+    value = estimate.value
+    return Estimate(value, value - factor * (value - estimate.low), value + factor * (estimate.high - value))
+
+
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """The difference a - b with its interval."""
     value = a.value - b.value

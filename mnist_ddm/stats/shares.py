@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Array, Estimate, share_estimate
 
 
@@ -17,6 +18,14 @@ def discordant_share(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
     Above a half the first has the event more often. NaN if there is no such pair.
     """
     return _of_decided(first & ~second, second & ~first)
+
+
+def share_change(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
+    """The share of samples with the first event minus that with the second, of the same samples.
+
+    Only samples with one of the two count: the difference of two exact shares (`stats/differences.py`).
+    """
+    return difference(share_estimate(first & ~second), share_estimate(second & ~first))
 
 
 def smaller_share(first: Array, second: Array) -> Estimate:

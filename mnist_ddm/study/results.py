@@ -31,6 +31,7 @@ class Results:
         makes_claims: whether there are enough samples to say anything about the paper.
         scale: the name of the study's size.
         in_paper: the system of the paper whose data were measured; empty for other data.
+        level: error rate of the intervals that decide; below 5% if the run has been looked at before.
     """
 
     system: str
@@ -41,6 +42,7 @@ class Results:
     makes_claims: bool = True
     scale: str = ""
     in_paper: str = ""
+    level: float = 0.05
 
 
 def read_manifest(folder: Path) -> Manifest:

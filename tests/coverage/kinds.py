@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import torch
+from scipy import linalg, stats
 
 from mnist_ddm.metrics.calibration import calibration_estimate
+from mnist_ddm.metrics.frechet_limit import LimitDistance
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import (
     Estimate,
@@ -20,7 +22,7 @@ from mnist_ddm.stats.intervals import (
     spearman_estimate,
 )
 from mnist_ddm.stats.permutation import ties
-from mnist_ddm.stats.shares import discordant_share, smaller_share
+from mnist_ddm.stats.shares import discordant_share, share_change, smaller_share
 from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate, median_estimate
 
 Draw = Callable[[np.random.Generator, int], Estimate]
@@ -92,6 +94,39 @@ def _range(values):
     return np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1))
 
 
+_DIM, _CLASSES = 8, 10
+_CENTRES = 2 * np.random.Generator(np.random.Philox(2)).normal(size=(_CLASSES, _DIM))
+_EVEN, _UNEVEN = np.full(_CLASSES, 0.1), np.array([0.05, 0.27, 0.08, 0.1, 0.12, 0.02, 0.09, 0.12, 0.06, 0.09])
+"""Shares of classes: of real images, and of the samples of a routing that starves some."""
+_SPREAD = np.linspace(0.3, 2, _DIM)
+
+
+def _features(rng, n, *shares):
+    """Features of samples of some routings from the same noise, and of classes that are there in these shares."""
+    noise, drawn = rng.normal(size=(n, _DIM)) * _SPREAD, rng.random(n)
+    return [torch.from_numpy(_CENTRES[np.searchsorted(np.cumsum(s)[:-1], drawn)] + noise) for s in shares]
+
+
+_REAL = _features(np.random.Generator(np.random.Philox(3)), 4000, _EVEN)[0]
+_LIMIT = LimitDistance(_REAL)
+
+
+def _limit_truth(shares):
+    """From the exact moments of the samples: of the mixture, and of the real ones as they are."""
+    mean = shares @ _CENTRES
+    inside = (_CENTRES - mean).T @ np.diag(shares) @ (_CENTRES - mean) + np.diag(_SPREAD**2)
+    real, outside = _REAL.mean(dim=0).numpy(), np.cov(_REAL.T.numpy())
+    root = linalg.sqrtm(inside @ outside).real
+    return float(((mean - real) ** 2).sum() + np.trace(inside + outside - 2 * root))
+
+
+def _limit(rng, n, *shares):
+    limits = [_LIMIT(x) for x in _features(rng, n, *shares)]
+    if limits[0] is None:
+        return Estimate(math.nan, math.nan, math.nan)
+    return limits[0].estimate if len(limits) == 1 else limits[0].minus(limits[1])
+
+
 _LARGEST_OF_8 = 1.42360030604
 """The mean of the largest of eight standard normal numbers."""
 _MAXIMUM = float(
@@ -151,6 +186,7 @@ def _kinds():
     for p in (0.01, 0.05, 0.5, 0.99):
         yield Kind("share", f"{p:g}", lambda r, n, p=p: share_estimate(r.random(n) < p), p)
     yield Kind("McNemar", "0.04 and 0.1 visible", lambda r, n: _discordant(r, n), 1.0, 0.5)
+    yield Kind("difference of paired shares", "0.04 and 0.1 visible", lambda r, n: _changed(r, n), -0.06, 0.0)
     yield Kind(
         "sign test",
         "0.6 smaller",
@@ -203,6 +239,24 @@ def _kinds():
             strength * _LARGEST_OF_8,
             0.0 if strength else None,
         )
+    even, uneven = _limit_truth(_EVEN), _limit_truth(_UNEVEN)
+    for name, shares, truth in (("no better than real", _EVEN, even), ("starved classes", _UNEVEN, uneven)):
+        yield Kind(
+            "FID of infinitely many",
+            f"8 dimensions, {name}",
+            lambda r, n, s=shares: _limit(r, n, s),
+            truth,
+            None if shares is _EVEN else even,
+            slow=True,
+        )
+    yield Kind(
+        "difference of FIDs of infinitely many",
+        "8 dimensions, starved and not, from the same noise",
+        lambda r, n: _limit(r, n, _UNEVEN, _EVEN),
+        uneven - even,
+        0.0,
+        slow=True,
+    )
     truth = float(np.subtract(*stats.gamma.ppf([0.75, 0.25], 4)))
     yield Kind(
         "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
@@ -217,6 +271,11 @@ def _norm_ratio(rng, n):
 def _discordant(rng, n):
     first = rng.random(n)
     return discordant_share(first < 0.1, first < 0.04)
+
+
+def _changed(rng, n):
+    first = rng.random(n)
+    return share_change(first < 0.04, first < 0.1)
 
 
 KINDS = tuple(_kinds())

@@ -98,7 +98,7 @@ def _is_number(text):
 
 def _judged(claim, reading, comparisons, tables):
     alone = replace(claim, readings=(Reading(reading.name, tuple(comparisons)),), only_there=False)
-    return judge(alone, Results(system="paris", tables=tables)).verdict
+    return judge(alone, Results(system="paris", tables=tables, in_paper="paris")).verdict
 
 
 def _mutants(claim, comparison: Comparison):

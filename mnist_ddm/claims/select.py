@@ -73,7 +73,7 @@ def operands(
                     label = _label(comparison, selector, row, rows, table, column, system)
                     if name_columns and not label.startswith(column.title):
                         label = f"{column.title}, {label}"
-                    cells.append(_operand(comparison, row, column.key, label, key_of(selector), runs[system].level))
+                    cells.append(_operand(comparison, row, column.key, label, key_of(selector), of.level))
     return cells
 
 
@@ -90,9 +90,11 @@ def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequ
         return limit.value
     if not isinstance(comparison.limit, str):
         return comparison.limit or 0.0
-    stated = as_estimate(stated_value(claim.analyses[0], results.in_paper, comparison.limit)[0], exact=True)
+    # What the paper calls weak or rare is part of what it claims, whatever data it is claimed of.
+    system = results.in_paper or claim.stated_for[0]
+    stated = as_estimate(stated_value(claim.analyses[0], system, comparison.limit)[0], exact=True)
     if stated is None:
-        raise MissingCell("it needs a number that the paper states of other data than these")
+        raise MissingCell(f"the paper states no number {comparison.limit!r}")
     return stated.value
 
 

@@ -16,7 +16,9 @@ from mnist_ddm.systems.gaussian import load
 ALL = [
     "top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "once=prior", "each", "label", "posterior",
     "top-p=0.9", "commit=0.8", "full@T=4", "top2@T=0.1", "misaligned2+equal", "full+clip", "top2@centroids",
-    "full@centroids=static", "full@T=2+clip+equal",
+    "full@centroids=static", "full@T=2+clip+equal", "gumbel", "gumbel2", "median", "geometric", "top1@likelihood",
+    "full@clean", "full@density", "gumbel@density", "full@implied", "each~0.8~top1",
+    "full@T=2~0.8~gumbel~0.25~top2+equal",
 ]  # fmt: skip
 
 
@@ -90,7 +92,8 @@ def test_a_spelling_is_read_back(name):
 
 WRONG = """
 top0 top top-k best full3 top2@T= top2.5 full@T=0 full@T=-1 full@T=nan full@x=1 full+clip=2 top-p=0 top-p=1.1 top-p
-commit=2 commit=x once=router top1@centroids=x +clip
+commit=2 commit=x once=router top1@centroids=x +clip gumbel0 gumbel=x median2 geometric=1 full@density=2 full@clean=x
+each~0.8 ~0.8~top1 each~0.8~ each~1~top1 each~0~top1 each~x~top1 each~0.5~top1~0.8~full each~top1 each~~top1
 """
 
 
@@ -224,7 +227,13 @@ def test_centroids_of_gaussians_are_nearly_their_posterior():
     assert (static - exact).abs().sum(dim=1).mean() > 2 * (found - exact).abs().sum(dim=1).mean()
 
 
-@pytest.mark.parametrize("name", ["misaligned2@T=50", "misaligned2@T=50+equal", "each", "once", "commit=0.6"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("misaligned2@T=50", "misaligned2@T=50+equal", "each", "once", "commit=0.6"),
+        *("gumbel", "gumbel2@T=50", "each~0.5~top1", "full@density"),
+    ],
+)
 def test_a_finer_grid_sees_the_same_random_experts(name):
     pool = load()  # a high temperature, so that no weight of an expert that was drawn rounds to 0
     coarse, fine = (

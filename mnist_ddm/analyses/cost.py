@@ -18,14 +18,18 @@ from mnist_ddm.analyses.quality import (
     Quality,
     QualitySettings,
 )
+from mnist_ddm.analyses.within import FID_BALANCED, IMBALANCE_EXCESS
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 ROUTINGS = (
     *("top1", "top2", "top4", "full", "uniform", "label", "once", "once=prior", "each", "posterior"),
+    *("gumbel", "gumbel2", "top1@likelihood", "each~0.8~top1", "gumbel~0.8~top1", "median", "geometric"),
+    *("top1@clean", "full@clean", "full@density", "gumbel@density"),
     *("commit=0.7", "commit=0.9", "commit=0.99", "top-p=0.5", "top-p=0.8", "top-p=0.9"),
     *("full@T=0.1", "full@T=0.25", "full@T=0.5", "full@T=2", "full@T=4"),
     *("misaligned2", "misaligned2+equal", "full+clip"),
@@ -34,17 +38,20 @@ ROUTINGS = (
 """Those of the paper, its interventions, those that theory suggests, and a router without training."""
 FEWER_ROUTINGS = (
     *("top1", "top2", "top4", "full", "uniform", "label", "once", "each", "commit=0.9", "top-p=0.8", "top-p=0.9"),
+    *("gumbel", "gumbel2", "top1@likelihood"),
     *("full@T=0.1", "full@T=0.25", "full@T=0.5", "full@T=2", "full@T=4", "misaligned2", "misaligned2+equal"),
     *("top1@centroids", "top2@centroids"),
 )
 """Without +clip, which measures the Jacobians of all experts at every state."""
-FEW_ROUTINGS = ("top1", "top2", "full", "once", "commit=0.9", "top-p=0.9")
+FEW_ROUTINGS = ("top1", "top2", "full", "gumbel", "once", "commit=0.9", "top-p=0.9")
 
 _NEAR, _CHEAP = 1.05, 1.3
 """The aim: a FID within 5% of the best one at no more than 1.3 times Top-1's evaluations."""
 _CHEAPEST = "top1"
 _EVERYTHING = "all"
 """The judge of adherence that asks for everything that the caption says."""
+_TAKEN_OVER = (FID_BALANCED.key, CLEAR.key, IMBALANCE.key, IMBALANCE_EXCESS.key)
+"""Keys of columns of the tables of classes."""
 _TABLE = Schema(
     "cost-and-quality",
     (
@@ -53,11 +60,13 @@ _TABLE = Schema(
         Column("cost_over_top1", "cost / top1"),
         FID,
         Column("fid_over_best", "FID / best"),
+        replace(FID_BALANCED, optional=True),
         KID,
         PRECISION,
         COVERAGE,
         replace(CLEAR, optional=True),
         replace(IMBALANCE, optional=True),
+        replace(IMBALANCE_EXCESS, optional=True),
         replace(SHARE, key="adherence", title="shows all that was asked", optional=True),
         Column("on_the_front", "on the front", "note"),
     ),
@@ -111,7 +120,9 @@ class CostAndQuality(Analysis[QualitySettings]):
         )
         steps = f"{settings.steps} {settings.solver} steps"
         title = f"Cost and quality by routing, best FID first, n = {quality.rows[0]['n']}, {steps}"
-        return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(points, front),), answer.artefacts)
+        return Answer(
+            (Table(_TABLE, title, tuple(rows), notes),), (_plot(points, front), *_within_plot(rows)), answer.artefacts
+        )
 
 
 def _relative(routing: str, points: Mapping[str, tuple[float, float]]) -> Row:
@@ -132,7 +143,7 @@ def _judged(tables: Iterable[Table]) -> dict[str, dict[str, Value]]:
     judged: dict[str, dict[str, Value]] = {}
     for row in (row for table in tables for row in table.rows):
         taken = judged.setdefault(str(row["routing"]), {})
-        taken |= {key: row[key] for key in (CLEAR.key, IMBALANCE.key) if key in row}
+        taken |= {key: row[key] for key in _TAKEN_OVER if key in row}
         if row.get("judge") == _EVERYTHING:
             taken["adherence"] = row[SHARE.key]
     return judged
@@ -157,6 +168,24 @@ def _reached(rows: Sequence[Row]) -> list[str]:
         and near <= _NEAR
         and cost <= _CHEAP
     ]
+
+
+def _within_plot(rows: Sequence[Row]) -> tuple[Plot, ...]:
+    """Cost against the distance with the classes' shares put right, where the system has classes."""
+    known = [
+        (str(row["routing"]), float(cost), fid)
+        for row in rows
+        if isinstance(cost := row["expert_evaluations"], float) and isinstance(fid := row.get("fid_balanced"), Estimate)
+    ]
+    if not known:
+        return ()
+    names, costs, fids = zip(*known, strict=True)
+    ends = [fid.low for fid in fids], [fid.high for fid in fids]
+    title = "Cost and quality within classes by routing (lower left is better)"
+    series = Series("", costs, [fid.value for fid in fids], *ends, names=names)
+    return (
+        Plot("cost-and-quality-within", "named points", title, "expert evaluations for each sample", "FID", (series,)),
+    )
 
 
 def _plot(points: Mapping[str, tuple[float, float]], front: Sequence[str]) -> Plot:

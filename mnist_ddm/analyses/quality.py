@@ -14,12 +14,14 @@ from mnist_ddm.analyses.columns import FID, ROUTING, N, of_paper
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
 from mnist_ddm.analyses.systems import features_named, fitting
+from mnist_ddm.analyses.within import WITHIN, ClassesApart
 from mnist_ddm.core.field import MONOLITH
-from mnist_ddm.core.measures import Classifier
+from mnist_ddm.core.measures import Classifier, Features
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
+from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract, frechet_distance
@@ -144,7 +146,7 @@ class Quality(Analysis[QualitySettings]):
     id = "quality"
     group = "quality"
     question = "How good are the samples of each routing? (Table 3's FID)"
-    tables = (_TABLE, _DIFFERENCES, _CLASSES, _ADHERENCE)
+    tables = (_TABLE, WITHIN, _DIFFERENCES, _CLASSES, _ADHERENCE)
     compares = True
     sizes = Sizes(
         small=QualitySettings(n=16, steps=10),
@@ -167,6 +169,8 @@ class Quality(Analysis[QualitySettings]):
         common = min(sampling.n for sampling in samplings.values())
         paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
+        within: list[Row] = []
+        apart = classes_apart(pool, features)
         classes: list[Row] = []
         adherence: list[Row] = []
         limits: dict[str, FrechetLimit] = {}
@@ -189,6 +193,8 @@ class Quality(Analysis[QualitySettings]):
             row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
             row["expert_evaluations"] = float(recording.evaluations.double().mean())
             rows.append({**row, "paper_fid": paper.get(routing)})
+            if apart is not None and len(vectors) > 1:
+                within.append({**what, "fid": row["fid"], **apart.measured(images, vectors)})
             if pool.measures.classifier is not None and shares is not None:
                 classes.append({**what, **_classified(pool.measures.classifier, recording, images, shares)})
             adherence += [{**what, **judged} for judged in _adherence(pool, recording, images)]
@@ -202,10 +208,19 @@ class Quality(Analysis[QualitySettings]):
             Table(_TABLE, title, tuple(rows), _notes(common, _hash(statistics))),
             _difference_table(samplings, limits),
         ]
+        tables += [apart.table(within)] if apart is not None and within else []
         tables += [_class_table(classes)] if classes else []
         tables += [_adherence_table(adherence)] if adherence else []
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
         return Answer(tuple(tables), plots, {f"reference-{features.name}": statistics})
+
+
+def classes_apart(pool: ExpertPool, features: Features) -> ClassesApart | None:
+    """What the samples of a system are compared with class by class; ``None`` if it knows no classes."""
+    try:
+        return ClassesApart.of(pool, features)
+    except InputError:
+        return None
 
 
 def stored_frechet_distances(

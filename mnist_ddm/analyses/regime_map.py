@@ -7,9 +7,10 @@ from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import is_number
-from mnist_ddm.analyses.quality import STEPS, noise_note
+from mnist_ddm.analyses.quality import STEPS, classes_apart, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
+from mnist_ddm.analyses.within import ClassesApart
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
@@ -40,6 +41,11 @@ _TABLE = Schema(
         Column("full_worse", "KID x 1000, full minus the best of top1, top2"),
         Column("order", "order, best first", "note"),
         Column("paris_order", "order of Paris in the paper", "note"),
+        *(
+            Column(f"fid_balanced_{s}", f"FID {s} with the classes' shares put right", optional=True)
+            for s in STRATEGIES
+        ),
+        Column("order_balanced", "order within classes", "note", optional=True),
     ),
 )
 
@@ -99,11 +105,15 @@ class RegimeMap(Analysis[RegimeSettings]):
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
         rows: list[Row] = []
-        floor = frechet_floor(pool, features_named(pool, settings.features), settings.n)
+        features = features_named(pool, settings.features)
+        floor, apart = frechet_floor(pool, features, settings.n), classes_apart(pool, features)
         for level in pool.error_levels:
             points = [(strategy, temperature) for temperature in settings.temperatures for strategy in STRATEGIES]
             samplings = {point: settings.sampling_at(*point, level) for point in points}
-            known = {sampling: _distances(pool, recordings[sampling], settings) for sampling in set(samplings.values())}
+            known = {
+                sampling: _distances(pool, recordings[sampling], settings, apart)
+                for sampling in set(samplings.values())
+            }
             for temperature in settings.temperatures:
                 here = {s: known[samplings[s, temperature]] for s in STRATEGIES}
                 rows.append({**_row(level, temperature, here), "fid_floor": floor})
@@ -112,6 +122,8 @@ class RegimeMap(Analysis[RegimeSettings]):
             "weights. Top-1 does not depend on it.",
             "KID: kernel distance, unbiased in n, whose interval says whether Full is worse than the better of "
             "the others.",
+            "Shares put right: samples weighted so that each class has its share of the data; extrapolated to infinite "
+            "n.",
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs have no interval."
             f"{noise_note(settings.n)}",
         )
@@ -125,19 +137,32 @@ def _spelled(strategy: str, temperature: float) -> str:
     return f"{strategy}+equal" if math.isinf(temperature) else f"{strategy}@T={temperature:g}"
 
 
-def _distances(pool: ExpertPool, recording: Recording, settings: RegimeSettings) -> tuple[float, Estimate]:
-    """The Frechet distance of some samples to the held-out states, and the kernel distance, times 1000."""
+@dataclass(frozen=True)
+class _Distances:
+    """Of some samples to the held-out states: Frechet, kernel times 1000, and Frechet with the shares put right."""
+
+    fid: float
+    kid: Estimate
+    balanced: Estimate | None
+
+
+def _distances(
+    pool: ExpertPool, recording: Recording, settings: RegimeSettings, apart: ClassesApart | None
+) -> _Distances:
     features = features_named(pool, settings.features)
     reference = real_features(pool, features)
-    vectors = extract(features, pool.decode(recording.final.to(pool.device)))
+    images = pool.decode(recording.final.to(pool.device))
+    vectors = extract(features, images)
     fid = frechet_distance(reference.vectors, vectors) if min(len(reference.vectors), len(vectors)) > 1 else math.nan
     kid = reference.kernel(vectors)
-    return fid, Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
+    balanced = apart.balanced(images, vectors) if apart is not None and len(vectors) > 1 else None
+    return _Distances(fid, Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))), balanced)
 
 
-def _row(level: str, temperature: float, distances: Mapping[str, tuple[float, Estimate]]) -> Row:
-    fids = {strategy: fid for strategy, (fid, _) in distances.items()}
-    kids = {strategy: kid for strategy, (_, kid) in distances.items()}
+def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) -> Row:
+    fids = {strategy: found.fid for strategy, found in distances.items()}
+    kids = {strategy: found.kid for strategy, found in distances.items()}
+    balanced = {strategy: found.balanced for strategy, found in distances.items() if found.balanced is not None}
     order = ", ".join(sorted(STRATEGIES, key=lambda strategy: fids[strategy]))
     return {
         "experts": level or _AS_THEY_ARE,
@@ -147,6 +172,8 @@ def _row(level: str, temperature: float, distances: Mapping[str, tuple[float, Es
         "full_worse": difference(kids["full"], min(kids["top1"], kids["top2"], key=lambda kid: kid.value)),
         "order": order,
         "paris_order": "yes" if order == PARIS_ORDER else "no",
+        **{f"fid_balanced_{strategy}": fid for strategy, fid in balanced.items()},
+        **({"order_balanced": ", ".join(sorted(balanced, key=lambda s: balanced[s].value))} if balanced else {}),
     }
 
 

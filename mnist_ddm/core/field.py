@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.routing import Routing, RoutingContext, Samples, parse_routing
+from mnist_ddm.core.routing import Routing, RoutingContext, Samples, negligible_weight, parse_routing
 from mnist_ddm.core.routing.own import source_of
 from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.storage.files import digest
@@ -29,7 +29,7 @@ class Evaluation:
 
     Attributes:
         velocity: the field's velocity, shape of ``x``.
-        calls: how many experts the routing asked for, shape ``(B,)``.
+        calls: evaluations of experts that the routing asked for, shape ``(B,)``.
         logits: the router's, shape ``(B, K)``; ``None`` for a field without a router.
         weights: of the experts, shape ``(B, K)``; ``None`` for a field without experts.
         experts: the velocities of the experts, shape ``(B, K, *state_shape)``, if they were asked for.
@@ -127,9 +127,9 @@ class RoutedField(VelocityField):
         keep_experts: bool = False,
         weights: Tensor | None = None,
     ) -> Evaluation:
-        logits = None
+        logits, context = None, RoutingContext(x, t, interval, samples, self._pool)
         if weights is None:
-            logits, weights = self.weights(x, t, samples, interval)
+            logits, weights = self._decide(context)
         chosen = weights > negligible_weight(x.dtype)
         asked = torch.ones_like(chosen) if all_experts else chosen
         velocity = torch.zeros_like(x)
@@ -139,14 +139,14 @@ class RoutedField(VelocityField):
             rows = asked[:, k].nonzero()[:, 0]
             if len(rows) == 0:
                 continue
-            v = self._pool.velocity(k, x[rows], t[rows], samples.condition.select(rows))
+            v = context.experts.of(k, rows)
             if experts is not None:
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
         if (row := first_bad_row(velocity, weights, logits)) is not None:
             raise self._fault(row, x, t, samples, interval, logits, weights)
-        return Evaluation(velocity, chosen.sum(dim=1), logits, weights, experts)
+        return Evaluation(velocity, context.experts.evaluations(chosen), logits, weights, experts)
 
     def _fault(
         self,
@@ -184,9 +184,13 @@ class RoutedField(VelocityField):
 
     def weights(self, x: Tensor, t: Tensor, samples: Samples, interval: int = 0) -> tuple[Tensor, Tensor]:
         """The router's logits, 0 where the routing needs none, and the weights of the experts, both ``(B, K)``."""
+        return self._decide(RoutingContext(x, t, interval, samples, self._pool))
+
+    def _decide(self, context: RoutingContext) -> tuple[Tensor, Tensor]:
+        x, pool = context.x, self._pool
         needed = self.routing.needs_router
-        logits = self._pool.router_logits(x, t) if needed else x.new_zeros(len(x), self._pool.n_experts)
-        return logits, self.routing.weights(logits, RoutingContext(x, t, interval, samples, self._pool))
+        logits = pool.router_logits(x, context.t) if needed else x.new_zeros(len(x), pool.n_experts)
+        return logits, self.routing.weights(logits, context)
 
 
 @final
@@ -266,8 +270,3 @@ def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval
     seed = int(samples.seeds[row])
     where = f"at t = {float(t[row]):.4g} (step {interval + 1}) for the sample of seed {seed}"
     return NotFiniteError(f"the system {pool.name!r} fails {where}: {culprit}", seed)
-
-
-def negligible_weight(dtype: torch.dtype) -> float:
-    """Experts of at most this weight are not run: an eighth of the spacing of numbers at 1, which rounds away."""
-    return torch.finfo(dtype).eps / 8

@@ -56,6 +56,10 @@ class Purpose(IntEnum):
     DATA = 12
     """Synthetic data."""
     EXERCISE = 13
+    GUMBEL = 14
+    """Of a routing that perturbs the router's logits."""
+    PROBE = 15
+    """Directions along which traces are estimated."""
 
 
 def generator(seed: int, purpose: Purpose, index: int = 0, part: int = 0) -> np.random.Generator:
@@ -140,6 +144,20 @@ def uniforms(seeds: Tensor, purpose: Purpose, index: int = 0) -> Tensor:
     ``index`` tells repeated draws of one sample apart; for routing it is the interval of the step grid.
     """
     return _uniforms(seeds, purpose, index, 1)[:, 0]
+
+
+def gumbels(seeds: Tensor, n: int) -> Tensor:
+    """For each sample ``n`` independent standard Gumbel numbers, float64, shape ``(B, n)``.
+
+    The largest of logits with these added to them is an exact draw from their softmax (Gumbel 1954).
+    """
+    return -(-(_uniforms(seeds, Purpose.GUMBEL, 0, n) + 2.0**-54).log()).log()
+
+
+def signs(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Numbers that are 1 or -1, each with chance a half, float32, shape ``(B, *shape)``; the same all along."""
+    uniform = _uniforms(seeds, Purpose.PROBE, 0, math.prod(shape))
+    return torch.where(uniform < 0.5, 1.0, -1.0).reshape(len(seeds), *shape)
 
 
 def subsets(seeds: Tensor, purpose: Purpose, index: int, n: int, k: int) -> Tensor:

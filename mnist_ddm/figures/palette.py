@@ -146,7 +146,7 @@ def routing_family(name: str) -> str | None:
     spellings (`Top-2`, `full ensemble`) are understood too.
     """
     match = re.fullmatch(
-        r"([a-z][a-z-]*?)(?:-?(\d+)|=[^@+]+)?(?:[@+].*)?", name.strip().lower().removesuffix(" ensemble")
+        r"([a-z][a-z-]*?)(?:-?(\d+)|=[^@+~]+)?(?:[@+][^~]*)?", name.strip().lower().removesuffix(" ensemble")
     )
     if match is None:
         return None

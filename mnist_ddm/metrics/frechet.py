@@ -82,13 +82,48 @@ class KernelDistance:
             return Estimate(float("nan"), float("nan"), float("nan"))
         fake = fake.double()
         within = _row_means(fake)
-        across = torch.cat([_kernel(fake, part) for part in self._real.split(_BATCH)], dim=1)
+        across = self._across(fake)
         fake_to_real, real_to_fake = across.mean(dim=1), across.mean(dim=0)
         value = float(within.mean() + self._rows.mean() - 2 * across.mean())
         spread = (within - fake_to_real).var() / len(fake) + (self._rows - real_to_fake).var() / len(self._real)
-        variance = 4 * spread
-        half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(float(variance))
-        return Estimate(value, value - half, value + half)
+        return _estimate(value, float(spread))
+
+    def stratified(self, fake: Tensor, classes: Tensor, weights: Tensor) -> Estimate:
+        r"""The distance of weighted samples ``(M, dim)``, with a variance within classes alone.
+
+        Args:
+            fake: features, at least two of each class that there is.
+            classes: of the samples, shape ``(M,)``.
+            weights: of sum 1, equal within a class, shape ``(M,)``.
+        """
+        across, itself = self._across(fake), _itself(fake)
+        within, counts = fake.new_zeros(len(fake)), classes.bincount()[classes].double()
+        for part in torch.arange(len(fake)).split(_BATCH):
+            pairs = _kernel(fake[part], fake)
+            same = classes[part, None] == classes
+            # Within its own class a sample is compared with the others alone, which then stand for all.
+            own = (pairs * same).sum(dim=1) - itself[part]
+            within[part] = (pairs * ~same) @ weights + own * (weights * counts / (counts - 1).clamp(min=1))[part]
+        fake_to_real, real_to_fake = across.mean(dim=1), weights @ across
+        value = float(weights @ within + self._rows.mean() - 2 * weights @ fake_to_real)
+        terms = within - fake_to_real
+        spread = (self._rows - real_to_fake).var() / len(self._real)
+        for c in classes.unique():
+            own_terms = terms[classes == c]
+            spread = spread + (weights[classes == c].sum() ** 2) * own_terms.var() / len(own_terms)
+        return _estimate(value, float(spread))
+
+    def _across(self, fake: Tensor) -> Tensor:
+        return torch.cat([_kernel(fake, part) for part in self._real.split(_BATCH)], dim=1)
+
+
+def _estimate(value: float, spread: float) -> Estimate:
+    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(4 * spread)
+    return Estimate(value, value - half, value + half)
+
+
+def _itself(x: Tensor) -> Tensor:
+    return (x.square().sum(dim=1) / x.shape[1] + 1) ** 3
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -99,5 +134,4 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
 def _row_means(x: Tensor) -> Tensor:
     """For each vector the mean kernel to all the others, shape ``(N,)``."""
     sums = torch.cat([_kernel(part, x).sum(dim=1) for part in x.split(_BATCH)])
-    itself = (x.square().sum(dim=1) / x.shape[1] + 1) ** 3
-    return (sums - itself) / (len(x) - 1)
+    return (sums - _itself(x)) / (len(x) - 1)

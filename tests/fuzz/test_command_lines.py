@@ -38,7 +38,7 @@ NUMBERS = ("", "x", "-1", "0", "1.5", "1e3", "nan", "inf", "-inf",
            "1" * 30, "1" * 5000, "\u0663", "0x1", "1_0", " 1", "+1",
            "-0", "2147483648", "-9223372036854775809", "18446744073709551616")  # fmt: skip
 ROUTINGS = ("top1", "top2", "full", "uniform", "label", "monolith", "once", "each", "posterior", "commit=0.9",
-            "top-p=0.9",
+            "top-p=0.9", "gumbel", "gumbel2", "median", "geometric", "each~0.8~top1", "full@density",
             "full@T=2", "full@T=4+clip", "top2@centroids", "misaligned2", "top9", "top0", "top", "top=\u00b2",
             "top\u00b2",
             "full@T=2" * 5000, "full" + "@T=2" * 20, "full@T=0", "full@T=nan", "full@", "+clip", "@T=1",

@@ -2,16 +2,20 @@
 
 A strategy is one small final class with a `weights` method, and a spelling in the one grammar that the command line,
 files and plots share: a name, perhaps a number (`top2`), perhaps a value (`commit=0.9`), perhaps modifiers
-(`full@T=4+clip`). Further strategies are found under the entry point group `mnist_ddm.routings`: an entry point's name
-is the strategy's name, and its object a function from the argument's text (`""` if there is none) to a `Routing`. A
-program registers its own with `register_routing`.
+(`full@T=4+clip`), perhaps another one from a time on (`each~0.8~top1`). Further strategies are found under the entry
+point group `mnist_ddm.routings`: an entry point's name is the strategy's name, and its object a function from the
+argument's text (`""` if there is none) to a `Routing`. A program registers its own with `register_routing`.
 
-A strategy may carry state along a trajectory (`Samples.memory`), and any random number it draws is keyed by the
-sample's seed and the interval of the step grid. Both stages of a Heun step, and a run on a grid twice as fine, so
-see the same field.
+A strategy may carry state along a trajectory (`Samples.memory`) and ask the experts before it decides
+(`RoutingContext.experts`). Any random number it draws is keyed by the sample's seed and the interval of the step grid.
+Both stages of a Heun step, and a run on a grid twice as fine, so see the same field.
 """
 
-from mnist_ddm.core.routing.base import Routing, RoutingContext, Samples, one_hot
+from mnist_ddm.core.routing.base import AskedExperts, Routing, RoutingContext, Samples, negligible_weight, one_hot
+from mnist_ddm.core.routing.blends import GeometricMean, Median
+from mnist_ddm.core.routing.density import Density
+from mnist_ddm.core.routing.draws import Gumbel, Switch
+from mnist_ddm.core.routing.evidence import Clean, Implied, Likelihood
 from mnist_ddm.core.routing.grammar import (
     ENTRY_POINT_GROUP,
     known_modifiers,
@@ -35,11 +39,19 @@ from mnist_ddm.core.routing.strategies import (
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "AskedExperts",
     "Centroids",
+    "Clean",
     "Commit",
+    "Density",
     "EqualWeights",
     "FullEnsemble",
+    "GeometricMean",
+    "Gumbel",
+    "Implied",
     "Label",
+    "Likelihood",
+    "Median",
     "Misaligned",
     "Posterior",
     "Routing",
@@ -47,6 +59,7 @@ __all__ = [
     "SampleEach",
     "SampleOnce",
     "Samples",
+    "Switch",
     "Temperature",
     "TopK",
     "TopP",
@@ -54,6 +67,7 @@ __all__ = [
     "WeightClip",
     "known_modifiers",
     "known_routings",
+    "negligible_weight",
     "one_hot",
     "parse_routing",
     "register_routing",

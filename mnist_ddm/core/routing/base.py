@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import final
 
 import torch
 from torch import Tensor
@@ -30,6 +32,66 @@ class Samples:
         return Samples(self.seeds[rows.to(self.seeds.device)], self.condition.select(rows), memory)
 
 
+@final
+class AskedExperts:
+    """The experts of a pool at some states: a strategy may ask them before it decides, and none is asked twice.
+
+    Attributes:
+        products: of a Jacobian and a vector that the strategy took, for each state, shape ``(B,)``; each counts as an
+            evaluation.
+    """
+
+    def __init__(self, pool: ExpertPool, x: Tensor, t: Tensor, condition: Condition) -> None:
+        """Take the states ``(B, *state_shape)`` at times ``(B,)``; nothing is evaluated yet."""
+        self._pool, self._x, self._t, self._condition = pool, x, t, condition
+        self._asked: Tensor | None = None
+        self._velocities: Tensor | None = None
+        self.products = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+
+    def velocities(self, wanted: Tensor) -> Tensor:
+        """The velocities of the experts that are wanted where ``wanted`` ``(B, K)`` says so, kept for the field.
+
+        Returns:
+            Shape ``(B, K, *state_shape)``; 0 for an expert that nobody has asked there.
+        """
+        asked, kept = self._kept()
+        for k in range(self._pool.n_experts):
+            rows = (wanted[:, k] & ~asked[:, k]).nonzero()[:, 0]
+            if len(rows):
+                kept[rows, k] = self._evaluate(k, rows)
+        asked |= wanted
+        return kept
+
+    def keep(self, velocities: Tensor) -> None:
+        """Keep velocities of all experts ``(B, K, *state_shape)`` that the strategy evaluated itself."""
+        asked, kept = self._kept()
+        asked.fill_(True)
+        kept.copy_(velocities)
+
+    def of(self, expert: int, rows: Tensor) -> Tensor:
+        """One expert's velocities at some states, kept ones included; shape ``(len(rows), *state_shape)``."""
+        if self._asked is None or self._velocities is None:
+            return self._evaluate(expert, rows)
+        new = ~self._asked[rows, expert]
+        found = self._velocities[rows, expert]
+        return found.index_put((new.nonzero()[:, 0],), self._evaluate(expert, rows[new])) if new.any() else found
+
+    def evaluations(self, chosen: Tensor) -> Tensor:
+        """Evaluations of experts for each state ``(B,)``, if those of ``chosen`` ``(B, K)`` are joined."""
+        asked = chosen if self._asked is None else chosen | self._asked
+        return asked.sum(dim=1) + self.products
+
+    def _kept(self) -> tuple[Tensor, Tensor]:
+        if self._asked is None or self._velocities is None:
+            k, x = self._pool.n_experts, self._x
+            self._asked = torch.zeros(len(x), k, dtype=torch.bool, device=x.device)
+            self._velocities = x.new_zeros(len(x), k, *x.shape[1:])
+        return self._asked, self._velocities
+
+    def _evaluate(self, expert: int, rows: Tensor) -> Tensor:
+        return self._pool.velocity(expert, self._x[rows], self._t[rows], self._condition.select(rows))
+
+
 @dataclass(frozen=True)
 class RoutingContext:
     """What a strategy may look at besides the router's logits.
@@ -47,6 +109,11 @@ class RoutingContext:
     interval: int
     samples: Samples
     pool: ExpertPool
+
+    @cached_property
+    def experts(self) -> AskedExperts:
+        """What the experts say at the states, for strategies whose weights depend on it."""
+        return AskedExperts(self.pool, self.x, self.t, self.samples.condition)
 
 
 class Routing(ABC):
@@ -104,6 +171,11 @@ def renormalised(logits: Tensor, chosen: Tensor) -> Tensor:
 def one_hot(expert: Tensor, like: Tensor) -> Tensor:
     """Weights ``(B, K)`` of the shape and dtype of ``like`` that are 1 for ``expert`` ``(B,)`` and 0 elsewhere."""
     return torch.zeros_like(like).scatter(1, expert.to(like.device)[:, None], 1.0)
+
+
+def negligible_weight(dtype: torch.dtype) -> float:
+    """Experts of at most this weight are not run: an eighth of the spacing of numbers at 1, which rounds away."""
+    return torch.finfo(dtype).eps / 8
 
 
 def number(value: float) -> str:

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from mnist_ddm.core.routing.base import Routing
+from mnist_ddm.core.routing.blends import GeometricMean, Median
+from mnist_ddm.core.routing.density import Density
+from mnist_ddm.core.routing.draws import Gumbel, Switch
+from mnist_ddm.core.routing.evidence import Clean, Implied, Likelihood
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.routing.strategies import (
@@ -57,6 +61,10 @@ def _share(name: str, cls: Callable[[float], Routing]) -> Callable[[str], Routin
     return make
 
 
+def _gumbel(argument: str) -> Routing:
+    return _counted("gumbel", Gumbel)(argument) if argument else Gumbel()
+
+
 def _once(argument: str) -> Routing:
     if argument not in ("", "prior"):
         raise InputError(f"this routing is spelled once or once=prior, not 'once={argument}'")
@@ -82,6 +90,9 @@ _STRATEGIES: Mapping[str, tuple[str, Callable[[str], Routing]]] = {
     "top-p": ("top-p=0.9", _share("top-p", TopP)),
     "label": ("label", _plain(Label)),
     "posterior": ("posterior", _plain(Posterior)),
+    "gumbel": ("gumbel, gumbel2, ...", _gumbel),
+    "median": ("median", _plain(Median)),
+    "geometric": ("geometric", _plain(GeometricMean)),
 }
 
 
@@ -115,6 +126,10 @@ def _bare(cls: Callable[[Routing], Routing]) -> Callable[[Routing, str], Routing
 _MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
     "@t": ("@T=0.5", _temperature),
     "@centroids": ("@centroids, @centroids=static", _centroids),
+    "@likelihood": ("@likelihood", _bare(Likelihood)),
+    "@clean": ("@clean", _bare(Clean)),
+    "@density": ("@density", _bare(Density)),
+    "@implied": ("@implied", _bare(Implied)),
     "+clip": ("+clip", _bare(WeightClip)),
     "+equal": ("+equal", _bare(EqualWeights)),
 }
@@ -123,7 +138,8 @@ _MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
 def known_routings() -> list[str]:
     """How the strategies that exist here are spelled, those of other packages included."""
     others = {*registered_routings(), *(e.name for e in _entry_points())}
-    return [spelling for spelling, _ in _STRATEGIES.values()] + sorted(others)
+    own = [spelling for spelling, _ in _STRATEGIES.values()]
+    return [*own, "each~0.8~top1 (one down to t = 0.8, then another)", *sorted(others)]
 
 
 def known_modifiers() -> list[str]:
@@ -156,14 +172,28 @@ def _entry_points() -> list[EntryPoint]:
 
 
 def parse_routing(text: str) -> Routing:
-    """The strategy that a spelling names, such as `top2`, `label` or `full@T=0.5`.
+    """The strategy that a spelling names, such as `top2`, `full@T=0.5` or `each~0.8~top1`.
 
     Raises:
         InputError: if there is no such strategy (the message lists what exists) or its argument makes no sense.
     """
     if len(text) > _LONGEST:
         raise InputError(f"a routing has at most {_LONGEST} characters, not {len(text)}: {text[:40]!r}...")
-    first, *modifiers = re.split(r"(?=[@+])", text.strip().lower())
+    *earlier, last = text.strip().lower().split("~")
+    routing = _modified(last, text)
+    if len(earlier) % 2:
+        raise InputError(f"a change of routings is spelled each~0.8~top1, with a time between two, not {text!r}")
+    latest = 0.0
+    for first, time in reversed(list(zip(earlier[::2], earlier[1::2], strict=True))):
+        value = _number(time)
+        if value is None or not latest < value < 1:
+            raise InputError(f"routings change at falling times between 1 and 0, as in each~0.8~top1, not at {time!r}")
+        routing, latest = Switch(_modified(first, text), value, routing), value
+    return routing
+
+
+def _modified(spelling: str, text: str) -> Routing:
+    first, *modifiers = re.split(r"(?=[@+])", spelling)
     if len(modifiers) > _MOST_MODIFIERS:
         raise InputError(f"a routing has at most {_MOST_MODIFIERS} modifiers, not {len(modifiers)}: {text[:40]!r}...")
     routing = _strategy(first, text)

@@ -118,10 +118,10 @@ class Commit(Routing):
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         memory, p = context.samples.memory, logits.softmax(dim=1)
-        committed = memory.get("commit", torch.full((len(logits),), -1, device=logits.device))
+        committed = memory.get(self.name, torch.full((len(logits),), -1, device=logits.device))
         largest, expert = p.detach().max(dim=1)
         committed = torch.where((committed < 0) & (largest >= self.confidence), expert, committed)
-        memory["commit"] = committed
+        memory[self.name] = committed
         return torch.where((committed < 0)[:, None], p, one_hot(committed.clamp(min=0), logits))
 
 
@@ -155,10 +155,10 @@ class SampleOnce(Routing):
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         memory = context.samples.memory
-        if "once" not in memory:
+        if self.name not in memory:
             chances = context.pool.prior.to(logits).expand_as(logits) if self.of_prior else logits.softmax(dim=1)
-            memory["once"] = categorical(chances, uniforms(context.samples.seeds, Purpose.ROUTING))
-        return one_hot(memory["once"], logits)
+            memory[self.name] = categorical(chances, uniforms(context.samples.seeds, Purpose.ROUTING))
+        return one_hot(memory[self.name], logits)
 
 
 @final

@@ -1,0 +1,161 @@
+"""Quality with the shares of the classes taken apart: how wrong they are, what that costs, and what is left of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.analyses.columns import FID, ROUTING, N
+from mnist_ddm.core.measures import Features
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.metrics.fidelity import HELD_OUT
+from mnist_ddm.metrics.frechet import extract
+from mnist_ddm.metrics.real import RealFeatures, real_features, real_images
+from mnist_ddm.metrics.strata import (
+    Classes,
+    balancing_weights,
+    class_shares,
+    classes_of,
+    effective_number,
+    imbalance,
+    imbalance_floor,
+    recall_within,
+)
+from mnist_ddm.metrics.weighted import (
+    balanced_frechet_distance,
+    balanced_kernel_distance,
+    weighted_frechet_distance,
+)
+from mnist_ddm.stats.differences import difference
+from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+
+FID_BALANCED = Column("fid_balanced", "FID with the classes' shares put right")
+IMBALANCE_EXCESS = Column("imbalance_excess", "class imbalance above chance")
+_SHARES_ALONE = Column("fid_shares", "FID of real states with these shares")
+WITHIN = Schema(
+    "quality-within-classes",
+    (
+        ROUTING,
+        N,
+        replace(FID, role="note"),
+        FID_BALANCED,
+        _SHARES_ALONE,
+        Column("kid_balanced", "KID x 1000 with the shares put right"),
+        Column("n_effective", "effective n", "note"),
+        IMBALANCE_EXCESS,
+        Column("recall_within", "recall within classes"),
+        Column("recall_of_real", "of as many real states", "note"),
+        Column("missing", "classes without samples", "note"),
+    ),
+)
+_BASE = "full"
+"""What the other routings are compared with in words, where it is there."""
+_TOLD = ("top1", "top2", "gumbel", "once", "each", "label", "monolith")
+
+
+@final
+@dataclass(frozen=True)
+class ClassesApart:
+    """What samples of a system are compared with, class by class.
+
+    Attributes:
+        classes: the division.
+        real: features of held-out real states.
+        real_classes: of them.
+        training: features of training states, as samples that are perfect but for their shares.
+        training_classes: of them.
+    """
+
+    classes: Classes
+    real: RealFeatures
+    real_classes: Tensor
+    training: Tensor
+    training_classes: Tensor
+
+    @staticmethod
+    def of(pool: ExpertPool, features: Features) -> "ClassesApart":
+        """Of a system in the features of a metric.
+
+        Raises:
+            InputError: if the system has no classes, or no real states.
+        """
+        classes, real = classes_of(pool), real_features(pool, features)
+        training = pool.decode(pool.measures.real_states(HELD_OUT, held_out=False)[0])
+        vectors = extract(features, training)
+        return ClassesApart(classes, real, classes.of(real_images(pool)), vectors, classes.of(training))
+
+    def balanced(self, images: Tensor, vectors: Tensor) -> Estimate:
+        """The Frechet distance of some samples with the classes' shares put right."""
+        return balanced_frechet_distance(self.real.vectors, vectors, self.classes.of(images), self.classes.shares)
+
+    def measured(self, images: Tensor, vectors: Tensor) -> dict[str, Value]:
+        """The columns of `WITHIN` but for keys and the plain distance, of samples ``(n, ...)`` and their features."""
+        shares, seen = self.classes.shares, self.classes.of(images)
+        n, n_classes = len(seen), len(shares)
+        counts = seen.bincount(minlength=n_classes)
+        as_seen = balancing_weights(self.training_classes, class_shares(seen, n_classes))
+        kid = balanced_kernel_distance(self.real.kernel, vectors, seen, shares)
+        real, real_classes = self.real.vectors, self.real_classes
+        alike = self._as_many(counts)
+        recalls = [
+            recall_within(real, real_classes, own, of, shares)
+            for own, of in ((vectors, seen), (self.training[alike], self.training_classes[alike]))
+        ]
+        lacking = [self.classes.names[c] for c in range(n_classes) if counts[c] == 0 and shares[c] > 0]
+        return {
+            "fid_balanced": balanced_frechet_distance(real, vectors, seen, shares),
+            "fid_shares": weighted_frechet_distance(real, self.training, as_seen),
+            "kid_balanced": Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))),
+            "n_effective": effective_number(balancing_weights(seen, shares)),
+            "imbalance_excess": imbalance(seen, shares) - imbalance_floor(n, shares),
+            "recall_within": recalls[0],
+            "recall_of_real": recalls[1],
+            "missing": ", ".join(lacking) or None,
+        }
+
+    def _as_many(self, counts: Tensor) -> Tensor:
+        """Rows of training states, of each class as many as were counted if there are."""
+        rows = [(self.training_classes == c).nonzero()[:count, 0] for c, count in enumerate(counts.tolist())]
+        return torch.cat(rows)
+
+    def table(self, rows: Sequence[Row]) -> Table:
+        """The table of some routings."""
+        notes = (
+            f"Classes: {self.classes.what}. Shares put right: samples are weighted so that each class has its share of "
+            "the data; extrapolated to infinite n, with the interval of a jackknife. effective n: Kish.",
+            "FID of real states with these shares: what wrong shares alone cost, of training states weighted to the "
+            "shares that the samples have.",
+            "class imbalance above chance: total variation between the shares of samples and data, less its mean for "
+            "as many independent draws. recall: share of real states that have a sample of their class as near as that "
+            "sample's 5th neighbour.",
+            *told(rows),
+        )
+        return Table(WITHIN, "Quality within classes, and what the classes' shares cost", tuple(rows), notes)
+
+
+def told(rows: Sequence[Row]) -> tuple[str, ...]:
+    """In words, for routings beside the full ensemble, which part of a difference of distances is shares."""
+    by_routing: Mapping[str, Row] = {str(row["routing"]): row for row in rows}
+    base = by_routing.get(_BASE)
+    if base is None:
+        return ()
+    words = []
+    for routing in _TOLD:
+        row = by_routing.get(routing)
+        if row is None:
+            continue
+        ends = [(row[key], base[key]) for key in ("fid", "fid_shares")]
+        (whole, shares) = (a - b if isinstance(a, float) and isinstance(b, float) else math.nan for a, b in ends)
+        mine, its = row["fid_balanced"], base["fid_balanced"]
+        if math.isnan(whole) or not isinstance(mine, Estimate) or not isinstance(its, Estimate):
+            continue
+        within = difference(mine, its)
+        interval = "" if math.isnan(within.low) else f" [{within.low:+.3f}, {within.high:+.3f}]"
+        words.append(
+            f"{routing} {whole:+.3f}, shares alone {shares:+.3f}, within classes {within.value:+.3f}{interval}"
+        )
+    return (f"FID less that of {_BASE}: {'; '.join(words)}.",) if words else ()

@@ -62,9 +62,9 @@ def routings() -> str:
         most, router = routing.most_experts(EXPERTS), "yes" if routing.needs_router else "no"
         table.append(f"| {_code(spelling)} | {_words(routing)[0]} | {most} | {router} |")
     parts = [_ROUTINGS, *table, "", "## Strategies", "", *map(_section, made)]
-    return "\n".join(
-        [*parts, "## Modifiers", "", "They follow a strategy, one after the other.", "", *map(_section, changed)]
-    )
+    parts += ["## Modifiers", "", "They follow a strategy, one after the other.", "", *map(_section, changed)]
+    one_by_one = "each~0.8~top1"
+    return "\n".join([*parts, "## Changes with time", "", _section((one_by_one, grammar.parse_routing(one_by_one)))])
 
 
 def _section(found: tuple[str, Routing]) -> str:

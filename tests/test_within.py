@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from mnist_ddm.analyses import within
-from mnist_ddm.analyses.quality import classes_apart
 from mnist_ddm.analyses.systems import features_named
-from mnist_ddm.analyses.within import told
+from mnist_ddm.analyses.within import ClassesApart, told
 from mnist_ddm.metrics import real
 from mnist_ddm.metrics.frechet import KernelDistance, frechet_distance
 from mnist_ddm.metrics.strata import (
@@ -173,14 +172,14 @@ def test_a_system_without_a_classifier_has_the_clusters_of_its_embedding(monkeyp
     assert (clusters.of(states) == of).double().mean() > 0.999
     torch.testing.assert_close(clusters.shares, pool.prior, atol=0.02, rtol=0)
     monkeypatch.setattr(GaussianMeasures, "real_states", GaussianMeasures.__mro__[1].real_states)
-    assert classes_apart(pool, features_named(pool, "")) is None
+    assert ClassesApart.known(pool, features_named(pool, "")) is None
 
 
 def test_real_states_of_few_classes_are_told_apart_from_bad_ones(monkeypatch):
     for module in (real, within):
         monkeypatch.setattr(module, "HELD_OUT", 2000)
     pool = load()
-    apart = classes_apart(pool, features_named(pool, ""))
+    apart = ClassesApart.known(pool, features_named(pool, ""))
     states, of = pool.measures.real_states(2000, held_out=False)
     few = states[(of < 4) | (torch.arange(2000) % 4 == 0)]
     found = SimpleNamespace(**apart.measured(few, few.flatten(1).double()))

@@ -16,18 +16,18 @@ from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
 from mnist_ddm.analyses.systems import features_named, fitting
 from mnist_ddm.analyses.within import WITHIN, ClassesApart
 from mnist_ddm.core.field import MONOLITH
-from mnist_ddm.core.measures import Classifier, Features
+from mnist_ddm.core.measures import Classifier
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
-from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.metrics.frechet_limit import FrechetLimit
 from mnist_ddm.metrics.manifold import NEIGHBOURS, precision_and_coverage
-from mnist_ddm.metrics.real import frechet_floor, real_features, real_images
+from mnist_ddm.metrics.real import frechet_floor, real_features
+from mnist_ddm.metrics.strata import class_shares, imbalance
 from mnist_ddm.stats.intervals import Estimate, mean_estimate, share_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
@@ -146,7 +146,7 @@ class Quality(Analysis[QualitySettings]):
     id = "quality"
     group = "quality"
     question = "How good are the samples of each routing? (Table 3's FID)"
-    tables = (_TABLE, WITHIN, _DIFFERENCES, _CLASSES, _ADHERENCE)
+    tables = (_TABLE, _DIFFERENCES, WITHIN, _CLASSES, _ADHERENCE)
     compares = True
     sizes = Sizes(
         small=QualitySettings(n=16, steps=10),
@@ -162,7 +162,7 @@ class Quality(Analysis[QualitySettings]):
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: QualitySettings) -> Answer:
         samplings = settings.samplings(pool)
         features = features_named(pool, settings.features)
-        reference, shares = real_features(pool, features), _real_shares(pool)
+        reference, apart = real_features(pool, features), ClassesApart.known(pool, features)
         # A data set's own order may not be random (MNIST's second half is harder), and small sets take the first ones.
         order = generator(settings.seed, Purpose.SHUFFLE).permutation(len(reference.vectors))
         shuffled = reference.vectors[torch.from_numpy(order)]
@@ -170,7 +170,6 @@ class Quality(Analysis[QualitySettings]):
         paper = paper_values(self.id, pool.in_paper)
         rows: list[Row] = []
         within: list[Row] = []
-        apart = classes_apart(pool, features)
         classes: list[Row] = []
         adherence: list[Row] = []
         limits: dict[str, FrechetLimit] = {}
@@ -195,7 +194,8 @@ class Quality(Analysis[QualitySettings]):
             rows.append({**row, "paper_fid": paper.get(routing)})
             if apart is not None and len(vectors) > 1:
                 within.append({**what, "fid": row["fid"], **apart.measured(images, vectors)})
-            if pool.measures.classifier is not None and shares is not None:
+            if pool.measures.classifier is not None and apart is not None:
+                shares = apart.classes.shares
                 classes.append({**what, **_classified(pool.measures.classifier, recording, images, shares)})
             adherence += [{**what, **judged} for judged in _adherence(pool, recording, images)]
         statistics = {"mean": reference.vectors.mean(dim=0), "covariance": torch.cov(reference.vectors.T)}
@@ -213,14 +213,6 @@ class Quality(Analysis[QualitySettings]):
         tables += [_adherence_table(adherence)] if adherence else []
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
         return Answer(tuple(tables), plots, {f"reference-{features.name}": statistics})
-
-
-def classes_apart(pool: ExpertPool, features: Features) -> ClassesApart | None:
-    """What the samples of a system are compared with class by class; ``None`` if it knows no classes."""
-    try:
-        return ClassesApart.of(pool, features)
-    except InputError:
-        return None
 
 
 def stored_frechet_distances(
@@ -305,34 +297,19 @@ def _hash(statistics: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(b"".join(statistics[name].numpy().tobytes() for name in sorted(statistics))).hexdigest()
 
 
-def _real_shares(pool: ExpertPool) -> Tensor | None:
-    """The share of each class in the data: the experts' prior, or what the classifier sees in held-out states."""
-    classifier = pool.measures.classifier
-    if classifier is None:
-        return None
-    if classifier.expert_of_label is not None:
-        return pool.prior.cpu()[list(classifier.expert_of_label)]
-    return _shares(classify(classifier, real_images(pool)).argmax(dim=1), len(classifier.labels))
-
-
-def _shares(labels: Tensor, classes: int) -> Tensor:
-    counts = labels.bincount(minlength=classes).double()
-    return counts / counts.sum()
-
-
 def _classified(classifier: Classifier, recording: Recording, images: Tensor, shares: Tensor) -> Row:
     confidence, label = classify(classifier, images).max(dim=1)
     recognised = None
     if classifier.expert_of_label is not None and recording.visits.routing == "label":
         expert = torch.tensor(classifier.expert_of_label)[label]
         recognised = share_estimate((expert == recording.cluster).numpy())
-    seen = _shares(label, len(classifier.labels))
+    seen = class_shares(label, len(classifier.labels))
     ends = {"rarest_class": int(seen.argmin()), "commonest_class": int(seen.argmax())}
     return {
         "recognised": recognised,
         "confidence": mean_estimate(confidence.numpy()),
         "clear": share_estimate((confidence > 0.9).numpy()),
-        "class_imbalance": float((seen - shares).abs().sum() / 2),
+        "class_imbalance": imbalance(label, shares),
         **{key: f"{classifier.labels[i]} ({100 * float(seen[i]):.1f}%)" for key, i in ends.items()},
     }
 

@@ -7,7 +7,7 @@ from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import is_number
-from mnist_ddm.analyses.quality import STEPS, classes_apart, noise_note
+from mnist_ddm.analyses.quality import STEPS, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
 from mnist_ddm.analyses.within import ClassesApart
@@ -106,7 +106,7 @@ class RegimeMap(Analysis[RegimeSettings]):
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
         rows: list[Row] = []
         features = features_named(pool, settings.features)
-        floor, apart = frechet_floor(pool, features, settings.n), classes_apart(pool, features)
+        floor, apart = frechet_floor(pool, features, settings.n), ClassesApart.known(pool, features)
         for level in pool.error_levels:
             points = [(strategy, temperature) for temperature in settings.temperatures for strategy in STRATEGIES]
             samplings = {point: settings.sampling_at(*point, level) for point in points}

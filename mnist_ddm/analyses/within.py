@@ -11,6 +11,7 @@ from torch import Tensor
 from mnist_ddm.analyses.columns import FID, ROUTING, N
 from mnist_ddm.core.measures import Features
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.fidelity import HELD_OUT
 from mnist_ddm.metrics.frechet import extract
 from mnist_ddm.metrics.real import RealFeatures, real_features, real_images
@@ -87,6 +88,14 @@ class ClassesApart:
         training = pool.decode(pool.measures.real_states(HELD_OUT, held_out=False)[0])
         vectors = extract(features, training)
         return ClassesApart(classes, real, classes.of(real_images(pool)), vectors, classes.of(training))
+
+    @staticmethod
+    def known(pool: ExpertPool, features: Features) -> "ClassesApart | None":
+        """The same; ``None`` for a system that knows no classes."""
+        try:
+            return ClassesApart.of(pool, features)
+        except InputError:
+            return None
 
     def balanced(self, images: Tensor, vectors: Tensor) -> Estimate:
         """The Frechet distance of some samples with the classes' shares put right."""

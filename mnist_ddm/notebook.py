@@ -15,8 +15,10 @@ from rich.console import Console
 
 from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
+from mnist_ddm.figures.samples import save_samples
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.study import Study
@@ -67,6 +69,17 @@ def show(answers: Sequence[Answer], *names: str, columns: Sequence[str] = ()) ->
                 with _picture() as path:
                     if path is not None:
                         save_png(plot, path, {})
+
+
+def show_samples(pool: ExpertPool, recording: Recording) -> None:
+    """In a notebook show the samples of a recording: images as a grid, points of the plane as a scatter.
+
+    Raises:
+        InputError: if the system cannot draw its samples.
+    """
+    with _picture() as path:
+        if path is not None:
+            save_samples(pool, recording.final, path, {})
 
 
 def _with_columns(table: Table, keys: Sequence[str]) -> Table:

@@ -193,9 +193,9 @@ def test_a_large_system_gets_fewer_frames_and_too_much_is_refused(captioned):
     assert len(choose_frames(captioned, [Sampling("top1", 1, steps=200)]).visits) == 51
 
 
-def test_a_system_without_images_is_refused_in_one_line():
-    points = GaussianPool(torch.eye(2), torch.ones(2), torch.ones(2))
-    with pytest.raises(InputError, match="images only") as refused:
+def test_a_system_that_cannot_draw_its_states_is_refused_in_one_line():
+    points = GaussianPool(torch.eye(3), torch.ones(3), torch.ones(3))
+    with pytest.raises(InputError, match="no image and no point") as refused:
         choose_frames(points, [Sampling("full", 1)])
     assert "\n" not in str(refused.value)
 

@@ -20,7 +20,11 @@ from mnist_ddm.terminal.screen import Screen
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("grid.png"), show_default=True, help="The picture to write."
 )
-@click.option("--record", is_flag=True, help="Draw each sample as a strip over t, with its predicted clean image.")
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Draw how each sample comes about: strips over t, or the ways of points.",
+)
 @options.seed
 @options.workers
 def sample(
@@ -35,7 +39,7 @@ def sample(
     workers: int | None,
     **of_system: Any,
 ) -> None:
-    """Draw samples from noise and write them as one picture.
+    """Draw samples from noise and write them as one picture: a grid of images, or points of the plane.
 
     A sample depends on --seed and its number alone: the first 4 of --n 64 are the 4 of --n 4.
     """
@@ -44,7 +48,7 @@ def sample(
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
-    from mnist_ddm.figures.pictures import save_grid, save_strips
+    from mnist_ddm.figures.samples import save_samples, save_strips
     from mnist_ddm.storage.files import check_writable
     from mnist_ddm.storage.recordings import RecordingStore
     from mnist_ddm.study.record import record_all
@@ -56,6 +60,7 @@ def sample(
     sampling = Sampling(routing, n, seed, solver, steps)
     pool = load_system(system, **of_system)
     make_field(pool, routing)
+    pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device))  # what cannot be drawn is said before sampling
     check_writable(out)
     wanted = ("x", "velocity") if record else ()
     with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
@@ -72,7 +77,7 @@ def sample(
     if record:
         save_strips(pool, recording, out, description)
     else:
-        save_grid(pool.decode(recording.final), out, description)
+        save_samples(pool, recording.final, out, description)
     evaluations = float(recording.evaluations.double().mean())
     console.print(
         f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.drawing import Drawing, as_drawing
 from mnist_ddm.core.measures import Measures
 from mnist_ddm.core.noise import Purpose, categorical, initial_noise, sample_seeds, uniforms
 from mnist_ddm.errors import InputError, unknown
@@ -63,6 +64,14 @@ class ExpertPool(ABC):
     def decode(self, x: Tensor) -> Tensor:
         """States at ``t = 0`` as people look at them: images ``(B, C, H, W)`` in ``[0, 1]``; by default as they are."""
         return x
+
+    def draw(self, x: Tensor) -> Drawing:
+        """States as people look at them: `Pictures` or `Points`; by default what the shape of `decode` says.
+
+        Raises:
+            InputError: if they are neither images nor points of the plane, and the system does not say what they are.
+        """
+        return as_drawing(self.decode(x), self.name)
 
     @property
     def description(self) -> str:

@@ -79,7 +79,7 @@ _LOOK: Final[Mapping[str, Any]] = {
 
 def save_png(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
     """Draw a plot into a PNG file, replaced atomically; ``description`` is kept in its header."""
-    with _look(), replacing(path) as temporary:
+    with look(), replacing(path) as temporary:
         metadata = {"Software": None, **description}
         _drawn(plot, alone=True).figure.savefig(temporary, format="png", dpi=_PNG_DPI, metadata=metadata)
 
@@ -87,7 +87,7 @@ def save_png(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
 def plot_svg(plot: Plot, ident: str) -> Markup:
     """The plot as an inline SVG of a page; ``ident`` makes its ids unique there."""
     text = io.StringIO()
-    with _look(ident):
+    with look(ident):
         drawing = _drawn(plot, alone=False)
         drawing.figure.savefig(text, format="svg", metadata={"Date": None})
     return themed(text.getvalue(), plot, ident, drawing.told)
@@ -101,7 +101,7 @@ def plot_legend(plot: Plot) -> list[tuple[str, Style]]:
     return [(s.label, style) for s, style in zip(plot.series, _styles(plot), strict=True)]
 
 
-def _look(salt: str = "") -> AbstractContextManager[None]:
+def look(salt: str = "") -> AbstractContextManager[None]:
     """Matplotlib's own defaults and ours, for the time of a drawing; ``salt`` makes the ids of an SVG repeatable."""
     context: AbstractContextManager[None] = mpl_style.context(["default", {**_LOOK, "svg.hashsalt": salt}])
     return context

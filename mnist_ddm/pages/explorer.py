@@ -16,7 +16,7 @@ from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.palette import Style, expert_style, routing_label, series_styles
-from mnist_ddm.figures.pictures import are_images
+from mnist_ddm.figures.samples import Canvas
 from mnist_ddm.pages.courses import Trajectory
 from mnist_ddm.pages.page import render_page
 from mnist_ddm.pages.sprites import make_sprite, tile_size
@@ -57,13 +57,10 @@ def choose_frames(pool: ExpertPool, samplings: Sequence[Sampling]) -> Frames:
     """As many states as fit on a page of some megabytes, at about even distances.
 
     Raises:
-        InputError: if even a few would make the page too large, or the system's samples are no images.
+        InputError: if even a few would make the page too large, or the system cannot draw its samples.
     """
     courses, states = sum(s.n for s in samplings), samplings[0].grid.size + 1
-    image = pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
-    if not are_images(image):
-        shape = tuple(image.shape[1:])
-        raise InputError(f"the explorer shows images only; samples of the system {pool.name!r} have the shape {shape}")
+    image = Canvas(pool, ())(torch.zeros(1, *pool.state_shape))
     height, width = tile_size(image.shape[2], image.shape[3])
     room = MOST_PIXELS // (height * width * (pool.n_experts + 2) * courses)
     if room < min(_FEWEST_FRAMES, states):
@@ -83,11 +80,12 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         command: that made the page, for its foot.
     """
     first = trajectories[0]
+    canvas = Canvas(pool, [states for t in trajectories for states in (t.x.flatten(0, 1), t.final)])
     samples = len(first.final)
     styles = series_styles([t.sampling.routing for t in trajectories])
     strategies = [_strategy(t.sampling.routing, style) for t, style in zip(trajectories, styles, strict=True)]
     experts = [expert_style(k) for k in range(pool.n_experts)]
-    examples = _examples(pool)
+    examples = _examples(pool, canvas)
     data = {
         "times": [(*first.times.tolist(), 0.0)[i] for i in frames.visits],
         "evaluatedAt": [first.times[i].item() for i in frames.evaluated],
@@ -95,7 +93,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "experts": [_drawn(style) for style in experts],
         "captions": list(first.condition.captions),
         "examples": examples,
-        "samples": [[_course(pool, t, i, frames) for t in trajectories] for i in range(samples)],
+        "samples": [[_course(canvas, pool.n_experts, t, i, frames) for t in trajectories] for i in range(samples)],
     }
     values = {
         "title": f"Routing explorer: {pool.title}",
@@ -124,11 +122,11 @@ def _drawn(style: Style) -> dict[str, str]:
     return {"colour": style.css, "mark": style.mark.path}
 
 
-def _course(pool: ExpertPool, trajectory: Trajectory, i: int, frames: Frames) -> dict[str, Any]:
+def _course(canvas: Canvas, n_experts: int, trajectory: Trajectory, i: int, frames: Frames) -> dict[str, Any]:
     """What the page needs of one sample's trajectory: one sprite with a row for each frame, and the numbers."""
-    images = torch.cat(list(_pictures(pool, trajectory, i, frames)))
-    sprite = make_sprite(images, columns=pool.n_experts + 2)
-    result = make_sprite(_decoded(pool, trajectory.final[i : i + 1]), columns=1, largest=_LARGEST_RESULT)
+    images = torch.cat(list(_pictures(canvas, trajectory, i, frames)))
+    sprite = make_sprite(images, columns=n_experts + 2)
+    result = make_sprite(canvas(trajectory.final[i : i + 1]), columns=1, largest=_LARGEST_RESULT)
     at = frames.evaluated
     return {
         "sprite": vars(sprite),
@@ -142,7 +140,7 @@ def _course(pool: ExpertPool, trajectory: Trajectory, i: int, frames: Frames) ->
     }
 
 
-def _pictures(pool: ExpertPool, trajectory: Trajectory, i: int, frames: Frames) -> Iterator[Tensor]:
+def _pictures(canvas: Canvas, trajectory: Trajectory, i: int, frames: Frames) -> Iterator[Tensor]:
     """For each frame: the state, the clean image that the routed velocity predicts, and those of the experts."""
     for visit, evaluated in zip(frames.visits, frames.evaluated, strict=True):
         x, t = trajectory.x[i, evaluated], trajectory.times[evaluated].to(trajectory.x.dtype)
@@ -150,14 +148,10 @@ def _pictures(pool: ExpertPool, trajectory: Trajectory, i: int, frames: Frames) 
         clean = predicted_clean(x.expand_as(velocities), velocities, t.expand(len(velocities)))
         if visit == frames.visits[-1]:
             x = clean[0] = trajectory.final[i]
-        yield _decoded(pool, torch.cat([x[None], clean]))
+        yield canvas(torch.cat([x[None], clean]))
 
 
-def _decoded(pool: ExpertPool, states: Tensor) -> Tensor:
-    return pool.decode(states.to(pool.device)).float().cpu()
-
-
-def _examples(pool: ExpertPool) -> dict[str, Any] | None:
+def _examples(pool: ExpertPool, canvas: Canvas) -> dict[str, Any] | None:
     """One training image of each expert side by side, where the system has them."""
     try:
         states = [pool.measures.real_states(1, k, held_out=False)[0] for k in range(pool.n_experts)]
@@ -165,7 +159,7 @@ def _examples(pool: ExpertPool) -> dict[str, Any] | None:
         return None
     if any(len(state) == 0 for state in states):
         return None
-    return vars(make_sprite(torch.cat([_decoded(pool, state) for state in states]), columns=pool.n_experts))
+    return vars(make_sprite(torch.cat([canvas(state) for state in states]), columns=pool.n_experts))
 
 
 def _numbers(values: Tensor) -> Any:

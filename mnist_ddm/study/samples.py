@@ -1,30 +1,35 @@
-"""Grids of the first samples of each routing, all from the same noise."""
+"""Pictures of the first samples of each routing, all from the same noise."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from mnist_ddm.core.drawing import Points
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
-from mnist_ddm.figures.pictures import are_images, save_grid
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.samples import save_samples
 
 SHOWN_ROUTINGS = ("monolith", "label", "top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "each")
 """Whose samples are shown, in this order, where they are recorded."""
 
-_SHOWN_SAMPLES, _COLUMNS = 20, 10
+_SHOWN_IMAGES, _COLUMNS, _SHOWN_POINTS = 20, 10, 500
 
 
 def save_sample_grids(
     pool: ExpertPool, recordings: Mapping[Visits, Recording], folder: Path, header: Mapping[str, str]
 ) -> list[Path]:
-    """Write a grid for each routing that is recorded; none for a system whose samples are no images."""
-    written = []
+    """Write a picture for each routing that is recorded; none for a system that cannot draw its samples."""
+    written: list[Path] = []
     for routing, sampling in _largest(recordings).items():
-        samples = pool.decode(recordings[sampling].final[:_SHOWN_SAMPLES].to(pool.device))
-        if not are_images(samples):
+        states = recordings[sampling].final
+        try:
+            points = isinstance(pool.draw(states[:1].to(pool.device)), Points)
+        except InputError:
             return []
         written.append(folder / f"{routing}.png")
-        save_grid(samples, written[-1], {**header, "Samples": sampling.label}, columns=_COLUMNS)
+        shown = states[: _SHOWN_POINTS if points else _SHOWN_IMAGES]
+        save_samples(pool, shown, written[-1], {**header, "Samples": sampling.label}, _COLUMNS)
     return written
 
 

@@ -1,0 +1,115 @@
+"""Samples of any system that can draw itself, as pictures."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, final
+
+import torch
+from torch import Tensor
+
+from mnist_ddm.core.drawing import Points
+from mnist_ddm.core.flow import predicted_clean
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import Recording
+from mnist_ddm.figures.pictures import save_grid
+from mnist_ddm.figures.points import extent, point_tiles, save_courses, save_scatter
+
+STRIP_TIMES: Final = 11
+_REAL: Final = 500
+_TILE: Final = 128
+"""Pixels of the picture of one point."""
+
+
+def save_samples(
+    pool: ExpertPool, states: Tensor, path: Path, description: Mapping[str, str], columns: int | None = None
+) -> None:
+    """Write states ``(B, *state_shape)`` as one PNG: images as a grid, points of the plane as a scatter.
+
+    Args:
+        pool: the system, which draws them.
+        states: at ``t = 0``.
+        path: of the PNG, replaced atomically.
+        description: texts kept in the file's header.
+        columns: images in a row; by default about square.
+
+    Raises:
+        InputError: if the system cannot draw its samples.
+    """
+    drawing = pool.draw(states.to(pool.device))
+    if isinstance(drawing, Points):
+        save_scatter(drawing.places, drawing.axes, real_places(pool), path, description)
+    else:
+        save_grid(drawing.images, path, description, columns)
+
+
+def save_strips(pool: ExpertPool, recording: Recording, path: Path, description: Mapping[str, str]) -> None:
+    """Write how samples come about.
+
+    Of images, each sample is two rows over ``t`` from 1 (left) to 0 (right): the state, and the predicted clean image.
+    Points of the plane are lines from noise to sample.
+
+    Args:
+        pool: the system, which draws the states.
+        recording: with the observables `x` and `velocity`.
+        path: of the PNG, replaced atomically.
+        description: texts kept in the file's header.
+
+    Raises:
+        InputError: if the system cannot draw its samples.
+    """
+    final, observed = recording.final.to(pool.device), recording.observed
+    ends = pool.draw(final)
+    if isinstance(ends, Points):
+        n, visits = observed["x"].shape[:2]
+        way = pool.draw(observed["x"].flatten(0, 1).to(pool.device))
+        assert isinstance(way, Points)  # of one system
+        courses = torch.cat([way.places.reshape(n, visits, 2), ends.places[:, None]], dim=1)
+        save_courses(courses, ends.axes, real_places(pool), path, description)
+        return
+    picked = torch.linspace(0, len(recording.times) - 1, STRIP_TIMES - 1).round().long()
+    canvas, rows = Canvas(pool, ()), []
+    for i in range(len(final)):
+        x, v = observed["x"][i, picked], observed["velocity"][i, picked]
+        clean = predicted_clean(x, v, recording.times[picked].to(x.dtype))
+        last = recording.final[i : i + 1]
+        rows += [canvas(torch.cat([x, last])), canvas(torch.cat([clean, last]))]
+    save_grid(torch.cat(rows), path, description, columns=STRIP_TIMES)
+
+
+def real_places(pool: ExpertPool) -> Tensor | None:
+    """Held-out real states of a system of points, ``(N, 2)``; ``None`` if it has none."""
+    if not pool.measures.has_real_states:
+        return None
+    drawing = pool.draw(pool.measures.real_states(_REAL)[0])
+    return drawing.places.cpu() if isinstance(drawing, Points) else None
+
+
+@final
+class Canvas:
+    """Makes an image of each state of a system, all in one frame."""
+
+    def __init__(self, pool: ExpertPool, shown: Iterable[Tensor]) -> None:
+        """Choose the frame.
+
+        Args:
+            pool: the system.
+            shown: states ``(B, *state_shape)`` that the frame of a system of points must hold.
+
+        Raises:
+            InputError: if the system cannot draw its samples.
+        """
+        self._pool = pool
+        self._real: Tensor | None = None
+        self._side = 1.0
+        if isinstance(pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device)), Points):
+            self._real = real_places(pool)
+            drawn = [pool.draw(states.to(pool.device)) for states in shown]
+            places = [drawing.places for drawing in drawn if isinstance(drawing, Points)]
+            self._side = extent([*places, *([self._real] if self._real is not None else [])])
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)``, float32 on the CPU, of states ``(B, *state_shape)``."""
+        drawing = self._pool.draw(states.to(self._pool.device))
+        if isinstance(drawing, Points):
+            return point_tiles(drawing.places, self._side, self._real, _TILE)
+        return drawing.images.float().cpu()

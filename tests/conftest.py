@@ -5,6 +5,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from mnist_ddm import cli
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.data import load_images
 from mnist_ddm.systems.gaussian import GaussianPool
@@ -74,6 +76,29 @@ def answered():
         return analysis.answer(pool, {v: record(pool, v, names) for v, names in wanted.items()}, settings)
 
     return answer
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder and a cache for the module, so that the recordings are made once."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, place):
+    """Run the command in `place`; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(place / "cache"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

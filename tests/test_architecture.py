@@ -125,11 +125,11 @@ def test_an_installed_package_can_add_options_and_the_broken_ones_of_another_do_
 
     result = CliRunner().invoke(show, ["--petals", "5", "--garden", "here", "--bee", "a", "--bee", "b"])
     assert eval(result.output, {"PosixPath": Path, "WindowsPath": Path}) == {
-        "checkpoint": None, "data_dir": None, "labels": None, "device": "cpu", "petals": 5.0, "garden": Path("here"),
-        "bee": ("a", "b"),
+        "checkpoint": None, "data_dir": None, "labels": None, "judge": None, "device": "cpu", "petals": 5.0,
+        "garden": Path("here"), "bee": ("a", "b"),
     }  # fmt: skip
     assert "Of no effect" not in CliRunner().invoke(show, ["--help"]).output
-    assert CliRunner().invoke(places).output.strip() == "['checkpoint', 'data_dir', 'garden']"
+    assert CliRunner().invoke(places).output.strip() == "['checkpoint', 'data_dir', 'garden', 'judge']"
 
 
 def test_an_installed_package_can_add_commands_and_the_broken_ones_of_another_do_no_harm(announced):
@@ -160,5 +160,5 @@ def test_what_paris_takes_is_what_its_system_takes():
     from paris_ddm.options import PARIS
     from paris_ddm.system import load
 
-    taken = {option.name for option in (*MNIST, *PARIS)} - {"labels"}  # clusters of captions are no classes
+    taken = {option.name for option in (*MNIST, *PARIS)} - {"labels", "judge"}  # clusters of captions are no classes
     assert taken | {"device"} == inspect.signature(load).parameters.keys()

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mnist_ddm import Study, cli
+from mnist_ddm import Study
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.claims.ledger import ledger
@@ -28,28 +28,6 @@ from mnist_ddm.study.verify import check_files, recomputable
 from mnist_ddm.systems.registry import load_system
 
 ONLY = ("--only", "table-9-entropy", "--only", "router-learns-clusters")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder and a cache for the module, so that the recordings are made once."""
-    return tmp_path_factory.mktemp("reproduce")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, place):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("MNIST_DDM_CACHE", str(place / "cache"))
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Contrast:
 
 _BOTH = "the interval holds both outcomes"
 NO_INTERVAL = "no interval is computed"
-_POWER = 1 + float(norm.ppf(0.8) / norm.ppf((1 + LEVEL) / 2))
+POWERFUL = 1 + float(norm.ppf(0.8) / norm.ppf((1 + LEVEL) / 2))
 """So many half intervals away from what it must exclude an estimate decides four times of five."""
 
 
@@ -87,7 +87,7 @@ def _growth(estimate: Estimate, distance: float) -> float | None:
     half = max(estimate.high - estimate.value, estimate.value - estimate.low)
     if math.isinf(half):
         return None
-    return (_POWER * half / distance) ** 2 if distance > 0 else math.inf
+    return (POWERFUL * half / distance) ** 2 if distance > 0 else math.inf
 
 
 def below(

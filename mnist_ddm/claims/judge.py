@@ -151,7 +151,7 @@ def _p(judgement: Judgement) -> float | None:
 def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judgement:
     """The verdict of one claim; `judge_all` adds the correction for many."""
     runs = {r.in_paper or r.system: r for r in (results, beside) if r is not None}
-    counted = {f"n = {r.samples[a]}" for r in runs.values() for a in claim.analyses if a in r.samples}
+    counted = {_counted(r, r.samples[a]) for r in runs.values() for a in claim.analyses if a in r.samples}
     seeds = ", ".join(dict.fromkeys(f"seed {r.seed}" for r in runs.values()))
     samples = ", ".join([*sorted(counted), seeds]) if counted else ""
     if claim.untestable:
@@ -172,9 +172,14 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
         return Judgement(claim, Verdict.NONE, reason, readings, samples)
     measured_by = [r.samples[a] for r in runs.values() for a in claim.analyses if a in r.samples]
     needed = None
-    if first.verdict is Verdict.OPEN and first.growth is not None and measured_by:
+    alone = all(r.trainings == 1 for r in runs.values())  # else it may be trainings that are lacking, not samples
+    if first.verdict is Verdict.OPEN and first.growth is not None and measured_by and alone:
         needed = min(measured_by) * max(1.0, first.growth)
     return Judgement(claim, first.verdict, first.reason, readings, samples, needed)
+
+
+def _counted(run: Results, n: int) -> str:
+    return f"n = {n}" if run.trainings == 1 else f"{run.trainings} trainings, n = {n} each"
 
 
 def _deciding_first(readings: Sequence[ReadingVerdict]) -> tuple[ReadingVerdict, ...]:

@@ -93,7 +93,8 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.study.again import load_again
     from mnist_ddm.study.results import read_manifest
-    from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute
+    from mnist_ddm.study.trainings import TRAININGS
+    from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute, rejoin
 
     manifest = read_manifest(run)
     count, foreign = check_files(run, {**manifest.results, **manifest.derived}, manifest.command)
@@ -101,6 +102,11 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
     if foreign:
         click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
     if only_files:
+        return
+    if manifest.run.trainings:
+        for line in rejoin(run, manifest):
+            click.echo(line)
+        click.echo(f"each training is a run of its own: `mnist-ddm verify {run / TRAININGS / '1'}`, ...")
         return
     store = recording_store()
     whole, gone = check_recordings(manifest, store)

@@ -1,7 +1,7 @@
 """The `reproduce` command."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@options.system_options
+@options.systems_options
 @click.option("--scale", default="small", show_default=True, help="small, medium or full: how many samples.")
 @click.option("--only", multiple=True, metavar="CLAIM", help="Only what this claim needs; may be repeated.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the plan and the estimate, and do nothing.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
+@click.option(
+    "--until-decided", is_flag=True, help="Give open claims more samples, round after round, until --hours are over."
+)
+@click.option("--hours", type=float, default=1.0, show_default=True, help="With --until-decided: begin no round after.")
+@click.option(
+    "--beside",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A run of another system of the paper, for the claims about two.",
+)
 @options.seed
 @options.workers
 @options.backend
@@ -32,6 +42,9 @@ def reproduce(
     only: tuple[str, ...],
     only_plan: bool,
     out: Path | None,
+    until_decided: bool,
+    hours: float,
+    beside: Path | None,
     seed: int,
     workers: int | None,
     backend: str,
@@ -42,12 +55,19 @@ def reproduce(
 
     The plan comes first, with an estimate of time and disk. The same command goes on after a kill at any point:
     recordings and results that are there are not made again.
+
+    Several --checkpoint are several trainings of one system: each gets a run of its own below RUN/trainings, with
+    samples of its own, and RUN says what they say together, with intervals over trainings and samples.
     """
     from mnist_ddm.claims.judge import judge_all
     from mnist_ddm.claims.ledger import claim_named, ledger
+    from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
     from mnist_ddm.claims.word import counts_line, short_table
+    from mnist_ddm.cli.rounds import until_decided as decide
+    from mnist_ddm.cli.trainings import reproduce_trainings
     from mnist_ddm.errors import InputError
     from mnist_ddm.pages.report import write_report
+    from mnist_ddm.storage.files import is_empty
     from mnist_ddm.study.folder import Provenance, default_folder
     from mnist_ddm.study.record import parse_shard
     from mnist_ddm.study.results import read_results
@@ -61,32 +81,78 @@ def reproduce(
     begin = time.monotonic()
     scale_named(scale)
     part = None if shard is None else parse_shard(shard)
+    if not 0 < hours <= _MOST_HOURS:
+        raise InputError(f"--hours must be above 0 and at most {_MOST_HOURS}, not {hours:g}")
     count = options.resolve_workers(workers, of_system["device"])
     claims = tuple(map(claim_named, only)) or tuple(ledger().claims.values())
-    pool = load_system(system, **of_system)
-    study = Study(pool, _analyses_of(claims), scale=scale, seed=seed)
-    if not study.analyses:
-        raise InputError(f"the system {pool.name!r} can answer none of it: {'; '.join(study.absent.values())}")
+    other = None if beside is None else read_results(beside)
+    systems = _trainings(system, of_system)
+
+    def study_of(options_of_one: Mapping[str, Any], number: int = 0, sizes: Mapping[str, int] | None = None) -> "Study":
+        pool = load_system(system, **options_of_one)
+        study = Study(pool, _analyses_of(claims), scale=scale, seed=seed + number, sizes=sizes or {})
+        if not study.analyses:
+            raise InputError(f"the system {pool.title!r} can answer none of it: {'; '.join(study.absent.values())}")
+        return study
+
+    if until_decided and (len(systems) > 1 or part is not None):
+        raise InputError(
+            "--until-decided looks at one training, on one machine; leave the other --checkpoint or --shard out"
+        )
+    study = study_of(systems[0])
     _print_plan(console, study, claims, count)
     if only_plan:
         return
     if part is not None:
-        record_shard_with_progress(console, study.plan(), count, backend, part)
+        for number, options_of_one in enumerate(systems):
+            record_shard_with_progress(console, study_of(options_of_one, number).plan(), count, backend, part)
         return
-    provenance = Provenance(options.command_line(), of_system, only)
-    folder = study.open(out or default_folder({**study.identity, "claims": list(only)}, pool.title), provenance)
-    recordings = record_with_progress(console, study.plan(), count, backend)
-    kept: list[str] = []
-    study.write(folder, recordings, lambda name, answer: kept.append(name) if answer is None else None)
-    if kept:
-        console.print(f"already answered: {', '.join(kept)}")
-    judgements = judge_all(claims, read_results(folder.folder))
-    page = write_report(folder.folder, judgements)
+    command = options.command_line()
+    if len(systems) > 1:
+        folder = reproduce_trainings(console, systems, study_of, claims, out, command, only, count, backend)
+    else:
+        more: dict[str, Any] = {}
+        if until_decided:
+            if out is not None and out.exists() and not is_empty(out):
+                raise InputError(f"{out} is not an empty folder; choose another --out")
+            pool = study.pool
+            sized = lambda sizes: Study(pool, list(study.analyses), scale=scale, seed=seed, sizes=sizes)  # noqa: E731
+            study, look = decide(console, sized, claims, count, backend, hours)
+            more = {"look": look, "level": LEVEL_OF_A_LOOK}
+        what = {**study.identity, **more, "claims": list(only)}
+        opened = study.open(
+            out or default_folder(what, study.pool.title), Provenance(command, systems[0], only), **more
+        )
+        recordings = record_with_progress(console, study.plan(), count, backend)
+        kept: list[str] = []
+        study.write(opened, recordings, lambda name, answer: kept.append(name) if answer is None else None)
+        if kept:
+            console.print(f"already answered: {', '.join(kept)}")
+        folder = opened.folder
+    judgements = judge_all(claims, read_results(folder), other)
+    page = write_report(folder, judgements)
     for table in to_rich(short_table(judgements), console.width):
         console.print(table)
     console.print(counts_line(judgements))
     console.print(f"report: {page}")
-    console.print(f"tables, plots and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")
+    console.print(f"tables, plots and manifest: {folder} ({time.monotonic() - begin:.0f} s)")
+
+
+_MOST_HOURS = 10_000
+
+
+def _trainings(system: str, of_system: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The options that load each training; the first one's classifier measures them all, where a system has one."""
+    from mnist_ddm.systems.registry import takes
+
+    given = tuple(of_system["checkpoint"])
+    if len(given) < 2:
+        return [{**of_system, "checkpoint": given[0] if given else None}]
+    judge = {"judge": of_system.get("judge") or given[0]} if takes(system, "judge") else {}
+    return [
+        {**of_system, "checkpoint": place, **(judge if i or of_system.get("judge") else {})}
+        for i, place in enumerate(given)
+    ]
 
 
 def _analyses_of(claims: Sequence["Claim"]) -> list[str]:

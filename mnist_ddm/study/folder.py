@@ -79,7 +79,7 @@ class Provenance:
 def _portable(value: object) -> object:
     if isinstance(value, Path):
         return value.name if value.is_absolute() else str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_portable(one) for one in value] if isinstance(value, tuple) else value
 
 
 def identity(pool: ExpertPool, scale: str, settings: Mapping[str, Settings], absent: Iterable[str]) -> dict[str, Any]:
@@ -224,8 +224,9 @@ class RunFolder:
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time."""
-        others = {MANIFEST, *LEFT_BY_SYSTEMS}
-        results = sorted(f for f in self.folder.rglob("*") if f.is_file() and f.name not in others)
+        own = self.folder / MANIFEST  # those of the runs of several trainings are results of this one
+        files = (f for f in self.folder.rglob("*") if f.is_file() and f != own)
+        results = sorted(f for f in files if f.name not in LEFT_BY_SYSTEMS)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
         self._save()

@@ -79,6 +79,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fingerprints: dict[str, str]
     description: str = ""
     absent: list[str] = []
+    trainings: list[str] = []
+    look: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    level: Annotated[float, msgspec.Meta(gt=0, le=0.05)] = 0.05
 
 
 @final

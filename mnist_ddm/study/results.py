@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json
 from mnist_ddm.storage.names import inside
@@ -11,6 +12,7 @@ from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.study.folder import MANIFEST, RESULTS, SCHEMA
 from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.scales import scale_named
+from mnist_ddm.study.study import Study
 from mnist_ddm.tables.files import read_table
 from mnist_ddm.tables.table import Table
 
@@ -31,7 +33,8 @@ class Results:
         makes_claims: whether there are enough samples to say anything about the paper.
         scale: the name of the study's size.
         in_paper: the system of the paper whose data were measured; empty for other data.
-        level: error rate of the intervals that decide; below 5% if the run has been looked at before.
+        level: error rate of the intervals that decide; below 5% if the run is looked at more than once.
+        trainings: how many trainings it is the mean of.
     """
 
     system: str
@@ -43,6 +46,7 @@ class Results:
     scale: str = ""
     in_paper: str = ""
     level: float = 0.05
+    trainings: int = 1
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -86,4 +90,21 @@ def read_results(folder: Path) -> Results:
         makes_claims=scale.makes_claims,
         scale=scale.name,
         in_paper=manifest.in_paper,
+        level=run.level,
+        trainings=max(1, len(run.trainings)),
+    )
+
+
+def results_of(study: Study, answers: Mapping[str, Answer], level: float) -> Results:
+    """The results of a study that has not been written."""
+    return Results(
+        system=study.pool.title,
+        tables={table.name: table for answer in answers.values() for table in answer.tables},
+        absent=study.absent,
+        samples={name: settings.n for name, settings in study.settings.items()},
+        seed=next((settings.seed for settings in study.settings.values()), 0),
+        makes_claims=study.scale.makes_claims,
+        scale=study.scale.name,
+        in_paper=study.pool.in_paper,
+        level=level,
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need
@@ -56,6 +57,7 @@ class Study:
         *,
         scale: str = "full",
         store: RecordingStore | None = None,
+        sizes: Mapping[str, int] = MappingProxyType({}),
         **choices: Any,
     ) -> None:
         """Choose what to ask.
@@ -65,6 +67,7 @@ class Study:
             analyses: their names, or analyses themselves; all that there are by default.
             scale: `small`, `medium` or `full` (the paper's numbers).
             store: where recordings are kept; by default the user's cache.
+            sizes: for some analyses, by name, their number of samples.
             choices: settings that differ from those of the scale, such as ``n``, ``steps``, ``seed`` or ``routings``,
                 for every analysis that has them; ``None`` is no choice.
 
@@ -85,7 +88,8 @@ class Study:
         self._needs: dict[str, tuple[Need, ...]] = {}
         for analysis in asked:
             own = given if analysis.compares else {k: v for k, v in given.items() if k != _ROUTINGS}
-            self._ask(analysis, analysis.sizes.at(scale).choosing(**own))
+            sized = {"n": sizes[analysis.id]} if analysis.id in sizes else {}
+            self._ask(analysis, analysis.sizes.at(scale).choosing(**own, **sized))
 
     @staticmethod
     def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
@@ -164,13 +168,18 @@ class Study:
         """What makes two studies the same one."""
         return identity(self.pool, self.scale.name, self.settings, self.absent)
 
-    def open(self, folder: Path, provenance: Provenance) -> RunFolder:
+    def open(self, folder: Path, provenance: Provenance, **more: Any) -> RunFolder:
         """The run folder of this study, new or as an earlier try left it.
+
+        Args:
+            folder: its place.
+            provenance: command and options, for the manifest.
+            more: of the manifest's `Run` that makes it another run than the study alone would be.
 
         Raises:
             InputError: if the folder holds anything else, or cannot be written.
         """
-        return RunFolder(folder, self.identity, self.pool, provenance)
+        return RunFolder(folder, {**self.identity, **more}, self.pool, provenance)
 
     def write(
         self,

@@ -17,6 +17,7 @@ from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import record_all
 from mnist_ddm.study.study import Study
+from mnist_ddm.study.trainings import joined_answer, training_folders
 from mnist_ddm.tables.files import read_table, to_json
 
 _RELATIVE = 1e-6
@@ -93,6 +94,25 @@ def recompute(folder: Path, study: Study, plan: Plan) -> list[str]:
         if apart is not None:
             raise InputError(f"{file} is not what its recordings give: {apart}")
         lines.append(f"{table.name}: the same within {_RELATIVE:g}")
+    return lines
+
+
+def rejoin(folder: Path, manifest: Manifest) -> list[str]:
+    """Join the tables of several trainings again and compare them; returns a line for each table.
+
+    Raises:
+        InputError: if a table is not what the trainings' tables give.
+    """
+    folders = training_folders(folder, len(manifest.run.trainings))
+    lines = []
+    for name in manifest.analyses:
+        for table in joined_answer(folders, name).tables:
+            file = folder / RESULTS / f"{table.name}.json"
+            read_table(file)
+            now = json.loads(json.dumps(to_json(table)["rows"]))
+            if (apart := _differences(read_json(file)["rows"], now)) is not None:
+                raise InputError(f"{file} is not what the trainings give: {apart}")
+            lines.append(f"{table.name}: what {len(folders)} trainings give")
     return lines
 
 

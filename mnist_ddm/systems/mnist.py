@@ -69,6 +69,7 @@ class MnistPool(ExpertPool):
         images: Images,
         device: str | torch.device = "cpu",
         labels: str | None = None,
+        judge: Path | None = None,
     ) -> None:
         """Load all models of a checkpoint, checked by hash; a missing monolith is tolerated.
 
@@ -77,6 +78,8 @@ class MnistPool(ExpertPool):
             images: that it was trained on.
             device: where states lie.
             labels: what the classes are called, see `labels_said`; by default as the card says, or the data.
+            judge: the checkpoint whose classifier measures the samples; by default this one's. FIDs of two trainings
+                compare only in the features of one classifier.
 
         Raises:
             InputError: if the checkpoint is missing, damaged, incomplete, or was trained on other data.
@@ -92,13 +95,15 @@ class MnistPool(ExpertPool):
         k = self.card.n_experts
         self._experts = [load_part(checkpoint, f"expert-{i}", self.card, device) for i in range(k)]
         self._router = load_part(checkpoint, "router", self.card, device)
-        classifier = load_part(checkpoint, "classifier", self.card, device)
+        judging = self.card if judge is None else self._card_of_judge(judge)
+        classifier = load_part(judge or checkpoint, "classifier", judging, device)
         assert isinstance(classifier, DigitClassifier)
         has_monolith = is_finished(checkpoint, "monolith")
         self._monolith = load_part(checkpoint, "monolith", self.card, device) if has_monolith else None
         routed = [f"expert-{i}" for i in range(k)] + ["router"]
         parts = [*routed, "classifier", *(["monolith"] if has_monolith else [])]
-        self._sources = {"data": images.digest} | {p: read_part_card(checkpoint, p).sha256 for p in parts}
+        places = {p: (judge or checkpoint) if p == "classifier" else checkpoint for p in parts}
+        self._sources = {"data": images.digest} | {p: read_part_card(place, p).sha256 for p, place in places.items()}
         self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
         if has_monolith:
             self._fingerprints["monolith"] = self._hash(["monolith"])
@@ -106,6 +111,12 @@ class MnistPool(ExpertPool):
         shown = names or tuple(map(str, self.card.labels or range(self.card.classes)))
         said = Said("digits" if self.in_paper else self.title, "digit" if self.in_paper else self.title, shown)
         self._measures = MnistMeasures(images, self.card, classifier, self._fingerprints["metrics"], said, self._device)
+
+    def _card_of_judge(self, judge: Path) -> SystemCard:
+        card = read_system_card(judge)
+        if (card.data_digest, card.classes) != (self.card.data_digest, self.card.classes):
+            raise InputError(f"the classifier of {judge} was trained on other data than {self.checkpoint}")
+        return card
 
     @property
     def name(self) -> str:
@@ -209,7 +220,11 @@ class MnistPool(ExpertPool):
 
 
 def load(
-    device: str = "cpu", checkpoint: Path | None = None, data_dir: Path | None = None, labels: str | None = None
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    data_dir: Path | None = None,
+    labels: str | None = None,
+    judge: Path | None = None,
 ) -> MnistPool:
     """The `mnist` system of the command line; without a checkpoint, the one that ships.
 
@@ -218,11 +233,12 @@ def load(
         checkpoint: its folder, or the name of a shipped one.
         data_dir: the folder of its data; by default where they were in training.
         labels: what the classes are called; see `labels_said`.
+        judge: the checkpoint whose classifier measures the samples; by default the same.
     """
     place = find_checkpoint(checkpoint)
     card = read_system_card(place)
     images = load_images(data_dir or _data_of(place, card), relabel=bool(card.labels))
-    return MnistPool(place, images, device, labels)
+    return MnistPool(place, images, device, labels, None if judge is None else find_checkpoint(judge))
 
 
 def _data_of(checkpoint: Path, card: SystemCard) -> Path | None:

@@ -54,5 +54,11 @@ MNIST = (
         place=True,
     ),
     SystemOption("labels", LABELS_HELP),
+    SystemOption(
+        "judge",
+        "Checkpoint whose classifier measures the samples, so that trainings compare.  [default: the same]",
+        kind="path",
+        place=True,
+    ),
 )
 """What the `mnist` system takes; other systems may read the same options in their own way."""

@@ -70,6 +70,19 @@ def load_system(
         return pool
 
 
+def takes(name: str, option: str) -> bool:
+    """Whether a system takes an option.
+
+    Raises:
+        InputError: if there is no such system, or it cannot be read.
+    """
+    entry = next((e for e in _entries() if e.name == name), None)
+    if entry is None:
+        raise unknown("system", name, system_names())
+    with blamed(f"the system {name!r} of {entry.value}"):
+        return option in inspect.signature(entry.load()).parameters
+
+
 def _is_ours(entry: EntryPoint) -> bool:
     """Whether a system is one of those that ship, whose defects are not to be blamed on others."""
     return entry.value.split(".")[0] in ("mnist_ddm", "paris_ddm")

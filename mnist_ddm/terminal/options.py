@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -45,6 +46,17 @@ def system_options(command: Decorated) -> Decorated:
     return _with((_system, *map(_clicked, installed_options()), device), command)
 
 
+def systems_options(command: Decorated) -> Decorated:
+    """`system_options` with a `--checkpoint` that may be repeated: several trainings of one system."""
+    several = (
+        replace(o, many=True, help=f"{o.help} Repeat it for several trainings.")
+        for o in installed_options()
+        if o.name == "checkpoint"
+    )
+    others = (o for o in installed_options() if o.name != "checkpoint")
+    return _with((_system, *map(_clicked, (*several, *others)), device), command)
+
+
 def place_options(command: Decorated) -> Decorated:
     """Those of `system_options` that say where files are: what another machine may have elsewhere."""
     return _with([_clicked(option) for option in installed_options() if option.place], command)
@@ -83,7 +95,7 @@ _RESERVED = frozenset(
     {
         *("system", "device", "analyses", "analysis", "experiment", "group", "without", "n", "steps", "solver"),
         *("distance", "features", "out", "seed", "workers", "help", "routing", "routings", "record", "scale", "only"),
-        *("only_plan", "plan", "run", "everything", "all", "only_files", "files"),
+        *("only_plan", "plan", "run", "everything", "all", "only_files", "files", "until_decided", "hours", "beside"),
     }
 )
 """Names that commands have themselves."""

@@ -1,0 +1,66 @@
+r"""Estimates over two levels: trainings of one recipe, and samples of each.
+
+Retraining moves a result more than resampling does, so what is said of a recipe rests on trainings, not on samples.
+Each training has samples of its own, so the J estimates are independent, and Student's interval of their mean
+
+.. math:: \bar v \pm t_{J - 1} s / \sqrt J
+
+holds both levels, whatever each of them is. Where all J happen to agree, as shares of rare events do, it would be a
+point; it is never made narrower than that of the samples alone. `tests/coverage` measures it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mnist_ddm.stats.intervals import LEVEL, Estimate
+
+_QUANTILE = float(stats.norm.ppf((1 + LEVEL) / 2))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What several trainings say of one number.
+
+    Attributes:
+        estimate: their mean, with the interval over trainings and samples; none from one training, or where one of them
+            has none of its own.
+        between: the standard deviation of the trainings' values, which holds both levels.
+        within: the root mean square of their standard errors, which is what samples alone explain; NaN without.
+        share: of the variance between trainings, what samples do not explain, 0 to 1; NaN where that cannot be told.
+    """
+
+    estimate: Estimate
+    between: float
+    within: float
+    share: float
+
+
+def over_trainings(estimates: Sequence[Estimate]) -> Levels:
+    """The mean of what trainings say, each an estimate from samples of its own; ends may be NaN."""
+    values = np.array([e.value for e in estimates])
+    value, count = float(values.mean()), len(values)
+    between = float(values.std(ddof=1)) if count > 1 else math.nan
+    halves = np.array([[e.value - e.low, e.high - e.value] for e in estimates])
+    errors = halves.mean(axis=1) / _QUANTILE
+    within = float(np.sqrt(np.mean(errors**2)))
+    share = max(0.0, 1 - (within / between) ** 2) if between > 0 else 0.0 if within > 0 else math.nan
+    if count < 2 or np.isnan(halves).any():
+        return Levels(Estimate(value, math.nan, math.nan), between, within, math.nan)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * between / math.sqrt(count)
+    alone = np.sqrt((halves**2).mean(axis=0) / count)
+    low, high = (max(reach, float(side)) for side in alone)
+    return Levels(Estimate(value, value - low, value + high), between, within, share)
+
+
+def over_values(values: Sequence[float]) -> Levels:
+    """The same for numbers that have no interval of their own, such as a FID of n samples."""
+    count, value = len(values), float(np.mean(values))
+    between = float(np.std(values, ddof=1)) if count > 1 else math.nan
+    if count < 2 or between == 0:
+        return Levels(Estimate(value, math.nan, math.nan), between, math.nan, math.nan)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * between / math.sqrt(count)
+    return Levels(Estimate(value, value - reach, value + reach), between, math.nan, math.nan)

@@ -1,0 +1,145 @@
+"""Several trainings of one system as one run: their tables joined, with intervals over trainings and samples.
+
+Each training has an ordinary run folder of its own below `TRAININGS`; the run above holds what they say together, and
+can be made from them again.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_ddm.analyses.analysis import Answer
+from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Plot, Series, read_plot
+from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.stats.levels import Levels, over_trainings, over_values
+from mnist_ddm.storage.names import inside
+from mnist_ddm.study.folder import PLOTS, RESULTS
+from mnist_ddm.study.results import read_manifest
+from mnist_ddm.tables.files import read_table
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+
+TRAININGS = "trainings"
+"""The folder of the trainings' own runs, each under its number, from 1."""
+_COLUMNS = (
+    Column("table", "table", "key"),
+    Column("row", "row", "key"),
+    Column("column", "column", "key"),
+    Column("mean", "mean", "note"),
+    Column("between", "sd between trainings", "note"),
+    Column("within", "standard error from samples", "note"),
+    Column("share", "share of the variance that is training", "note", "%"),
+)
+
+
+def training_folders(folder: Path, count: int) -> list[Path]:
+    """Where the runs of so many trainings are."""
+    return [folder / TRAININGS / str(i + 1) for i in range(count)]
+
+
+def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
+    """What an analysis says over several trainings, from the run of each.
+
+    Raises:
+        InputError: if a training's run is not whole, or could not answer it.
+    """
+    entries = []
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if analysis not in manifest.analyses:
+            why = manifest.absent.get(analysis, "it was not asked")
+            raise InputError(f"the training {folder.name} has no answer to {analysis}: {why}")
+        entries.append(manifest.analyses[analysis])
+    tables: list[Table] = []
+    spreads: list[Row] = []
+    for name in entries[0].tables:
+        of_each = [read_table(inside(f, f"{RESULTS}/{name}.json")) for f in folders]
+        table, spread = joined_table(of_each)
+        tables.append(table)
+        spreads += spread
+    if spreads:
+        notes = (f"mean of {len(folders)} trainings. share: what samples do not explain of the variance between them.",)
+        tables.append(
+            Table(Schema(f"{analysis}-trainings", _COLUMNS), "How far trainings differ", tuple(spreads), notes)
+        )
+    plots = [joined_plot([read_plot(inside(f, f"{PLOTS}/{name}.json")) for f in folders]) for name in entries[0].plots]
+    return Answer(tuple(tables), tuple(plot for plot in plots if plot is not None))
+
+
+def joined_table(tables: Sequence[Table]) -> tuple[Table, list[Row]]:
+    """The means of the measures of rows that all tables have, and how far the trainings differ in each."""
+    first = tables[0]
+    keys = [column.key for column in first.schema.keys]
+    others = [{_name(row, keys): row for row in table.rows} for table in tables[1:]]
+    rows: list[Row] = []
+    spreads: list[Row] = []
+    for row in first.rows:
+        name = _name(row, keys)
+        if not all(name in table for table in others):
+            continue
+        of_each = [row, *(table[name] for table in others)]
+        joined: dict[str, Value] = {}
+        for column in first.columns:
+            values = [r.get(column.key) for r in of_each]
+            levels = _levels(values) if column.role == "measure" else None
+            joined[column.key] = _joined(values) if levels is None else levels.estimate
+            if levels is not None:
+                spreads.append(_spread(first.name, ", ".join(map(str, name)), column.key, levels))
+        rows.append(joined)
+    note = f"Means of {len(tables)} trainings; intervals hold both trainings and samples."
+    return replace(first, rows=tuple(rows), notes=(note, *first.notes)), spreads
+
+
+def _name(row: Row, keys: Sequence[str]) -> tuple[Value, ...]:
+    return tuple(row.get(key) for key in keys)
+
+
+def _levels(values: Sequence[Value]) -> Levels | None:
+    """Over trainings, if each has a number."""
+    estimates = [v for v in values if isinstance(v, Estimate) and not math.isnan(v.value)]
+    if len(estimates) == len(values):
+        return over_trainings(estimates)
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
+    return over_values(numbers) if len(numbers) == len(values) else None
+
+
+def _joined(values: Sequence[Value]) -> Value:
+    """What is no measure: the same of all, the mean of numbers, and nothing of what differs otherwise."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    numbers = [float(v) for v in values if isinstance(v, int | float)]
+    return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
+
+
+def _spread(table: str, row: str, column: str, levels: Levels) -> Row:
+    told: Mapping[str, float] = {"between": levels.between, "within": levels.within, "share": 100 * levels.share}
+    cells = {key: None if math.isnan(value) else value for key, value in told.items()}
+    return {"table": table, "row": row, "column": column, "mean": levels.estimate.value, **cells}
+
+
+def joined_plot(plots: Sequence[Plot]) -> Plot | None:
+    """The means of lines and bars at equal places; nothing for clouds of samples, which have no such places."""
+    first = plots[0]
+    if first.kind not in ("lines", "bars"):
+        return None
+    series = [_joined_series([p.series[i] for p in plots]) for i in range(min(len(p.series) for p in plots))]
+    whole = tuple(s for s in series if s is not None)
+    return replace(first, title=f"{first.title}, {len(plots)} trainings", series=whole) if whole else None
+
+
+def _joined_series(series: Sequence[Series]) -> Series | None:
+    first = series[0]
+    if any((s.label, list(s.x)) != (first.label, list(first.x)) for s in series):
+        return None
+    ends = [zip(s.low, s.high, strict=True) if s.low and s.high else None for s in series]
+    if any(end is None for end in ends):
+        estimates = [over_values(ys).estimate for ys in zip(*(s.y for s in series), strict=True)]
+    else:
+        each = [
+            [Estimate(y, *end) for y, end in zip(s.y, e or (), strict=True)] for s, e in zip(series, ends, strict=True)
+        ]
+        estimates = [over_trainings(of_place).estimate for of_place in zip(*each, strict=True)]
+    low, high = [e.low for e in estimates], [e.high for e in estimates]
+    known = not any(map(math.isnan, [*low, *high]))
+    return replace(first, y=[e.value for e in estimates], low=low if known else None, high=high if known else None)

@@ -1,0 +1,150 @@
+"""How often the judge is wrong: the ledger over many seeds of the exact system, held against all seeds together.
+
+What is true of a cell is its mean over the seeds, with Student's interval of as many independent runs; the verdict of
+those tables is the truth, where it is one. A verdict of one seed is false if it says the contrary of it.
+"""
+
+import json
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mnist_ddm import Study, load_system
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, judge_all
+from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.stats.levels import over_values
+from mnist_ddm.storage.files import write_json, write_text
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.results import Results, results_of
+from mnist_ddm.tables.files import read_table, to_json
+from mnist_ddm.tables.table import Table, Value
+
+N, STEPS = 20, 4
+_LEFT_OUT = ("regime-map", "cost-and-quality", "convergence")
+"""They take half of the time for two claims."""
+_SAID = {Verdict.REPRODUCED: "as said", Verdict.DIRECTION: "as said", Verdict.NOT: "other way"}
+_SAID |= {Verdict.EQUIVALENT: "no difference"}
+Tables = Mapping[str, Table]
+
+
+def run_seed(seed: int, folder: Path) -> None:
+    """The tables of one seed, into a file; nothing if it is there."""
+    place = folder / f"{seed}"
+    if (place / "done").exists():
+        return
+    pool = load_system("gaussian")
+    names = [name for name in ANALYSES if name not in _LEFT_OUT]
+    with tempfile.TemporaryDirectory() as store:
+        study = Study(pool, names, scale="medium", store=RecordingStore(Path(store)), n=N, steps=STEPS, seed=seed)
+        found = results_of(study, study.run(), LEVEL)
+    for name, table in found.tables.items():
+        write_json(place / f"{name}.json", to_json(table))
+    write_json(place / "samples.json", dict(found.samples))
+    write_text(place / "done", "")
+
+
+def read_seed(place: Path) -> Results:
+    """What `run_seed` wrote."""
+    samples = json.loads((place / "samples.json").read_text())
+    tables = {f.stem: read_table(f) for f in sorted(place.glob("*.json")) if f.name != "samples.json"}
+    return Results("gaussian", tables, samples=samples, seed=int(place.name))
+
+
+def pooled(every: Sequence[Results]) -> Results:
+    """All seeds together: means over seeds, with intervals from the spread between them."""
+    shared = set.intersection(*(set(results.tables) for results in every))
+    tables = {name: _pooled_table([results.tables[name] for results in every]) for name in sorted(shared)}
+    return replace(every[0], tables=tables)
+
+
+def _pooled_table(tables: Sequence[Table]) -> Table:
+    keys = [column.key for column in tables[0].schema.keys]
+    named = [{tuple(row.get(key) for key in keys): row for row in table.rows} for table in tables]
+    rows = []
+    for name, row in named[0].items():
+        of_each = [table[name] for table in named if name in table]
+        rows.append({c.key: _cell(c.role, [r.get(c.key) for r in of_each], row.get(c.key)) for c in tables[0].columns})
+    return replace(tables[0], rows=tuple(rows))
+
+
+def _cell(role: str, values: Sequence[Value], first: Value) -> Value:
+    numbers = [v.value if isinstance(v, Estimate) else v for v in values if isinstance(v, int | float | Estimate)]
+    finite = [float(v) for v in numbers if not math.isnan(v)]
+    if role == "measure":
+        return over_values(finite).estimate if len(finite) > len(values) / 2 else None
+    return sum(finite) / len(finite) if role == "note" and isinstance(first, float) and finite else first
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    """For each claim the truth, how often each verdict came out, and how often a false one."""
+    every = [
+        read_seed(place) for place in sorted(folder.iterdir(), key=lambda p: int(p.name)) if (place / "done").exists()
+    ]
+    claims = list(ledger().claims.values())
+    truth = {j.claim.id: {r.reading.name: r for r in j.readings} for j in judge_all(claims, pooled(every))}
+    rows = {c.id: {"truth": "", "verdicts": Counter[str](), "false": 0, "false_after_holm": 0} for c in claims}
+    wrong_runs = 0
+    for results in every:
+        judgements = judge_all(claims, results)
+        wrong = [j for j in judgements if _is_false(j, truth[j.claim.id])]
+        wrong_runs += any(j.survives for j in wrong)
+        for j in judgements:
+            row = rows[j.claim.id]
+            row["verdicts"][j.verdict.value] += 1
+            row["false"] += j in wrong
+            row["false_after_holm"] += j in wrong and bool(j.survives)
+            if j.readings:
+                row["truth"] = _truth(truth[j.claim.id].get(j.readings[0].reading.name))
+    tested = {name: row for name, row in rows.items() if row["truth"] in set(_SAID.values())}
+    decided = sum(sum(n for v, n in row["verdicts"].items() if v in _DECIDED) for row in tested.values())
+    return {
+        "seeds": len(every),
+        "n": N,
+        "steps": STEPS,
+        "claims": {name: {**row, "verdicts": dict(row["verdicts"])} for name, row in rows.items()},
+        "claims_with_a_truth": len(tested),
+        "verdicts_that_decide": decided,
+        "false": sum(row["false"] for row in tested.values()),
+        "runs_with_a_false_verdict_after_holm": wrong_runs,
+    }
+
+
+_DECIDED = {verdict.value for verdict in _SAID}
+
+
+def _truth(reading: ReadingVerdict | None) -> str:
+    return _SAID.get(reading.verdict, reading.verdict.value) if reading else ""
+
+
+def _is_false(judgement: Judgement, truth: Mapping[str, ReadingVerdict]) -> bool:
+    """Whether a verdict says the contrary of what is true of the same reading."""
+    if judgement.verdict not in _SAID or not judgement.readings:
+        return False
+    true = truth.get(judgement.readings[0].reading.name)
+    return true is not None and true.verdict in _SAID and _SAID[true.verdict] != _SAID[judgement.verdict]
+
+
+def judge_table(found: Mapping[str, Any]) -> str:
+    """For people: claims whose truth is known, and how often the judge said what."""
+    lines = [
+        "| claim | truth | as said | the other way | no difference | open | false |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in found["claims"].items():
+        if row["truth"] not in set(_SAID.values()):
+            continue
+        said = Counter[str]()
+        for verdict, count in row["verdicts"].items():
+            said[_SAID.get(Verdict(verdict), "open")] += count
+        total = sum(said.values())
+        shares = [f"{100 * said[key] / total:.0f}%" for key in ("as said", "other way", "no difference", "open")]
+        lines.append(
+            "| " + " | ".join([f"`{name}`", row["truth"], *shares, f"{100 * row['false'] / total:.1f}%"]) + " |"
+        )
+    return "\n".join(lines) + "\n"

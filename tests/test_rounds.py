@@ -1,0 +1,95 @@
+"""Samples where claims are open, and looks that do not fool oneself."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_claims import claim, compare, results
+
+from mnist_ddm.claims.judge import Verdict, judge, judge_all
+from mnist_ddm.claims.rounds import LARGEST, LEVEL_OF_A_LOOK, LOOKS, next_round, predicted_power
+from mnist_ddm.stats.intervals import Estimate
+
+
+def _normal(total, n):
+    half = 1.96 / math.sqrt(n)
+    return Estimate(total / n, total / n - half, total / n + half)
+
+
+@pytest.mark.parametrize(("level", "honest"), [(LEVEL_OF_A_LOOK, True), (0.05, False)])
+def test_looking_after_every_round_finds_nothing_that_is_not_there(level, honest):
+    rng, tries, found = np.random.Generator(np.random.Philox(3)), 2000, 0
+    asked = claim(compare("above", "x", limit=0))
+    for _ in range(tries):
+        total, n = 0.0, 0
+        for look in range(LOOKS):
+            new = 50 if look == 0 else n
+            total, n = total + rng.normal(0, math.sqrt(new)), n + new
+            rows = [{"routing": "x", "value": _normal(total, n)}]
+            if judge(asked, results(rows, level=level)).verdict is not Verdict.OPEN:
+                found += 1
+                break
+    assert (found / tries <= 0.05) is honest
+
+
+def _open(name, mean, n, analysis="expert-deviation"):
+    one = claim(compare("above", name, limit=0), analyses=(analysis,))
+    rows = [{"routing": name, "value": _normal(mean * n, n)}]
+    return judge_all([one], results(rows, samples={analysis: n}, level=LEVEL_OF_A_LOOK))[0]
+
+
+def test_the_power_that_is_predicted_is_that_of_a_simulation():
+    judged = _open("x", 0.2, 100)
+    growth, factor = judged.needed / 100, 2.0
+    n = int(100 * factor)
+    reach = stats.norm.ppf(1 - LEVEL_OF_A_LOOK / 2)
+    assert predicted_power(growth, factor) == pytest.approx(stats.norm.sf(reach - 0.2 * math.sqrt(n)), abs=0.02)
+    assert 0.8 <= predicted_power(growth, growth) <= 0.87
+
+
+def _cost(each):
+    def cost(sizes):
+        return (sum(each[a] * n for a, n in sizes.items()),) * 2
+
+    return cost
+
+
+def test_a_round_decides_most_for_its_evaluations_while_time_suffices():
+    cheap, dear = _open("x", 0.2, 100, "expert-deviation"), _open("x", 0.2, 100, "disagreement")
+    cost = _cost({"expert-deviation": 1, "disagreement": 100})
+    sizes = {"expert-deviation": 100, "disagreement": 100}
+    both = next_round([cheap, dear], sizes, cost, 1e9)
+    assert set(both.sizes) == {"expert-deviation", "disagreement"}
+    assert both.sizes["expert-deviation"] >= cheap.needed
+    short = next_round([cheap, dear], sizes, cost, 1000)
+    assert set(short.sizes) == {"expert-deviation"}
+    assert short.postponed == (dear.claim.id,)
+    assert next_round([cheap, dear], sizes, cost, 1).sizes == {}
+
+
+def test_what_no_affordable_number_decides_is_hopeless():
+    far, never = _open("x", 0.001, 100), _open("x", 0.0, 100)
+    found = next_round([far, never], {"expert-deviation": 100}, _cost({"expert-deviation": 1}), 1e9)
+    assert found.sizes == {}
+    assert far.needed > LARGEST
+    assert set(found.hopeless) == {"toy"}
+    decided = _open("x", 1.0, 100)
+    assert decided.verdict is Verdict.REPRODUCED
+    assert next_round([decided], {"expert-deviation": 100}, _cost({"expert-deviation": 1}), 1e9).sizes == {}
+
+
+@pytest.mark.slow
+def test_a_claim_that_is_open_gets_samples_until_it_is_decided(run, place):
+    out = place / "decided"
+    command = ("reproduce", "--system", "gaussian", "--scale", "medium", "--only", "chain-refinement", "--workers", 1)
+    code, text, error = run(*command, "--until-decided", "--hours", 0.02, "--out", out)
+    assert code == 0, error
+    assert "look 1 of at most 4" in text
+    assert run("verify", out)[0] == 0
+    assert run(*command, "--until-decided", "--out", out)[0] == 2
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "inf", "nan", "1e9"])
+def test_hours_are_a_number_of_hours(run, hours):
+    assert run("reproduce", "--system", "gaussian", "--until-decided", "--hours", hours)[0] == 2

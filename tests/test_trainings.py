@@ -1,0 +1,139 @@
+"""Several trainings of one system as one run, and intervals over trainings and samples."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.stats.intervals import Estimate, mean_estimate
+from mnist_ddm.stats.levels import over_trainings, over_values
+from mnist_ddm.study.results import read_results
+from mnist_ddm.study.trainings import joined_plot, joined_table
+from mnist_ddm.systems.mnist import MnistPool
+from mnist_ddm.tables.table import Column, Schema, Table
+
+NAN = math.nan
+
+
+def test_the_interval_over_trainings_is_students():
+    values = [1.0, 2.0, 4.0]
+    found = over_trainings([Estimate(v, v - 0.01, v + 0.01) for v in values])
+    low, high = stats.t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / math.sqrt(3))
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high))
+    assert found.between == pytest.approx(np.std(values, ddof=1))
+    assert found.share > 0.99
+    assert over_values(values).estimate == found.estimate
+
+
+def test_trainings_that_happen_to_agree_are_no_surer_than_their_samples():
+    found = over_trainings([Estimate(0.0, 0.0, 0.07)] * 4).estimate
+    assert (found.value, found.low, found.high) == pytest.approx((0.0, 0.0, 0.035))
+
+
+def test_what_has_no_interval_in_one_training_has_none_together():
+    assert math.isnan(over_trainings([Estimate(1, 0, 2), Estimate(1, NAN, NAN)]).estimate.low)
+    assert math.isnan(over_trainings([Estimate(1, 0, 2)]).estimate.low)
+    assert math.isnan(over_values([1.0, 1.0]).estimate.low)
+
+
+@pytest.mark.parametrize(("spread", "share"), [(0.0, 0.0), (0.1, 0.5), (1.0, 0.99)])
+def test_intervals_over_five_trainings_cover_and_the_share_of_training_is_found(spread, share):
+    rng, n, count = np.random.Generator(np.random.Philox(5)), 100, 5
+    covered, shares = 0, []
+    for _ in range(600):
+        means = rng.normal(0, spread, count)
+        found = over_trainings([mean_estimate(rng.normal(m, 1, n)) for m in means])
+        covered += found.estimate.low <= 0 <= found.estimate.high
+        shares.append(found.within**2 / found.between**2)
+    assert covered / 600 >= 0.93
+    assert 1 - 1 / np.mean(1 / np.array(shares)) == pytest.approx(share, abs=0.1)
+
+
+_SCHEMA = Schema("toy", (Column("routing", "routing", "key"), Column("value", "value"), Column("n", "n", "note")))
+
+
+def _table(*rows):
+    return Table(_SCHEMA, "toy", tuple(dict(zip(("routing", "value", "n"), row, strict=True)) for row in rows))
+
+
+def test_rows_are_joined_by_their_keys():
+    a = _table(("x", Estimate(1, 0, 2), 5), ("y", 2.0, 5), ("only here", 1.0, 5), ("none", None, 5))
+    b = _table(("y", 4.0, 7), ("x", Estimate(3, 2, 4), 7), ("none", 1.0, 7))
+    joined, spreads = joined_table([a, b])
+    assert [row["routing"] for row in joined.rows] == ["x", "y", "none"]
+    assert joined.row(routing="x")["value"].value == 2
+    assert joined.row(routing="y")["value"] == over_values([2.0, 4.0]).estimate
+    assert joined.row(routing="none")["value"] is None
+    assert joined.row(routing="x")["n"] == 6
+    assert {(s["row"], s["column"]) for s in spreads} == {("x", "value"), ("y", "value")}
+
+
+def test_lines_are_joined_where_their_places_are_equal_and_clouds_are_left_out():
+    def plot(kind, *series):
+        return Plot("toy", kind, "toy", "x", "y", tuple(series))
+
+    a, b = Series("s", [0.1, 0.2], [1.0, 2.0]), Series("s", [0.1, 0.2], [3.0, 2.5])
+    joined = joined_plot([plot("lines", a), plot("lines", b)])
+    assert joined.series[0].y == [2.0, 2.25]
+    assert joined.series[0].low[0] == over_values([1.0, 3.0]).estimate.low
+    assert joined_plot([plot("points", a), plot("points", b)]) is None
+    assert joined_plot([plot("lines", a), plot("lines", Series("s", [0.1, 0.3], [1.0, 2.0]))]) is None
+
+
+@pytest.fixture(scope="module")
+def second(tiny_checkpoint, tmp_path_factory):
+    """The same system with its experts' weights moved: as good as another training."""
+    from safetensors.torch import load_file, save_file
+
+    from mnist_ddm.storage.files import sha256, write_json
+
+    folder = tmp_path_factory.mktemp("second") / "checkpoint"
+    shutil.copytree(tiny_checkpoint, folder)
+    card, weights = folder / "expert-0.json", folder / "expert-0.safetensors"
+    save_file({k: v * 1.01 if v.is_floating_point() else v for k, v in load_file(weights).items()}, weights)
+    write_json(card, {**json.loads(card.read_text()), "sha256": sha256(weights)})
+    return folder
+
+
+def test_the_first_trainings_classifier_measures_all(tiny_checkpoint, second, images):
+    other = MnistPool(second, images, judge=tiny_checkpoint)
+    own = MnistPool(tiny_checkpoint, images)
+    assert other.fingerprints["metrics"] == own.fingerprints["metrics"]
+    assert other.fingerprints["experts"] != own.fingerprints["experts"]
+
+
+def test_several_checkpoints_make_one_run_with_the_runs_of_each(run, tiny_checkpoint, second, place):
+    out = place / "joined"
+    only = ("--only", "chain-variance", "--scale", "small", "--workers", 1)
+    command = ("reproduce", "--checkpoint", tiny_checkpoint, "--checkpoint", second, *only, "--out", out)
+    code, _, error = run(*command)
+    assert code == 0, error
+    each = [read_results(out / "trainings" / str(i)) for i in (1, 2)]
+    joined = read_results(out)
+    assert joined.trainings == 2
+    assert [r.seed for r in each] == [0, 1]
+    name = "averaging-variance"
+    for row, *parts in zip(joined.tables[name].rows, *(r.tables[name].rows for r in each), strict=True):
+        assert row["full_over_top1"].value == pytest.approx(np.mean([p["full_over_top1"].value for p in parts]))
+    assert "averaging-variance-trainings" in joined.tables
+    assert run("verify", out)[0] == 0
+    where = ("--checkpoint", second, "--judge", tiny_checkpoint)
+    assert run("verify", out / "trainings" / "2", *where)[0] == 0
+    assert run(*command)[0] == 0
+    table = out / "results" / f"{name}.json"
+    spoiled = json.loads(table.read_text())
+    spoiled["rows"][0]["full_over_top1"]["value"] += 1
+    table.write_text(json.dumps(spoiled))
+    assert run("verify", out)[0] == 2
+
+
+def test_one_training_is_not_two(run, tiny_checkpoint, place):
+    twice = ("reproduce", "--checkpoint", tiny_checkpoint, "--checkpoint", tiny_checkpoint)
+    code, _, error = run(*twice, "--only", "chain-variance", "--out", place / "twice")
+    assert code == 2
+    assert "given twice" in error
+    assert not (place / "twice").exists()

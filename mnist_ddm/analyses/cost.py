@@ -10,6 +10,7 @@ from mnist_ddm.analyses.quality import (
     CLEAR,
     COVERAGE,
     EVALUATIONS,
+    FID_INFINITE,
     IMBALANCE,
     KID,
     LONG,
@@ -61,6 +62,7 @@ _TABLE = Schema(
         FID,
         Column("fid_over_best", "FID / best"),
         replace(FID_BALANCED, optional=True),
+        FID_INFINITE,
         KID,
         PRECISION,
         COVERAGE,
@@ -106,7 +108,7 @@ class CostAndQuality(Analysis[QualitySettings]):
         rows: list[Row] = []
         for row in sorted(quality.rows, key=lambda row: points.get(str(row["routing"]), (0.0, 0.0))[1]):
             routing = str(row["routing"])
-            taken = {key: row[key] for key in ("routing", "kid", "precision", "coverage")}
+            taken = {key: row[key] for key in ("routing", "fid_infinite", "kid", "precision", "coverage")}
             on_the_front = "yes" if routing in front else "no"
             rows.append(
                 {**taken, **_relative(routing, points), **judged.get(routing, {}), "on_the_front": on_the_front}

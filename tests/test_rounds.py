@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 from test_claims import claim, compare, results
 
+from mnist_ddm import Study
 from mnist_ddm.claims.judge import Verdict, judge, judge_all
 from mnist_ddm.claims.rounds import LARGEST, LEVEL_OF_A_LOOK, LOOKS, next_round, predicted_power
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.storage.recordings import RecordingStore
 
 
 def _normal(total, n):
@@ -93,3 +95,14 @@ def test_a_claim_that_is_open_gets_samples_until_it_is_decided(run, place):
 @pytest.mark.parametrize("hours", ["0", "-1", "inf", "nan", "1e9"])
 def test_hours_are_a_number_of_hours(run, hours):
     assert run("reproduce", "--system", "gaussian", "--until-decided", "--hours", hours)[0] == 2
+
+
+def test_the_largest_recordings_that_exist_are_found(gaussian, tmp_path):
+    store = RecordingStore(tmp_path)
+    Study(gaussian, ["averaging-variance"], n=12, steps=4, store=store).record()
+    smaller = Study(gaussian, ["averaging-variance", "expert-deviation"], n=5, steps=4, store=store)
+    assert smaller.recorded_sizes([8, 12, 20]) == {"averaging-variance": 12}
+    assert smaller.recorded_sizes([4, 20]) == {}
+    larger = Study(gaussian, ["averaging-variance"], n=5, steps=4, store=store, sizes={"averaging-variance": 12})
+    assert larger.settings["averaging-variance"].n == 12
+    assert not larger.plan().missing

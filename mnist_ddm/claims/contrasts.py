@@ -38,6 +38,7 @@ class Contrast:
         shown: the difference, or the ratio, or the cell itself.
         reason: why it is open, or nothing.
         small: it is as said, and smaller than what matters.
+        oriented: of a difference, or a distance from a limit: the same turned so that above 0 is as said.
         growth: how many times the samples would decide it four times of five, if it is as large as it seems;
             infinite if it lies where no number decides, ``None`` if it is decided or cannot be told.
     """
@@ -48,6 +49,7 @@ class Contrast:
     shown: Estimate
     reason: str = ""
     small: bool = False
+    oriented: Estimate | None = None
     growth: float | None = None
 
 
@@ -71,15 +73,15 @@ def above(
     moved = difference(estimate, point(limit))
     inside = smallest > 0 and -smallest <= moved.low and moved.high <= smallest
     if moved.low > 0:
-        return Contrast(label, Agreement.FOR, p_of_sign(moved), shown, small=inside)
+        return Contrast(label, Agreement.FOR, p_of_sign(moved), shown, small=inside, oriented=moved)
     if inside:
         sides = [p_of_sign(difference(moved, point(end))) for end in (-smallest, smallest)]
-        return Contrast(label, Agreement.ALIKE, max(sides), shown)
+        return Contrast(label, Agreement.ALIKE, max(sides), shown, oriented=moved)
     if moved.high < 0:
-        return Contrast(label, Agreement.AGAINST, p_of_sign(moved), shown)
+        return Contrast(label, Agreement.AGAINST, p_of_sign(moved), shown, oriented=moved)
     ways = [_growth(moved, distance) for distance in (abs(moved.value), smallest - abs(moved.value))]
     growth = min((way for way in ways if way is not None), default=None)
-    return Contrast(label, Agreement.OPEN, p_of_sign(moved), shown, _BOTH, growth=growth)
+    return Contrast(label, Agreement.OPEN, p_of_sign(moved), shown, _BOTH, oriented=moved, growth=growth)
 
 
 def _growth(estimate: Estimate, distance: float) -> float | None:

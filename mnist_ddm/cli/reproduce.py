@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option(
     "--until-decided", is_flag=True, help="Give open claims more samples, round after round, until --hours are over."
 )
+@click.option(
+    "--recorded", is_flag=True, help="Use as many samples as the cache has of every recording, where that is more."
+)
 @click.option("--hours", type=float, default=1.0, show_default=True, help="With --until-decided: begin no round after.")
 @click.option(
     "--beside",
@@ -43,6 +46,7 @@ def reproduce(
     only_plan: bool,
     out: Path | None,
     until_decided: bool,
+    recorded: bool,
     hours: float,
     beside: Path | None,
     seed: int,
@@ -95,11 +99,16 @@ def reproduce(
             raise InputError(f"the system {pool.title!r} can answer none of it: {'; '.join(study.absent.values())}")
         return study
 
+    if recorded and len(systems) > 1:
+        raise InputError("--recorded looks at one training; leave the other --checkpoint out")
     if until_decided and (len(systems) > 1 or part is not None):
         raise InputError(
             "--until-decided looks at one training, on one machine; leave the other --checkpoint or --shard out"
         )
     study = study_of(systems[0])
+    if recorded and len(systems) == 1:
+        larger = study.recorded_sizes(_SIZES)
+        study = Study(study.pool, _analyses_of(claims), scale=scale, seed=seed, sizes=larger)
     _print_plan(console, study, claims, count)
     if only_plan:
         return
@@ -116,7 +125,10 @@ def reproduce(
             if out is not None and out.exists() and not is_empty(out):
                 raise InputError(f"{out} is not an empty folder; choose another --out")
             pool = study.pool
-            sized = lambda sizes: Study(pool, list(study.analyses), scale=scale, seed=seed, sizes=sizes)  # noqa: E731
+            already = {name: own.n for name, own in study.settings.items()} if recorded else {}
+            sized = lambda sizes: Study(  # noqa: E731
+                pool, list(study.analyses), scale=scale, seed=seed, sizes={**already, **sizes}
+            )
             study, look = decide(console, sized, claims, count, backend, hours)
             more = {"look": look, "level": LEVEL_OF_A_LOOK}
         what = {**study.identity, **more, "claims": list(only)}
@@ -139,6 +151,8 @@ def reproduce(
 
 
 _MOST_HOURS = 10_000
+_SIZES = tuple(sorted({50 * 2**i for i in range(9)} | {20, 30, 250, 500, 1000, 2000, 5000, 10_000, 20_000}))
+"""Numbers of samples that recordings are looked for with."""
 
 
 def _trainings(system: str, of_system: Mapping[str, Any]) -> list[dict[str, Any]]:

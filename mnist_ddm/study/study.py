@@ -89,7 +89,7 @@ class Study:
         for analysis in asked:
             own = given if analysis.compares else {k: v for k, v in given.items() if k != _ROUTINGS}
             sized = {"n": sizes[analysis.id]} if analysis.id in sizes else {}
-            self._ask(analysis, analysis.sizes.at(scale).choosing(**own, **sized))
+            self._ask(analysis, analysis.sizes.at(scale).choosing(**{**own, **sized}))
 
     @staticmethod
     def _refuse_unknown(asked: list[Analysis[Any]], scale: str, given: Mapping[str, object]) -> None:
@@ -129,6 +129,22 @@ class Study:
         """The recordings that the analyses (or some of them) need; what several need is computed once."""
         chosen = names or tuple(self.analyses)
         return joined(self.pool, (need for name in chosen for need in self._needs[name]), self.store)
+
+    def recorded_sizes(self, among: Iterable[int]) -> dict[str, int]:
+        """For each analysis the largest number of samples that the store holds all recordings of, if above its own.
+
+        Args:
+            among: the numbers to look for.
+        """
+        found: dict[str, int] = {}
+        for name, analysis in self.analyses.items():
+            own = self.settings[name]
+            for n in sorted((n for n in among if n > own.n), reverse=True):
+                needs = analysis.needs(self.pool, own.choosing(n=n))
+                if not joined(self.pool, (need for need in needs if not need.optional), self.store).missing:
+                    found[name] = n
+                    break
+        return found
 
     @property
     def required(self) -> set[Visits]:

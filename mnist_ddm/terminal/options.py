@@ -95,7 +95,19 @@ _RESERVED = frozenset(
     {
         *("system", "device", "analyses", "analysis", "experiment", "group", "without", "n", "steps", "solver"),
         *("distance", "features", "out", "seed", "workers", "help", "routing", "routings", "record", "scale", "only"),
-        *("only_plan", "plan", "run", "everything", "all", "only_files", "files", "until_decided", "hours", "beside"),
+        *(
+            "only_plan",
+            "plan",
+            "run",
+            "everything",
+            "all",
+            "only_files",
+            "files",
+            "until_decided",
+            "hours",
+            "beside",
+            "recorded",
+        ),
     }
 )
 """Names that commands have themselves."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from mnist_ddm import Study, load_system
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, judge_all
+from mnist_ddm.claims.contrasts import Agreement
+from mnist_ddm.claims.judge import LEVEL, ReadingVerdict, Verdict, judge_all
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.stats.levels import over_values
@@ -88,46 +89,60 @@ def judged(folder: Path) -> dict[str, Any]:
     ]
     claims = list(ledger().claims.values())
     truth = {j.claim.id: {r.reading.name: r for r in j.readings} for j in judge_all(claims, pooled(every))}
-    rows = {c.id: {"truth": "", "verdicts": Counter[str](), "false": 0, "false_after_holm": 0} for c in claims}
+    rows = {
+        c.id: {"truth": "", "verdicts": Counter[str](), "judged": 0, "false": 0, "false_after_holm": 0} for c in claims
+    }
     wrong_runs = 0
     for results in every:
-        judgements = judge_all(claims, results)
-        wrong = [j for j in judgements if _is_false(j, truth[j.claim.id])]
-        wrong_runs += any(j.survives for j in wrong)
-        for j in judgements:
+        wrong_here = False
+        for j in judge_all(claims, results):
             row = rows[j.claim.id]
             row["verdicts"][j.verdict.value] += 1
-            row["false"] += j in wrong
-            row["false_after_holm"] += j in wrong and bool(j.survives)
-            if j.readings:
-                row["truth"] = _truth(truth[j.claim.id].get(j.readings[0].reading.name))
-    tested = {name: row for name, row in rows.items() if row["truth"] in set(_SAID.values())}
-    decided = sum(sum(n for v, n in row["verdicts"].items() if v in _DECIDED) for row in tested.values())
+            true = truth[j.claim.id].get(j.readings[0].reading.name) if j.readings else None
+            if true is None:
+                continue
+            row["truth"] = _truth(true)
+            said = _is_false(j.verdict, true)
+            row["judged"] += said is not None
+            row["false"] += said is True
+            row["false_after_holm"] += said is True and bool(j.survives)
+            wrong_here |= said is True and bool(j.survives)
+        wrong_runs += wrong_here
+    tested = [row for row in rows.values() if row["judged"]]
     return {
         "seeds": len(every),
         "n": N,
         "steps": STEPS,
         "claims": {name: {**row, "verdicts": dict(row["verdicts"])} for name, row in rows.items()},
         "claims_with_a_truth": len(tested),
-        "verdicts_that_decide": decided,
-        "false": sum(row["false"] for row in tested.values()),
+        "verdicts_that_decide": sum(row["judged"] for row in tested),
+        "false": sum(row["false"] for row in tested),
         "runs_with_a_false_verdict_after_holm": wrong_runs,
     }
 
 
-_DECIDED = {verdict.value for verdict in _SAID}
+def _truth(true: ReadingVerdict) -> str:
+    if any(c.exact for c in true.reading.comparisons):  # a p-value has no mean
+        return ""
+    if any(c.small for c in true.contrasts):
+        return "as said, too small to matter"
+    return _SAID.get(true.verdict, "")
 
 
-def _truth(reading: ReadingVerdict | None) -> str:
-    return _SAID.get(reading.verdict, reading.verdict.value) if reading else ""
-
-
-def _is_false(judgement: Judgement, truth: Mapping[str, ReadingVerdict]) -> bool:
-    """Whether a verdict says the contrary of what is true of the same reading."""
-    if judgement.verdict not in _SAID or not judgement.readings:
-        return False
-    true = truth.get(judgement.readings[0].reading.name)
-    return true is not None and true.verdict in _SAID and _SAID[true.verdict] != _SAID[judgement.verdict]
+def _is_false(verdict: Verdict, true: ReadingVerdict) -> bool | None:
+    """Whether a verdict is false of what is true of its reading; ``None`` if it decides nothing or nobody knows."""
+    exact = any(c.exact for c in true.reading.comparisons)
+    if verdict not in _SAID or not true.contrasts or exact:
+        return None
+    known = all(c.agreement is not Agreement.OPEN for c in true.contrasts)
+    if verdict is Verdict.NOT:
+        right = any(c.agreement is Agreement.AGAINST or (c.oriented and c.oriented.high < 0) for c in true.contrasts)
+    elif verdict is Verdict.EQUIVALENT:
+        right = any(c.agreement is Agreement.ALIKE or c.small for c in true.contrasts)
+    else:
+        right = all(c.agreement is Agreement.FOR for c in true.contrasts)
+        known = known or any(c.agreement is Agreement.AGAINST for c in true.contrasts)
+    return False if right else True if known else None
 
 
 def judge_table(found: Mapping[str, Any]) -> str:
@@ -137,7 +152,7 @@ def judge_table(found: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in found["claims"].items():
-        if row["truth"] not in set(_SAID.values()):
+        if not row["judged"]:
             continue
         said = Counter[str]()
         for verdict, count in row["verdicts"].items():

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from judging import judge_table
 from kinds import KINDS
 from measure import SIZES, TOO_OFTEN, measure, table
 
@@ -35,3 +36,11 @@ def test_intervals_mislead_in_about_one_of_twenty(kind):
     for n in SIZES[1:]:
         measured = measure(kind, n, tries, seed=1)
         assert measured.misled <= TOO_OFTEN + 3 * math.sqrt(TOO_OFTEN * (1 - TOO_OFTEN) / tries), n
+
+
+def test_the_documented_errors_of_the_judge_are_the_measured_ones():
+    found = json.loads((DOCS / "results" / "judge" / "judge.json").read_text())
+    page = (DOCS / "statistics.md").read_text()
+    assert judge_table(found) in page
+    false, decided, seeds = (found[key] for key in ("false", "verdicts_that_decide", "seeds"))
+    assert f"{false} of {decided} verdicts of {seeds} seeds were false" in page

@@ -137,3 +137,25 @@ def test_one_training_is_not_two(run, tiny_checkpoint, place):
     assert code == 2
     assert "given twice" in error
     assert not (place / "twice").exists()
+
+
+def test_a_run_beside_serves_the_claims_about_two_systems(run, tiny_checkpoint, place):
+    only = ("--only", "mnist-larger-gap", "--scale", "small", "--workers", 1)
+    assert run("reproduce", "--system", "gaussian", *only, "--out", place / "other")[0] == 0
+    manifest = place / "other" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "in_paper": "paris"}))
+    out = place / "beside"
+    command = ("reproduce", "--checkpoint", tiny_checkpoint, *only, "--out", out)
+
+    def verdict():
+        (row, *_) = json.loads((out / "verdicts.json").read_text())["rows"]
+        return row["verdict"], row["measured"]
+
+    assert run(*command)[0] == 0
+    assert verdict()[0] == "not run"
+    assert run(*command, "--beside", place / "other")[0] == 0
+    assert verdict()[0] == "no verdict"
+    assert "paris" in verdict()[1]
+    assert run("report", out, "--beside", place / "other")[0] == 0
+    assert verdict()[0] == "no verdict"
+    assert run("report", out, "--beside", place / "nowhere")[0] == 2

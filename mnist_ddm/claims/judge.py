@@ -127,14 +127,18 @@ def judge_all(claims: Sequence[Claim], results: Results, beside: Results | None 
     return judgements
 
 
-def judge_run(folder: Path) -> list[Judgement]:
+def judge_run(folder: Path, beside: Path | None = None) -> list[Judgement]:
     """The verdicts of a finished run, of the claims that it was asked for.
+
+    Args:
+        folder: of the run.
+        beside: that of a run of another system of the paper, for claims about two.
 
     Raises:
         InputError: if the folder holds no finished run, or a table cannot be read.
     """
     claims = [claim_named(name) for name in read_manifest(folder).claims or ledger().claims]
-    return judge_all(claims, read_results(folder))
+    return judge_all(claims, read_results(folder), None if beside is None else read_results(beside))
 
 
 def number_tested(judgements: Sequence[Judgement]) -> int:

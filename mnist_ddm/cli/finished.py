@@ -15,7 +15,8 @@ _folder = click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--readme", type=click.Path(path_type=Path), default=None, help="Put the verdicts into this Markdown file."
 )
-def report(run: Path, readme: Path | None) -> None:
+@options.beside
+def report(run: Path, readme: Path | None, beside: Path | None) -> None:
     """Write RUN/report.html and the verdicts again, from the results alone.
 
     With --readme, the verdict table also replaces what stands between the marks `<!-- verdicts -->` and
@@ -25,7 +26,7 @@ def report(run: Path, readme: Path | None) -> None:
     from mnist_ddm.pages.readme import put_verdicts
     from mnist_ddm.pages.report import write_report
 
-    judgements = judge_run(run)
+    judgements = judge_run(run, beside)
     page = write_report(run, judgements)
     click.echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
     if readme is not None:

@@ -29,12 +29,7 @@ if TYPE_CHECKING:
     "--recorded", is_flag=True, help="Use as many samples as the cache has of every recording, where that is more."
 )
 @click.option("--hours", type=float, default=1.0, show_default=True, help="With --until-decided: begin no round after.")
-@click.option(
-    "--beside",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="A run of another system of the paper, for the claims about two.",
-)
+@options.beside
 @options.seed
 @options.workers
 @options.backend

@@ -28,6 +28,12 @@ backend = click.option(
     show_default=True,
     help="Where parallel jobs run: processes here, or a Ray cluster that shares the folders.",
 )
+beside = click.option(
+    "--beside",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A run of another system of the paper, for the claims about two.",
+)
 shard = click.option(
     "--shard",
     metavar="I/N",

@@ -14,6 +14,7 @@ from mnist_ddm.analyses.averaging import AveragingVariance
 from mnist_ddm.analyses.calibration import RouterCalibration
 from mnist_ddm.analyses.cluster_distance import ClusterDistance
 from mnist_ddm.analyses.comparison import RoutingComparison
+from mnist_ddm.analyses.consistency import RouterConsistency
 from mnist_ddm.analyses.convergence import Convergence
 from mnist_ddm.analyses.cost import CostAndQuality
 from mnist_ddm.analyses.counterfactual import Counterfactual
@@ -41,6 +42,7 @@ ANALYSES: Mapping[str, Analysis[Any]] = {
         Quality(),
         JacobianDecomposition(),
         SensitivityProfile(),
+        RouterConsistency(),
         RoutingComparison(),
         LocalError(),
         FailurePredictors(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.consistency import router_consistency
 from mnist_ddm.core.measures import Reference
 from mnist_ddm.core.sensitivity import ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
 from mnist_ddm.core.visits import Visit
@@ -207,6 +208,7 @@ OBSERVABLES: Mapping[str, Observable] = {
         _plain("reference-angles", _reference_angles, needs_experts=True),
         _plain("reference-posterior", _reference_posterior),
         _plain("target-errors", _target_errors, needs_experts=True),
+        Observable("router-consistency", lambda: router_consistency, needs_experts=True, cost=4),
         _plain("disagreement", _disagreement, needs_experts=True),
         Observable("jacobian-terms", JacobianTermNorms, cost=40, version=2),
         Observable("expert-term", ExpertTermNorm, cost=10, version=2),

@@ -179,6 +179,11 @@ class ExpertPool(ABC):
         """
         return ("",)
 
+    @property
+    def rough_routers(self) -> tuple[str, ...]:
+        """Variants whose router is ever rougher in x, with nearly the same values; none by default."""
+        return ()
+
     def variant(self, name: str) -> "ExpertPool":
         """The system with something about it changed; `noise=1.2` scales the start states.
 

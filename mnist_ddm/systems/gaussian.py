@@ -10,9 +10,10 @@ Expert ``k`` is the exact velocity field of :math:`N(\mu_k, s_k^2 I)`; the route
   :math:`(\sum_k w_k c_k) I + \sum_k w_k u_k (g_k - g)^T`, :math:`g_k = -r_k / V_k`, :math:`g = \sum_k w_k g_k`;
 - the flow of one expert is :math:`x(t) = \alpha \mu_k + \sqrt{V_k(t)}\, x(1)`, as :math:`V_k(1) = 1`.
 
-Two knobs leave the exact world on purpose. ``expert_error`` adds to expert ``k`` a constant vector times
+Three knobs leave the exact world on purpose. ``expert_error`` adds to expert ``k`` a constant vector times
 :math:`1 - w_k(x, t)`: the expert stays exact on its own data and is wrong away from it. ``router_temperature``
-divides the router's logits: below 1 it is overconfident, above 1 underconfident.
+divides the router's logits: below 1 it is overconfident, above 1 underconfident. ``router_roughness`` adds
+:math:`a \sin(\kappa\, e_k \cdot x)` to logit ``k`` with a small a and a unit vector e_k: values stay, slopes do not.
 """
 
 import math
@@ -31,6 +32,8 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.storage.files import digest
 
+ROUGH = 0.05
+"""The most by which a rough router's logits are off, whatever their slopes are."""
 DATA_SIZE = 10_000
 """Real states of each split that there are, as if the system had a data set."""
 _CLUSTERS, _STATES = 0, 1
@@ -49,6 +52,7 @@ class GaussianPool(ExpertPool):
         *,
         expert_error: float = 0.0,
         router_temperature: float = 1.0,
+        router_roughness: float = 0.0,
         device: str | torch.device = "cpu",
     ) -> None:
         r"""A mixture :math:`\sum_k \pi_k N(\mu_k, s_k^2 I)`.
@@ -59,6 +63,7 @@ class GaussianPool(ExpertPool):
             prior: :math:`\pi_k > 0`, shape ``(K,)``; normalised here.
             expert_error: length of the error that an expert makes far from its own data; 0 is exact.
             router_temperature: T > 0 of the router; 1 is exact.
+            router_roughness: root mean square of what is added to the slope of each logit; 0 is exact.
             device: where to compute.
 
         Raises:
@@ -77,6 +82,7 @@ class GaussianPool(ExpertPool):
         self._prior = prior.double() / prior.double().sum()
         self.expert_error = expert_error
         self.router_temperature = router_temperature
+        self.router_roughness = router_roughness
         rows = [generator(0, Purpose.SYSTEM, i).standard_normal(means[0].numel()) for i in range(k)]
         directions = torch.stack([torch.from_numpy(row) for row in rows])
         self._error_directions = torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device)
@@ -92,7 +98,8 @@ class GaussianPool(ExpertPool):
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        knobs = digest([self.mixture, self.expert_error, self.router_temperature])
+        rough = [self.router_roughness] if self.router_roughness else []
+        knobs = digest([self.mixture, self.expert_error, self.router_temperature, *rough])
         return {"experts": knobs, "monolith": self.mixture, "metrics": self.measures.fingerprint}
 
     @property
@@ -147,7 +154,11 @@ class GaussianPool(ExpertPool):
         return exact + self.expert_error * expand_time(elsewhere, x) * self._error_directions[expert].to(x.dtype)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.posterior_logits(x, t) / self.router_temperature
+        logits = self.posterior_logits(x, t) / self.router_temperature
+        if self.router_roughness == 0:
+            return logits
+        along = x.flatten(1) @ self._error_directions.flatten(1).to(x.dtype).T
+        return logits + ROUGH * (math.sqrt(2) * self.router_roughness / ROUGH * along).sin()
 
     @property
     def has_monolith(self) -> bool:
@@ -180,25 +191,33 @@ class GaussianPool(ExpertPool):
     def error_levels(self) -> tuple[str, ...]:
         return ("", "error=0.5", "error=1", "error=2", "error=4")
 
+    @property
+    def rough_routers(self) -> tuple[str, ...]:
+        return ("rough=5", "rough=50")
+
     def variant(self, name: str) -> ExpertPool:
-        """The system with another expert error (`error=2`), or a variant that every system has.
+        """The system with another expert error (`error=2`) or a rough router (`rough=5`), or a common variant.
 
         Raises:
             InputError: if there is no such variant.
         """
         kind, _, value = name.partition("=")
-        if kind != "error":
+        if kind not in ("error", "rough"):
             return super().variant(name)
+        known = (*self.error_levels[1:], *self.rough_routers)
         try:
-            error = float(value)
+            size = float(value)
         except ValueError:
-            raise unknown(f"variant of the system {self.name!r}", name, self.error_levels[1:]) from None
+            raise unknown(f"variant of the system {self.name!r}", name, known) from None
+        if not 0 <= size < math.inf:
+            raise unknown(f"variant of the system {self.name!r}", name, known)
         changed = GaussianPool(
             self.means,
             self.scales,
             self._prior,
-            expert_error=error,
+            expert_error=size if kind == "error" else self.expert_error,
             router_temperature=self.router_temperature,
+            router_roughness=size if kind == "rough" else self.router_roughness,
             device=self._device,
         )
         changed.noise_scale = self.noise_scale

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from mnist_ddm.analyses.analysis import Answer
+from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.errors import InputError
@@ -42,8 +42,8 @@ def ask(pool: ExpertPool, *analyses: str, **choices: Any) -> list[Answer]:
     Raises:
         InputError: if there is no such analysis, or the system cannot answer it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        study = Study(pool, analyses, store=RecordingStore(Path(folder)), **choices)
+    with scratch_folder("notebook") as folder:
+        study = Study(pool, analyses, store=RecordingStore(folder), **choices)
         for why in study.absent.values():
             raise InputError(why)
         return list(study.run().values())
@@ -111,7 +111,7 @@ def _picture() -> Iterator[Path | None]:
     if get_ipython() is None:
         yield None
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.png"
+    with scratch_folder("notebook") as folder:
+        path = folder / "picture.png"
         yield path
         display(Image(data=read_bytes(path), width=720))

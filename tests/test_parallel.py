@@ -14,6 +14,7 @@ import pytest
 from joblib._parallel_backends import ThreadingBackend
 
 from mnist_ddm.compute.parallel import Shared, backend_named, run_jobs
+from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
 
 
@@ -67,18 +68,18 @@ def test_a_job_whose_worker_was_killed_is_done_again_once(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_what_killed_commands_left_of_their_progress_is_deleted_by_the_next_and_that_of_the_living_is_not(
-    tmp_path, monkeypatch
-):
+def test_what_killed_commands_left_behind_is_deleted_by_the_next_and_that_of_the_living_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    dead, living = (tmp_path / f"mnist-ddm-progress-{pid}-abc" for pid in (ended.pid, os.getpid()))
-    for folder in (dead, living):
-        folder.mkdir()
-        (folder / "0").write_text("0.5")
-    assert run_jobs([partial(fall, tmp_path, 0, number) for number in range(2)], workers=2) == [0, 1]
-    assert [path.name for path in tmp_path.glob("mnist-ddm-progress-*")] == [living.name]
+    owners = ended.pid, os.getpid(), "9" * 30, "x"
+    dead, *living = (tmp_path / f"mnist-ddm-exercise-{owner}-abc" for owner in owners)
+    for folder in (dead, *living, tmp_path / "mnist-ddm-other"):
+        (folder / "inside").mkdir(parents=True)
+    with scratch_folder("exercise") as mine:
+        assert mine.is_dir()
+        assert set(tmp_path.iterdir()) == {mine, *living, tmp_path / "mnist-ddm-other"}
+    assert set(tmp_path.iterdir()) == {*living, tmp_path / "mnist-ddm-other"}
 
 
 class Elsewhere(ThreadingBackend):

@@ -256,3 +256,72 @@ def test_classes_that_were_numbered_anew_are_on_the_card_and_found_again(tmp_pat
     training_jobs(the_plan, ["router"])
     with pytest.raises(InputError, match="labels"):
         training_jobs(plan(images, tmp_path / "x", steps=1), ["router"])
+
+
+_TYPES = (torch.Tensor.double, lambda value: value.view(torch.int32), lambda value: value[None])
+
+
+@pytest.fixture(scope="module")
+def half_way(images, tmp_path_factory):
+    """A training that was stopped, and its state file."""
+    the_plan = plan(images, tmp_path_factory.mktemp("half way"), steps=LOG_EVERY + 1)
+
+    (job,) = training_jobs(the_plan, ["router"])
+    state = job.state_file
+
+    def stop_when_saved(fraction):
+        if state.exists():
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        job(stop_when_saved)
+    return job, state, state.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"done": 0},
+        {"done": LOG_EVERY + 1},
+        {"done": 10**9},
+        {"log": []},
+        {"log": [{"step": LOG_EVERY}]},
+        {"log": [{"step": float(LOG_EVERY), "loss": 0.5}]},
+        {"log": [{"step": LOG_EVERY, "loss": float("nan")}]},
+        {"log": [{"step": LOG_EVERY, "loss": "0.5"}]},
+        {"log": [{"step": LOG_EVERY, "loss": 0.5}, {"step": LOG_EVERY, "loss": 0.5}]},
+        {"log": [{"step": -1, "loss": 0.5}, {"step": LOG_EVERY, "loss": 0.5}]},
+        {"log": [{"step": 1, "loss": 0.5, "x": 1}, {"step": LOG_EVERY, "loss": 0.5}]},
+        {"done": LOG_EVERY + 2, "log": [{"step": LOG_EVERY + 2, "loss": 0.5}]},
+        {"seconds": -1},
+    ],
+)
+def test_a_resume_state_that_does_not_fit_together_is_refused(half_way, change):
+    job, state, whole = half_way
+    tensors, header = read_tensors(state)
+    try:
+        write_tensors(state, tensors, header | change)
+        with pytest.raises(InputError, match="delete it to begin again"):
+            job(lambda fraction: None)
+    finally:
+        state.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, change) for name in ("exp_avg", "exp_avg_sq", "step", "model", "averaged") for change in _TYPES),
+        ("exp_avg_sq", torch.neg),
+        ("step", lambda value: value - 1),
+    ],
+)
+def test_moments_and_weights_of_a_resume_state_are_what_they_were_saved_as(half_way, name, change):
+    job, state, whole = half_way
+    tensors, header = read_tensors(state)
+    changed = next(n for n in tensors if n.endswith(f".{name}") or n.startswith(f"{name}."))
+    try:
+        write_tensors(state, tensors | {changed: change(tensors[changed])}, header)
+        with pytest.raises(InputError, match="delete it to begin again"):
+            job(lambda fraction: None)
+    finally:
+        state.write_bytes(whole)

@@ -43,8 +43,7 @@ def sample(
 
     A sample depends on --seed and its number alone: the first 4 of --n 64 are the 4 of --n 4.
     """
-    import tempfile
-
+    from mnist_ddm.compute.scratch import scratch_folder
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
@@ -63,10 +62,10 @@ def sample(
     pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device))  # what cannot be drawn is said before sampling
     check_writable(out)
     wanted = ("x", "velocity") if record else ()
-    with tempfile.TemporaryDirectory() as folder, progress_bars([f"{system} {routing}"], console) as update:
+    with scratch_folder("sample") as folder, progress_bars([f"{system} {routing}"], console) as update:
         count = options.resolve_workers(workers, of_system["device"])
         recordings = record_all(
-            pool, {sampling: wanted}, RecordingStore(Path(folder)), count, lambda visits, fraction: update(0, fraction)
+            pool, {sampling: wanted}, RecordingStore(folder), count, lambda visits, fraction: update(0, fraction)
         )
     recording = recordings[sampling]
     description = {

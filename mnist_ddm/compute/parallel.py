@@ -7,9 +7,7 @@ of two.
 
 import contextlib
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import uuid
@@ -28,6 +26,7 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from mnist_ddm.compute.ray_tasks import ATTEMPTS, lost_worker, on_ray, start_ray
+from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError, unknown
 
 Result = TypeVar("Result")
@@ -37,7 +36,6 @@ OnProgress = Callable[[float], None]
 BACKENDS = ("loky", "ray")
 """Where parallel jobs run: processes on this machine, or a Ray cluster."""
 POLL_SECONDS = 0.5
-_PROGRESS = "mnist-ddm-progress-"
 _UNTIDY = "ignore:resource_tracker:UserWarning"
 """What trackers would say when they clean up after a command that was ended hard."""
 _backend: ContextVar[str] = ContextVar("backend", default="loky")
@@ -69,13 +67,8 @@ def run_jobs(
     if workers == 1 or len(jobs) < 2:
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
-    _forget_progress_of_the_dead()
-    with (
-        tempfile.TemporaryDirectory(prefix=f"{_PROGRESS}{os.getpid()}-") as name,
-        _polling(Path(name), on_progress),
-        _safe_path(),
-    ):
-        calls = [partial(_run, job, Path(name) / str(i)) for i, job in enumerate(jobs)]
+    with scratch_folder("progress") as folder, _polling(folder, on_progress), _safe_path():
+        calls = [partial(_run, job, folder / str(i)) for i, job in enumerate(jobs)]
         return on_ray(calls, workers) if _backend.get() == "ray" else _in_processes(calls, workers)
 
 
@@ -99,8 +92,7 @@ def _numbered(number: int, call: Callable[[], Result]) -> tuple[int, Result]:
 
 
 def _as_they_come(calls: list[Any], count: int) -> Iterator[Any]:
-    backend = type(joblib.parallel.get_active_backend()[0]).__name__
-    if backend == "LokyBackend":
+    if type(joblib.parallel.get_active_backend()[0]).__name__ == "LokyBackend":
         with _no_interrupts():
             results = joblib.Parallel(n_jobs=count, return_as="generator_unordered", initializer=end_with_parent)(calls)
         yield from results
@@ -130,20 +122,6 @@ def _no_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _active_backend() -> str:
-    return type(joblib.parallel.get_active_backend()[0]).__name__
-
-
-def _lost_worker() -> tuple[type[BaseException], ...]:
-    """What a back end raises when a worker was killed."""
-    with contextlib.suppress(ImportError):
-        if _active_backend() == "RayBackend":
-            from ray.exceptions import RayActorError, WorkerCrashedError
-
-            return BrokenProcessPool, RayActorError, WorkerCrashedError
-    return (BrokenProcessPool,)
 
 
 @contextlib.contextmanager
@@ -251,26 +229,6 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=loop, daemon=True).start()
-
-
-def _forget_progress_of_the_dead() -> None:
-    """Delete the folders in which killed commands kept their workers' progress."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PROGRESS}*"):
-        owner = folder.name.removeprefix(_PROGRESS).split("-")[0]
-        if owner.isdecimal() and not _is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # elsewhere the signal below would end the process
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 @contextlib.contextmanager

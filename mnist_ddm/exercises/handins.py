@@ -3,11 +3,11 @@
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.registry import sheet_of
 from mnist_ddm.exercises.workspace import read_progress
@@ -36,12 +36,12 @@ class HandIn:
     @contextlib.contextmanager
     def copied(self) -> Iterator[Path]:
         """A fresh folder with all files, for one check."""
-        with tempfile.TemporaryDirectory(prefix="mnist-ddm-hand-in-", ignore_cleanup_errors=True) as name:
+        with scratch_folder("hand-in") as folder:
             for path, content in self.files.items():
-                place = Path(name) / path
+                place = folder / path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
-            yield Path(name)
+            yield folder
 
 
 def take(folder: Path, exercises: Sequence[str]) -> HandIn:

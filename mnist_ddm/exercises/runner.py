@@ -5,11 +5,11 @@ calls the function over a pipe and compares what comes with what it knows.
 """
 
 import signal
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.storage.files import sha256
 
@@ -69,8 +69,8 @@ def run_check(
 
     fingerprint = sha256(file)
     drawn, score = False, None
-    with tempfile.TemporaryDirectory(prefix="mnist-ddm-exercise-", ignore_cleanup_errors=True) as folder:
-        with StudentProcess(name, file, Path(folder), limits, confined=confined) as process:
+    with scratch_folder("exercise") as folder:
+        with StudentProcess(name, file, folder, limits, confined=confined) as process:
             exercise = exercise_named(name)  # while the other process starts
             try:
                 function = process.load()

@@ -5,12 +5,13 @@
 is finished. Parts that were trained on different machines are joined by copying their files into one folder.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Preset, preset_named
@@ -251,8 +252,12 @@ def load_weights(path: Path, preset: Preset, kind: str, system: SystemCard, devi
     tensors, _ = read_tensors(path, finite=True)
     with torch.random.fork_rng(devices=[]):
         model = preset.build(kind, system.n_experts, system.classes)
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    if expected != {name: value.shape for name, value in tensors.items()}:
+    if _forms(model.state_dict()) != _forms(tensors):
         raise InputError(f"{path} does not fit the preset {preset.name!r}; was it trained with another one?")
     model.load_state_dict(tensors)
     return model.to(device).eval().requires_grad_(False)
+
+
+def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """Shapes and types, of which torch would convert other ones."""
+    return {name: (value.shape, value.dtype) for name, value in tensors.items()}

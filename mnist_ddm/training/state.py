@@ -1,5 +1,6 @@
 """Resume state without pickle: one safetensors file with weights, averages, Adam moments and a JSON header."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -58,15 +59,19 @@ def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple
     header = as_kind(stated, _Header, f"the header of {path}", "a state of a training; delete it to begin again")
     if header.identity != identity:
         raise InputError(f"{path} is the state of another training (other recipe, data or seed); choose another --out")
+    if header.done > module.recipe.steps:
+        raise InputError(f"{path} tells of more steps than the training has; delete it to begin again")
+    model, averaged = _below(tensors, "model."), _below(tensors, "averaged.")
     try:
-        module.model.load_state_dict(_below(tensors, "model."))
-        module.averaged.load_state_dict(_below(tensors, "averaged."))
+        for read, target in ((model, module.model), (averaged, module.averaged)):
+            target.load_state_dict(read)
+            if any(value.dtype != read[name].dtype for name, value in target.state_dict().items()):
+                raise RuntimeError("other types")  # which torch would convert
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the model; delete it to begin again") from error
     parameters = list(module.model.parameters())
     for i, parameter in enumerate(parameters):
-        moments = _below(tensors, f"optimizer.{i}.")
-        if moments.keys() != set(_MOMENTS) or any(v.shape not in (parameter.shape, ()) for v in moments.values()):
+        if not _fit(_below(tensors, f"optimizer.{i}."), parameter, header.done):
             raise InputError(f"{path} does not hold the optimiser of this model; delete it to begin again")
     optimizer = module.configure_optimizers()
     saved: dict[str, Any] = optimizer.state_dict()
@@ -78,11 +83,35 @@ def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple
 
 @final
 class _Header(msgspec.Struct, frozen=True):
-    done: Annotated[int, msgspec.Meta(ge=0)]
+    done: Annotated[int, msgspec.Meta(ge=1)]
     identity: str
-    log: list[LogRow]
+    log: Annotated[list[LogRow], msgspec.Meta(min_length=1)]
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
     versions: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if any(row.keys() != self.log[0].keys() for row in self.log) or not {"step", "loss"} <= self.log[0].keys():
+            raise ValueError("the rows of its log differ in their columns")
+        steps = [row["step"] for row in self.log]
+        if not all(isinstance(step, int) for step in steps) or steps != sorted({0, *steps})[1:]:
+            raise ValueError("the steps of its log do not rise")
+        if steps[-1] != self.done:
+            raise ValueError("its log ends at another step")
+        # The mean loss at some times is NaN where no time of a small batch fell.
+        if not all(math.isfinite(row["loss"]) for row in self.log):
+            raise ValueError("a loss in its log is not finite")
+
+
+def _fit(moments: dict[str, Tensor], parameter: Tensor, done: int) -> bool:
+    """Whether these are the moments of a parameter after so many steps."""
+    return (
+        moments.keys() == set(_MOMENTS)
+        and all(value.dtype == parameter.dtype for value in moments.values())
+        and moments["exp_avg"].shape == moments["exp_avg_sq"].shape == parameter.shape
+        and bool((moments["exp_avg_sq"] >= 0).all())
+        and moments["step"].shape == ()
+        and float(moments["step"]) == done
+    )
 
 
 def _like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:

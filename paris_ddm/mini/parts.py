@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mnist_ddm.errors import unknown
 from mnist_ddm.models.presets import Recipe
-from mnist_ddm.storage.files import write_json, write_tensors
+from mnist_ddm.storage.files import umask, write_json, write_tensors
 from paris_ddm.attributes import AttributeClassifier
 from paris_ddm.config import DiTExpertConfig, DiTRouterConfig
 from paris_ddm.dit import ExpertDiT, ExpertLayer, RouterDiT, RouterLayer
@@ -181,7 +181,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         if folder.exists():
             shutil.rmtree(folder)
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~umask())
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -47,6 +47,7 @@ from mnist_ddm.study.verify import check_files, check_recordings
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.tables.files import read_table, to_csv, to_json
 from mnist_ddm.tables.terminal import to_rich
+from mnist_ddm.training.loop import loss_log
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.state import load_state, save_state
 from paris_ddm.attributes import read_classifier
@@ -71,12 +72,14 @@ class Reader:
         files: that are mutated, one or two at a time.
         read: reads them; what it returns has been found right, or it raises.
         weight: of the time that all readers have.
+        below: a folder in which the reader may delete or write files, to be put back; by default it only reads.
     """
 
     name: str
     files: tuple[Path, ...]
     read: Callable[[], object]
     weight: float = 1.0
+    below: Path | None = None
 
 
 def readers(place: Path, checkpoint: Path, paris: Path) -> list[Reader]:
@@ -134,18 +137,21 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
     parameters(torch.ones(1, 3)).sum().backward()
     optimizer.step()
     module._optimizer = lambda: optimizer
-    save_state(state, module, "id", [{"step": 1.0, "loss": 0.5}], 1.5, {"torch": "2"})
+    module.finish_step()
+    save_state(state, module, "id", [{"step": 1, "loss": 0.5, "loss_t0.0": float("nan")}], 1.5, {"torch": "2"})
 
     def resumed() -> None:
         log, seconds, _ = load_state(state, fresh, "id")
         assert seconds >= 0
-        assert all(isinstance(value, float) for row in log for value in row.values())
-        fresh.configure_optimizers().load_state_dict(fresh.optimizer_state)
+        assert (fresh.done, log[-1]["step"]) == (1, 1)
+        loss_log(log).encode()
+        assert all(value.dtype == torch.float32 for value in fresh.state_dict().values())
+        fresh.configure_optimizers()
 
     return [
         Reader("system card", (copy / "card.json",), system_card, 3),
         Reader("part card", (copy / "router.json",), lambda: read_part_card(copy, "router"), 3),
-        Reader("cards shown by info", (copy / "card.json", copy / "expert-0.json", copy / "router.json"), cards),
+        Reader("cards shown by info", (copy / "card.json", copy / "expert-0.json", copy / "router.json"), cards, 2),
         Reader("weights", (router,), weights, 2),
         Reader("a part", (router, router.with_suffix(".json")), lambda: load_part(copy, "router", system)),
         Reader("resume state", (state,), resumed, 2),
@@ -202,12 +208,12 @@ def _runs(place: Path) -> list[Reader]:
     readme.write_text(f"# A page\n\n{BEGIN}\n{END}\n")
     return [
         Reader("table", tables, table, 3),
-        Reader("plot", plots, plot, 3),
-        Reader("manifest", (manifest,), of_manifest, 4),
-        Reader("manifest, loaded again", (manifest,), again, 1),
+        Reader("plot", plots, plot, 5),
+        Reader("manifest", (manifest,), of_manifest, 4, run),
+        Reader("manifest, loaded again", (manifest,), again, 2),
         Reader("run compared", (manifest, *tables), compared, 2),
-        Reader("run reported", (manifest, *tables, *plots), report, 2),
-        Reader("run gone on with", (manifest,), opened, 2),
+        Reader("run reported", (manifest, *tables, *plots), report, 6, run),
+        Reader("run gone on with", (manifest,), opened, 3, run),
         Reader("page with verdicts", (readme,), lambda: put_verdicts(readme, run, []), 1),
     ]
 
@@ -354,5 +360,5 @@ def _paris(place: Path, model: Path) -> list[Reader]:
         Reader("caption beside", (beside,), lambda: _caption(beside.with_suffix(".png"))),
         Reader("captions", tuple(sorted(captions.glob("a.*"))), said, 3),
         Reader("tokenizer", tuple(sorted((copy / "tokenizer").iterdir())), tokenizer),
-        Reader("text encoder", tuple(sorted((copy / "text_encoder").iterdir())), text_encoder),
+        Reader("text encoder", tuple(sorted((copy / "text_encoder").iterdir())), text_encoder, 4),
     ]

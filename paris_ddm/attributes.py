@@ -21,18 +21,26 @@ from paris_ddm.folder import CONFIG, MODEL_WEIGHTS
 UNSAID = -1
 """The label of an attribute that a caption says nothing of."""
 _MOST_LABELS = 4096
+_MOST_WAYS = 5000
+"""In which a pattern can match: with a file of somebody else's, a search must end."""
+_DEEPEST = 16
+"""Groups within groups."""
+_LONGEST = 500
+"""Characters of a caption that are searched; text encoders read far fewer."""
+_TOKEN = re.compile(r"\\b|\(\?:|[()|]|[\w ,'-]")
 _Channels = Annotated[int, msgspec.Meta(ge=4, le=4096, multiple_of=4)]
 """Groups of four are normalised together."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One attribute that captions may state.
+    r"""One attribute that captions may state.
 
     Attributes:
         name: such as `digit`.
         labels: the words for its values.
-        pattern: a regular expression; its first group that took part is the word in a caption.
+        pattern: a regular expression of words, `|`, groups and ``\b``; its first group that took part is the word in a
+            caption.
     """
 
     name: str
@@ -41,7 +49,7 @@ class Attribute:
 
     def label(self, caption: str) -> int:
         """The number of the label that a caption states, or `UNSAID`."""
-        match = re.search(self.pattern, caption)
+        match = re.search(self.pattern, caption[:_LONGEST])
         word = next((group for group in match.groups() if group), "") if match else ""
         return self.labels.index(word) if word in self.labels else UNSAID
 
@@ -55,10 +63,35 @@ class _ClassifierConfig(msgspec.Struct, frozen=True):
         for attribute in self.attributes:
             if not 1 <= len(attribute.labels) <= _MOST_LABELS:
                 raise ValueError(f"the attribute {attribute.name!r} has {len(attribute.labels)} labels")
-            try:
-                re.compile(attribute.pattern)
-            except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(f"the pattern of {attribute.name!r} is none: {error}") from None
+            if not 1 <= _ways(attribute.pattern) <= _MOST_WAYS:
+                raise ValueError(
+                    f"the pattern of {attribute.name!r} is more than words in groups with '|', or too large"
+                )
+
+
+def _ways(pattern: str) -> int:
+    r"""In how many ways a pattern can match, at the most; 0 if it is more than words, `|`, groups and ``\b``.
+
+    Without repetitions that number bounds the steps of a search; with them it may take for ever.
+    """
+    sums, products = [0], [1]  # of the groups that are open: of the alternatives before, and of the current one
+    if any(_TOKEN.split(pattern)):
+        return 0
+    for token in _TOKEN.findall(pattern):
+        if token.startswith("("):
+            sums.append(0)
+            products.append(1)
+        elif token == "|":
+            sums[-1] += products[-1]
+            products[-1] = 1
+        elif token == ")":
+            if len(sums) == 1:
+                return 0
+            products[-2] *= sums.pop() + products[-1]
+            products.pop()
+        if len(sums) > _DEEPEST or products[-1] > _MOST_WAYS or sums[-1] > _MOST_WAYS:
+            return _MOST_WAYS + 1
+    return sums[0] + products[0] if len(sums) == 1 else 0
 
 
 @final

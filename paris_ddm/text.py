@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
+import msgspec
 import torch
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.door import check_file, parse_json, read_text
 from mnist_ddm.storage.files import check_finite
+from mnist_ddm.storage.typed import as_kind
 from paris_ddm.config import Details
-from paris_ddm.folder import TEXT_ENCODER, TOKENIZER, ParisFolder
+from paris_ddm.folder import CONFIG, TEXT_ENCODER, TOKENIZER, ParisFolder
 
 _JSON_BYTES = 64 << 20
 """Of a tokenizer's vocabulary or a configuration."""
@@ -99,12 +101,18 @@ def load_pretrained(kind: Any, folder: Path, **options: object) -> Any:
         # Torch keeps a list of the functions that a device context changes, made at the first use. Transformers
         # replaces one of them while it loads; if that were the first use, the wrong one would be listed for good.
         torch.empty(0)
+    network = issubclass(kind, torch.nn.Module)
     try:
-        part = kind.from_pretrained(str(folder), local_files_only=True, **options)
+        if network:
+            part, told = kind.from_pretrained(str(folder), local_files_only=True, output_loading_info=True, **options)
+        else:
+            part, told = kind.from_pretrained(str(folder), local_files_only=True, **options), {}
     except Exception as error:  # these libraries raise many kinds for a spoiled folder
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{folder} cannot be read as a {kind.__name__} ({first[:120]}); restore it") from error
-    if isinstance(part, torch.nn.Module):
+    for name in (*told.get("missing_keys", ()), *told.get("mismatched_keys", ())):  # else these are random numbers
+        raise InputError(f"{folder} lacks the tensor {str(name)[:80]!r} that its configuration asks for; restore it")
+    if network:
         check_finite(folder, part.state_dict())
     return part
 
@@ -115,4 +123,36 @@ def _check(file: Path) -> None:
         return
     check_file(file)
     if file.suffix == ".json":
-        parse_json(read_text(file, _JSON_BYTES), str(file))
+        value = parse_json(read_text(file, _JSON_BYTES), str(file))
+        if file.name == CONFIG:
+            sizes = as_kind(value, _Sizes, str(file), "a configuration of a network of a size that can be; restore it")
+            held = sum(weights.stat().st_size for weights in file.parent.glob("*.safetensors") if weights.is_file())
+            if sizes.numbers > held:
+                raise InputError(f"{file} asks for a larger network than the weights beside it hold; restore it")
+
+
+@final
+class _Sizes(msgspec.Struct, frozen=True):
+    """What decides the memory of a network of diffusers or transformers; of what a file leaves out, the least."""
+
+    num_hidden_layers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    hidden_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 1
+    intermediate_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1
+    mlp_ratio: Annotated[float, msgspec.Meta(gt=0, le=64)] = 0.1
+    vocab_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 22)] = 1
+    max_position_embeddings: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1
+    image_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 13)] = 1
+    patch_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 13)] = 1 << 13
+    block_out_channels: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=1, le=1 << 16)], ...], msgspec.Meta(max_length=16)
+    ] = ()
+    layers_per_block: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+    @property
+    def numbers(self) -> float:
+        """Fewer numbers than the network has; each takes at least a byte."""
+        inner = max(self.intermediate_size, self.mlp_ratio * self.hidden_size)
+        layers = self.num_hidden_layers * self.hidden_size * (4 * self.hidden_size + 2 * inner)
+        rows = self.vocab_size + self.max_position_embeddings + (self.image_size / self.patch_size) ** 2
+        blocks = sum(9 * channels**2 for channels in self.block_out_channels) * (2 * self.layers_per_block + 1)
+        return 0.9 * (layers + (rows - 3) * self.hidden_size + blocks)

@@ -5,6 +5,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import random
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from mnist_ddm import cli
@@ -26,13 +28,27 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests that share a trained system run in one process, so that it is trained once."""
-    for item in items:
-        for system in ("tiny_paris", "tiny_checkpoint"):
-            if system in item.fixturenames:
-                item.add_marker(pytest.mark.xdist_group(system))
+def pytest_configure(config):
+    """Know the marks of pytest-xdist without it as well."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that run in one process of pytest-xdist")
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """From a name and a function that makes a folder to that folder, made by the first of parallel processes alone."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name, make) -> Path:
+        folder, unfinished = place / name, place / f"{name}-unfinished"
+        with FileLock(place / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,17 +123,18 @@ def images():
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory, images) -> Path:
+def tiny_checkpoint(made_once, images) -> Path:
     """A complete `tiny` checkpoint, trained for a few steps."""
-    from mnist_ddm.models.presets import preset_named
-    from mnist_ddm.training.plan import TrainingPlan, training_jobs
 
-    out = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    plan = TrainingPlan(images, preset_named("tiny"), out, steps=3)
-    parts = [f"expert-{k}" for k in range(10)] + ["router", "monolith", "classifier"]
-    for job in training_jobs(plan, parts):
-        job(lambda fraction: None)
-    return out
+    def train(out):
+        from mnist_ddm.models.presets import preset_named
+        from mnist_ddm.training.plan import TrainingPlan, training_jobs
+
+        plan = TrainingPlan(images, preset_named("tiny"), out, steps=3)
+        parts = [f"expert-{k}" for k in range(10)] + ["router", "monolith", "classifier"]
+        run_in_turn(parts, training_jobs(plan, parts), ())
+
+    return made_once("tiny-checkpoint", train)
 
 
 @pytest.fixture(scope="session")
@@ -139,13 +156,15 @@ def tiny_paris_plan(images):
 
 
 @pytest.fixture(scope="session")
-def tiny_paris(tmp_path_factory, tiny_paris_plan) -> Path:
+def tiny_paris(made_once, tiny_paris_plan) -> Path:
     """A whole model in the format of Paris, trained for a few steps."""
-    from paris_ddm.mini.build import build
 
-    out = tmp_path_factory.mktemp("paris") / "model"
-    build(tiny_paris_plan(out), run_in_turn, lambda line: None)
-    return out
+    def train(out):
+        from paris_ddm.mini.build import build
+
+        build(tiny_paris_plan(out), run_in_turn, lambda line: None)
+
+    return made_once("tiny-paris", train)
 
 
 def run_in_turn(names, jobs, costs):

@@ -1,12 +1,14 @@
 """Checkpoints that are missing, cut short, changed or mixed up; and what ships."""
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 
-from mnist_ddm.errors import InputError
+from mnist_ddm.cli import cli
+from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.models.checkpoint import (
     load_part,
     part_kind,
@@ -77,6 +79,43 @@ def test_weights_of_another_preset_are_refused_even_with_a_right_hash(copy):
     rewrite(copy / "expert-0.json", sha256=sha256(path))
     with pytest.raises(InputError, match="does not fit the preset 'tiny'"):
         load_part(copy, "expert-0", card)
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.double, lambda value: value.view(torch.int32)])
+def test_weights_of_another_type_are_refused_and_not_converted(copy, change):
+    card, path = read_system_card(copy), copy / "expert-0.safetensors"
+    tensors, _ = read_tensors(path)
+    write_tensors(path, tensors | {"head.bias": change(tensors["head.bias"])})
+    rewrite(copy / "expert-0.json", sha256=sha256(path))
+    with pytest.raises(InputError, match="does not fit the preset 'tiny'"):
+        load_part(copy, "expert-0", card)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "--routing", "label", "--steps", "2", "--n", "3"],
+        ["analyze", "--analysis", "averaging-variance", "--steps", "2", "--n", "3"],
+        ["explore", "--routing", "full,top2", "--steps", "2", "--n", "3"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_experts_whose_answers_overflow_are_named_with_sample_and_step(copy, tmp_path, command, workers):
+    for k in range(10):  # finite in the file, so that loading finds nothing
+        path = copy / f"expert-{k}.safetensors"
+        tensors, _ = read_tensors(path)
+        write_tensors(path, {name: (value * 0 + 3e38 if "head" in name else value) for name, value in tensors.items()})
+        rewrite(copy / f"expert-{k}.json", sha256=sha256(path))
+    out = tmp_path / "out" / {"sample": "x.png", "explore": "x.html"}.get(command[0], "x")
+    arguments = [*command, "--checkpoint", str(copy), "--workers", workers, "--out", str(out)]
+    with pytest.raises(NotFiniteError) as said:
+        cli.main(arguments, standalone_mode=False)
+    told = r"sample \d+: the system 'mnist' fails at t = [\d.]+ \(step 1\) for the sample of seed \d+: expert \d gives"
+    assert re.match(told, str(said.value)), str(said.value)
+    assert not list(out.parent.rglob("*.png"))
+    assert not list(out.parent.rglob("*.csv"))
+    assert not list(out.parent.rglob("*.html"))
 
 
 def test_a_pool_is_named_by_its_weights(copy, tiny_checkpoint, images):

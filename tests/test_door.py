@@ -24,6 +24,7 @@ from mnist_ddm.storage.names import delete_inside, inside
 from mnist_ddm.storage.pictures import read_picture
 from mnist_ddm.storage.typed import read_as
 from mnist_ddm.systems.gaussian import load
+from paris_ddm.mini.parts import whole_folder
 
 READERS = [read_text, read_json, read_csv, read_unpacked, read_tensors, read_picture, sha256]
 ROOT = Path(__file__).parents[1]
@@ -302,3 +303,17 @@ def test_systems_with_spoiled_latents_or_priors_are_named(tmp_path):
     ):
         write_real(tmp_path / "real.safetensors", {"training": states, "held-out": replace(states, **changed)})
         one_line(read_real, tmp_path / "real.safetensors", (1, 2, 2), 2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("withheld", [0o077, 0o022, 0o002])
+def test_files_and_folders_have_the_permissions_that_the_user_leaves_them(tmp_path, withheld):
+    before = os.umask(withheld)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+        with whole_folder(tmp_path / "folder") as folder:
+            write_tensors(folder / "b.safetensors", {"a": torch.ones(1)})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"a.txt": 0o666 & ~withheld, "folder": 0o777 & ~withheld, "b.safetensors": 0o666 & ~withheld}

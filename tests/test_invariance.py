@@ -34,10 +34,11 @@ def test_tables_do_not_depend_on_workers_or_on_what_the_cache_has(tables, tmp_pa
     assert tables("a") == cold
     assert tables("b", workers=2) == cold
     assert tables("c", workers=3) == cold
-    blocks = sorted((tmp_path / "a").rglob("*.safetensors"))
-    for file in random.Random(1).sample(blocks, len(blocks) // 2):
-        file.unlink()
-    assert tables("a") == cold
+    for cache, workers in (("a", 1), ("b", 2)):
+        files = sorted(f for f in (tmp_path / cache).rglob("*") if f.is_file())  # blocks, seals and indices
+        for file in random.Random(1).sample(files, len(files) // 2):
+            file.unlink()
+        assert tables(cache, workers=workers) == cold
 
 
 def test_fewer_samples_are_the_first_of_more(tables, gaussian, tmp_path):

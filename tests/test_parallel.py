@@ -82,6 +82,13 @@ def test_what_killed_commands_left_behind_is_deleted_by_the_next_and_that_of_the
     assert set(tmp_path.iterdir()) == {*living, tmp_path / "mnist-ddm-other"}
 
 
+def test_without_the_files_that_joblib_looks_for_everything_runs_here(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("mnist_ddm.compute.parallel._PROC", tmp_path / "proc")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert set(run_jobs([lambda report: os.getpid()] * 3, workers=2)) == {os.getpid()}
+    assert "everything runs in one process" in caplog.text
+
+
 class Elsewhere(ThreadingBackend):
     """Stands for a cluster's back end."""
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_ddm.core.condition import Condition
-from mnist_ddm.core.field import RoutedField
+from mnist_ddm.core.field import RoutedField, make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.routing import FullEnsemble, RoutingContext, Samples, TopK, known_routings, parse_routing
+from mnist_ddm.core.routing import FullEnsemble, Routing, RoutingContext, Samples, TopK, known_routings, parse_routing
 from mnist_ddm.core.visits import Sampling
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import LONGEST, InputError
 from mnist_ddm.systems.gaussian import load
 
 ALL = [
@@ -255,3 +255,90 @@ def test_a_system_without_a_closed_form_has_no_posterior_to_route_by(monkeypatch
     with pytest.raises(InputError, match="no closed-form posterior"):
         RoutedField(load(), parse_routing(spelling))
     assert fitting(load(), ["top1", spelling, "full"]) == ["top1", "full"]
+
+
+@pytest.mark.parametrize("spelling", ["top2", "misaligned2", "top2@T=0.5", "misaligned2@T=2"])
+def test_equal_weights_keep_an_expert_whose_own_weight_rounds_to_zero(gaussian, spelling):
+    seeds = sample_seeds(0, 40)
+    where = RoutingContext(
+        torch.zeros(40, 1, 2, 3), torch.full((40,), 1e-3), 0, Samples(seeds, Condition(seeds)), gaussian
+    )
+    logits = torch.tensor([[0.0, -300.0, -600.0, -900.0]]).expand(40, -1)
+    weights, own = (parse_routing(name).weights(logits, where) for name in (f"{spelling}+equal", spelling))
+    assert ((own > 0).sum(dim=1) == 1).any()
+    assert torch.equal(weights.sort(dim=1).values, torch.tensor([[0, 0, 0.5, 0.5]]).expand(40, -1))
+
+
+def test_an_expert_that_the_router_rules_out_gets_no_equal_weight():
+    weights = parse_routing("top2+equal").weights(torch.tensor([[0.0] + [-torch.inf] * 7]), context(1))
+    assert weights.tolist() == [[1.0] + [0.0] * 7]
+
+
+def test_centroids_of_a_system_without_data_are_refused_before_anything_is_sampled(gaussian, monkeypatch):
+    from mnist_ddm.core.measures import Measures
+
+    monkeypatch.setattr(type(gaussian), "measures", Measures(4))
+    for spelling in ("full@centroids", "top2@centroids=static+equal", "top1~0.5~full@centroids"):
+        with pytest.raises(InputError, match="has no real states for"):
+            make_field(gaussian, spelling)
+
+
+class Theirs(Routing):
+    """A strategy of somebody else's, whose answers a test decides."""
+
+    name, needs_router, fits = "theirs", True, staticmethod(lambda n: None)
+
+    def check(self, n_experts):
+        type(self).fits(n_experts)
+
+    def most_experts(self, n_experts):
+        return n_experts
+
+    def weights(self, logits, context):
+        return self.answer(logits)
+
+
+def make_theirs(argument):
+    return Theirs()
+
+
+def fails(*arguments):
+    raise ZeroDivisionError("of\nothers" * 50)
+
+
+@pytest.fixture
+def theirs(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from mnist_ddm.core.routing import grammar
+
+    entry = EntryPoint("theirs", f"{__name__}:make_theirs", grammar.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(grammar, "entry_points", lambda group: [entry])
+    return lambda name, function: monkeypatch.setattr(Theirs, name, staticmethod(function), raising=False)
+
+
+@pytest.mark.parametrize("spelling", ["theirs", "theirs@T=2+equal", "top1~0.9~theirs"])
+@pytest.mark.parametrize(
+    "answer",
+    [fails, lambda z: None, lambda z: z[:, :2], lambda z: z.long(), lambda z: -z.softmax(1), lambda z: exit()],
+)
+def test_a_strategy_of_others_that_fails_while_it_samples_is_named_in_one_line(gaussian, theirs, spelling, answer):
+    theirs("answer", answer)
+    with pytest.raises(
+        InputError, match=rf"the routing ('Theirs' of {__name__} does not work|'theirs@T=2.equal' gives)"
+    ) as said:
+        sample(gaussian, Sampling(spelling, n=3, steps=2))
+    assert len(str(said.value)) <= LONGEST
+    assert str(said.value).isprintable()
+
+
+def test_a_strategy_of_others_that_works_is_asked_as_ours_are(gaussian, theirs):
+    theirs("answer", lambda z: z.softmax(dim=1))
+    names = ("weights", "jacobian-terms@tenths")
+    here, there = (sample(gaussian, Sampling(name, n=3, steps=10), names) for name in ("theirs", "full"))
+    assert torch.equal(here.final, there.final)
+    for name in names:
+        assert torch.equal(here.observed[name], there.observed[name])
+    theirs("fits", fails)
+    with pytest.raises(InputError, match="the routing 'Theirs'"):
+        make_field(gaussian, "theirs")

@@ -231,6 +231,24 @@ def test_the_end_that_a_cluster_asks_for_leaves_nothing_behind(tmp_path):
     assert not list(tmp_path.rglob(".*.tmp*"))
 
 
+@pytest.mark.slow
+def test_odd_surroundings_change_nothing(tmp_path):
+    odd = {
+        "HOME": "/dev/null", "TMPDIR": "/nowhere/at/all", "MPLCONFIGDIR": "/dev/null", "LC_ALL": "C", "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "0", "HTTPS_PROXY": "x://%%%",
+        "ALL_PROXY": "socks5://nowhere:1", "TZ": "Nowhere/None", "SOURCE_DATE_EPOCH": "x", "PYTHONHASHSEED": "7",
+    }  # fmt: skip
+    told = {}
+    for name, more in (("odd", odd), ("usual", {})):
+        environment = {**os.environ, "MNIST_DDM_CACHE": str(tmp_path / f"cache of {name}"), **more}
+        command = [*PROGRAM, *map(str, SMALL), "--workers", "1", "--out", name]
+        answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+        assert (answer.returncode, answer.stderr) == (0, b"")
+        told[name] = {f.name: f.read_bytes() for f in (tmp_path / name / "results").glob("*.csv")}
+    assert told["odd"]
+    assert told["odd"] == told["usual"]
+
+
 # What is typed
 
 

@@ -1,6 +1,7 @@
 """The command `mnist-ddm`. Subcommands are imported only when they run, so that help appears at once."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -80,10 +81,12 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _terminated)
     # joblib starts a worker anew whose memory has grown; its job is done by then, and nobody needs to know.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    # Where the home may not be written, matplotlib says so in several lines and goes on.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     output = sys.stdout
     with watched() as interrupts:
         try:
-            code = cli.main(standalone_mode=False)
+            code = cli.main(prog_name="mnist-ddm", standalone_mode=False)
             sys.stdout.flush()
         except (KeyboardInterrupt, click.Abort):
             interrupts.end_if_seen()

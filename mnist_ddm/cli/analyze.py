@@ -42,10 +42,12 @@ _LONGEST_SHOWN = 20
 @click.option("--solver", default=None, help="heun or euler.  [default: heun]")
 @click.option(
     "--distance",
-    default=None,
+    callback=options.not_empty,
     help="Perceptual distance: that of the system (digits for MNIST), or LPIPS with alex, squeeze or vgg.",
 )
-@click.option("--features", default=None, help="Features of Frechet distances; `mnist-ddm info` lists them.")
+@click.option(
+    "--features", callback=options.not_empty, help="Features of Frechet distances; `mnist-ddm info` lists them."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
 @options.workers

@@ -6,8 +6,10 @@ of two.
 """
 
 import contextlib
+import logging
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -36,6 +38,8 @@ OnProgress = Callable[[float], None]
 BACKENDS = ("loky", "ray")
 """Where parallel jobs run: processes on this machine, or a Ray cluster."""
 POLL_SECONDS = 0.5
+_PROC = Path("/proc/self/stat")
+_log = logging.getLogger("mnist_ddm")
 _UNTIDY = "ignore:resource_tracker:UserWarning"
 """What trackers would say when they clean up after a command that was ended hard."""
 _backend: ContextVar[str] = ContextVar("backend", default="loky")
@@ -56,7 +60,8 @@ def run_jobs(
     Args:
         jobs: functions of an `OnProgress`; with more than one worker they must be picklable. A job whose worker was
             killed is run again, once.
-        workers: how many processes; with 1 everything runs in this process, in one thread like everywhere.
+        workers: how many processes; with 1 everything runs in this process, in one thread like everywhere, and so it
+            does on a Linux without ``/proc``, where joblib's processes die.
         on_progress: called here with a job's number and the fraction of it that is done.
 
     Raises:
@@ -64,6 +69,9 @@ def run_jobs(
     """
     if workers < 1:
         raise InputError(f"the number of workers must be at least 1, not {workers}")
+    if workers > 1 and _backend.get() == "loky" and sys.platform == "linux" and not _PROC.exists():
+        _log.warning("there is no %s, so everything runs in one process", _PROC)
+        workers = 1
     if workers == 1 or len(jobs) < 2:
         with one_thread():
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]

@@ -5,6 +5,7 @@ samples that need it, and the weighted sum runs over experts in ascending order,
 depend on its companions.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -15,8 +16,9 @@ from torch import Tensor
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, negligible_weight, parse_routing
+from mnist_ddm.core.routing.base import asked_weights, maker_of
 from mnist_ddm.core.routing.own import source_of
-from mnist_ddm.errors import InputError, NotFiniteError
+from mnist_ddm.errors import InputError, NotFiniteError, blamed
 from mnist_ddm.storage.files import digest
 
 MONOLITH = "monolith"
@@ -93,12 +95,19 @@ class RoutedField(VelocityField):
         """Join a pool and a routing.
 
         Raises:
-            InputError: if the routing does not fit the pool (k > K, or a closed form that it does not have).
+            InputError: if the routing does not fit the pool (k > K, or a closed form or real states that it does not
+                have).
         """
-        routing.check(pool.n_experts)
+        with blamed(f"the routing {maker}") if (maker := maker_of(routing)) else contextlib.nullcontext():
+            routing.check(pool.n_experts)
+            routing.most_experts(pool.n_experts)
         if routing.needs_reference and pool.measures.reference is None:
             raise InputError(
                 f"the system {pool.name!r} has no closed-form posterior for {routing.name!r}; choose another routing"
+            )
+        if routing.needs_real_states and not pool.measures.has_real_states:
+            raise InputError(
+                f"the system {pool.name!r} has no real states for {routing.name!r}; choose another routing"
             )
         self._pool = pool
         self.routing = routing
@@ -190,7 +199,7 @@ class RoutedField(VelocityField):
         x, pool = context.x, self._pool
         needed = self.routing.needs_router
         logits = pool.router_logits(x, context.t) if needed else x.new_zeros(len(x), pool.n_experts)
-        return logits, self.routing.weights(logits, context)
+        return logits, asked_weights(self.routing, logits, context)
 
 
 @final

@@ -14,6 +14,7 @@ from mnist_ddm.core.observables import angle_degrees, pairwise_disagreement
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.routing import FullEnsemble, Routing, RoutingContext, Samples, parse_routing
+from mnist_ddm.core.routing.base import asked_weights
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.stats.summaries import integrate_over_time
 
@@ -105,7 +106,7 @@ def _trajectory(
         said["disagreement"].append(pairwise_disagreement(experts))
         for name, samples in asked.items():
             context = RoutingContext(x, t, i, samples, pool)
-            said[name].append(strategies[name].weights(logits, context))
+            said[name].append(asked_weights(strategies[name], logits, context))
     stacked = {name: torch.stack(parts, dim=1).cpu() for name, parts in said.items()}
     weights = {name: observed["weights"] if name == sampling.routing else stacked[name] for name in strategies}
     return Trajectory(

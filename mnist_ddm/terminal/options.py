@@ -128,6 +128,13 @@ def _clicked(option: SystemOption) -> Callable[[Decorated], Decorated]:
     return click.option(option.flag, option.name, type=_KINDS[option.kind], multiple=option.many, help=option.help)
 
 
+def not_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty text where one that is not given means a default, as of a shell's variable that is not set."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("an empty text names nothing; leave the option out for the default")
+    return value
+
+
 data_dir, checkpoint = (_clicked(next(o for o in MNIST if o.name == name)) for name in ("data_dir", "checkpoint"))
 
 

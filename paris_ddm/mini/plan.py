@@ -90,12 +90,14 @@ class MiniPlan:
 
     def describe(self) -> dict[str, Any]:
         """What makes two plans the same."""
-        return {
+        described: dict[str, Any] = {
             "preset": self.preset,
             "sizes": parts.preset_named(self.preset),
             "seed": self.seed,
             "data": self.images.digest,
         }
+        # Captions call a class by the word of its number here; what the files call it is told beside.
+        return described | ({"labels": list(self.images.labels)} if self.images.labels else {})
 
 
 def fit_part(

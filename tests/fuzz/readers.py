@@ -71,7 +71,7 @@ class Reader:
         name: for the count.
         files: that are mutated, one or two at a time.
         read: reads them; what it returns has been found right, or it raises.
-        weight: of the time that all readers have.
+        weight: of the processor's time that all readers have; quick ones have more, as there is most to try.
         below: a folder in which the reader may delete or write files, to be put back; by default it only reads.
     """
 
@@ -102,9 +102,9 @@ def _plain(place: Path) -> list[Reader]:
     (place / "a.gz").write_bytes(gzip.compress(b"some text" * 50))
     write_tensors(place / "a.safetensors", {"a": torch.ones(3)})
     return [
-        Reader("json", (place / "a.json",), lambda: json.dumps(read_json(place / "a.json")).encode(), 2),
-        Reader("csv", (place / "a.csv",), lambda: read_csv(place / "a.csv")),
-        Reader("gzip", (place / "a.gz",), lambda: read_unpacked(place / "a.gz", 10**6)),
+        Reader("json", (place / "a.json",), lambda: json.dumps(read_json(place / "a.json")).encode(), 5),
+        Reader("csv", (place / "a.csv",), lambda: read_csv(place / "a.csv"), 3),
+        Reader("gzip", (place / "a.gz",), lambda: read_unpacked(place / "a.gz", 10**6), 3),
         Reader("hash", (place / "a.csv",), lambda: sha256(place / "a.csv"), 0.5),
     ]
 
@@ -149,8 +149,8 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
         fresh.configure_optimizers()
 
     return [
-        Reader("system card", (copy / "card.json",), system_card, 3),
-        Reader("part card", (copy / "router.json",), lambda: read_part_card(copy, "router"), 3),
+        Reader("system card", (copy / "card.json",), system_card, 5),
+        Reader("part card", (copy / "router.json",), lambda: read_part_card(copy, "router"), 5),
         Reader("cards shown by info", (copy / "card.json", copy / "expert-0.json", copy / "router.json"), cards, 2),
         Reader("weights", (router,), weights, 2),
         Reader("a part", (router, router.with_suffix(".json")), lambda: load_part(copy, "router", system)),
@@ -253,7 +253,7 @@ def _data(place: Path) -> list[Reader]:
         assert len(images.train_images) == len(images.train_labels) > 0
         assert 0 <= int(images.test_labels.min()) <= int(images.test_labels.max()) < images.classes
 
-    return [Reader("idx", tuple(sorted(place.iterdir())), data, 3)]
+    return [Reader("idx", tuple(sorted(place.iterdir())), data, 5)]
 
 
 def _exercises(place: Path) -> list[Reader]:
@@ -269,8 +269,8 @@ def _exercises(place: Path) -> list[Reader]:
         assert isinstance(opened.current, str)
 
     return [
-        Reader("leaderboard", (board,), lambda: sorted(leaderboard.read(board), key=lambda e: e.value), 2),
-        Reader("exercises", (place / "exercises.json",), workspace, 2),
+        Reader("leaderboard", (board,), lambda: sorted(leaderboard.read(board), key=lambda e: e.value), 4),
+        Reader("exercises", (place / "exercises.json",), workspace, 5),
     ]
 
 
@@ -344,8 +344,8 @@ def _paris(place: Path, model: Path) -> list[Reader]:
     beside = pictures / "b.txt"
     beside.write_text("a caption")
     return [
-        Reader("paris folder", (copy / "config.json",), lambda: open_folder(copy), 2),
-        Reader("expert configuration", (expert,), lambda: read_config(expert, DiTExpertConfig), 2),
+        Reader("paris folder", (copy / "config.json",), lambda: open_folder(copy), 4),
+        Reader("expert configuration", (expert,), lambda: read_config(expert, DiTExpertConfig), 5),
         Reader("network", (copy / "router" / "pytorch_model.safetensors",), network, 2),
         Reader("clusters", (copy / "clusters.safetensors",), clusters, 2),
         Reader("real states", (copy / "real.safetensors",), real, 2),
@@ -355,10 +355,10 @@ def _paris(place: Path, model: Path) -> list[Reader]:
             classifier,
             2,
         ),
-        Reader("preparation", (copy / "image_encoder" / "preprocessor_config.json",), preparation),
-        Reader("pictures", tuple(sorted(pictures.glob("a.*"))), pictured, 3),
-        Reader("caption beside", (beside,), lambda: _caption(beside.with_suffix(".png"))),
-        Reader("captions", tuple(sorted(captions.glob("a.*"))), said, 3),
+        Reader("preparation", (copy / "image_encoder" / "preprocessor_config.json",), preparation, 4),
+        Reader("pictures", tuple(sorted(pictures.glob("a.*"))), pictured, 6),
+        Reader("caption beside", (beside,), lambda: _caption(beside.with_suffix(".png")), 2),
+        Reader("captions", tuple(sorted(captions.glob("a.*"))), said, 6),
         Reader("tokenizer", tuple(sorted((copy / "tokenizer").iterdir())), tokenizer),
         Reader("text encoder", tuple(sorted((copy / "text_encoder").iterdir())), text_encoder, 4),
     ]

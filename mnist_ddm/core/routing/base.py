@@ -1,6 +1,7 @@
 """What a routing strategy is, and what it may look at."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.errors import blamed
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ class Routing(ABC):
         """Whether the weights depend on the closed form of the data, which not every system has."""
         return False
 
+    @property
+    def needs_real_states(self) -> bool:
+        """Whether the weights depend on training states, which not every system has."""
+        return False
+
     @abstractmethod
     def check(self, n_experts: int) -> None:
         """Refuse a pool that the strategy does not fit.
@@ -161,6 +168,51 @@ class Routing(ABC):
         Returns:
             Non-negative weights that sum to 1 in each row, shape ``(B, K)``.
         """
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        """Which experts the strategy takes, bool, shape ``(B, K)``; the weight of one may be so small that it is 0."""
+        return self.weights(logits, context) > 0
+
+
+def asked_weights(routing: Routing, logits: Tensor, context: RoutingContext) -> Tensor:
+    """The weights of a strategy; one of another package that fails, or gives none, is named.
+
+    Raises:
+        InputError: if it does.
+    """
+    maker = maker_of(routing)
+    if maker is None:
+        return routing.weights(logits, context)
+    with blamed(f"the routing {maker}"):
+        weights: object = routing.weights(logits, context)
+        if not isinstance(weights, Tensor) or weights.shape != logits.shape or not weights.is_floating_point():
+            told = f"shape {tuple(weights.shape)}" if isinstance(weights, Tensor) else type(weights).__name__
+            raise TypeError(f"its weights are no {tuple(logits.shape)} of numbers but {told}")
+        if (weights < 0).any():
+            raise ValueError("it gives weights below 0")
+        return weights
+
+
+def parts_of(routing: Routing) -> Iterator[Routing]:
+    """A strategy and all that it is made of."""
+    yield routing
+    for value in getattr(routing, "__dict__", {}).values():
+        if isinstance(value, Routing):
+            yield from parts_of(value)
+
+
+def maker_of(routing: Routing) -> str | None:
+    """Name and origin of the part of a strategy that another package made; ``None`` if it is all of this one."""
+    for part in parts_of(routing):
+        module = type(part).__module__
+        if module.partition(".")[0] not in ("mnist_ddm", "paris_ddm"):
+            return f"{type(part).__name__!r} of {module}"
+    return None
+
+
+def among(logits: Tensor, experts: Tensor) -> Tensor:
+    """Which experts are among the ``experts`` ``(B, k)``, bool ``(B, K)``; one that the router rules out never is."""
+    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, experts, True) & (logits > -torch.inf)
 
 
 def renormalised(logits: Tensor, chosen: Tensor) -> Tensor:

@@ -74,6 +74,10 @@ class Switch(Routing):
     def needs_reference(self) -> bool:
         return self.before.needs_reference or self.after.needs_reference
 
+    @property
+    def needs_real_states(self) -> bool:
+        return self.before.needs_real_states or self.after.needs_real_states
+
     def check(self, n_experts: int) -> None:
         self.before.check(n_experts)
         self.after.check(n_experts)

@@ -34,6 +34,10 @@ class Modifier(Routing):
     def needs_reference(self) -> bool:
         return self.base.needs_reference
 
+    @property
+    def needs_real_states(self) -> bool:
+        return self.base.needs_real_states
+
     def check(self, n_experts: int) -> None:
         self.base.check(n_experts)
 
@@ -69,6 +73,9 @@ class Temperature(Modifier):
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         return self.base.weights(logits / self.temperature, context)
 
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.chosen(logits / self.temperature, context)
+
 
 @final
 @dataclass(frozen=True)
@@ -82,8 +89,11 @@ class EqualWeights(Modifier):
         return f"{self.base.name}+equal"
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        chosen = (self.base.weights(logits, context) > 0).to(logits)
+        chosen = self.chosen(logits, context).to(logits)
         return chosen / chosen.sum(dim=1, keepdim=True)
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.chosen(logits, context)
 
 
 @final
@@ -106,10 +116,19 @@ class WeightClip(Modifier):
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         before = self.base.weights(logits, context)
-        norms = self._norms(context)
-        kept = before.masked_fill(norms > norms.quantile(0.5, dim=1, keepdim=True), 0)
+        kept = before.masked_fill(self._rough(context), 0)
         total = kept.sum(dim=1, keepdim=True)
         return torch.where(total > 0, kept / torch.where(total > 0, total, 1), before)
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        before = self.base.chosen(logits, context)
+        kept = before & ~self._rough(context)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, before)
+
+    def _rough(self, context: RoutingContext) -> Tensor:
+        """The experts whose norm is above the median, shape ``(B, K)``."""
+        norms = self._norms(context)
+        return norms > norms.quantile(0.5, dim=1, keepdim=True)
 
     def _norms(self, context: RoutingContext) -> Tensor:
         """Of every expert at the states, shape ``(B, K)``; each starts from the direction at the state before."""
@@ -159,8 +178,15 @@ class Centroids(Modifier):
     def needs_router(self) -> bool:
         return False
 
+    @property
+    def needs_real_states(self) -> bool:
+        return True
+
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         return self.base.weights(self._logits(context).to(logits), context)
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.chosen(self._logits(context).to(logits), context)
 
     def _logits(self, context: RoutingContext) -> Tensor:
         if self._clusters is None:

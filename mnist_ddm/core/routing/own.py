@@ -1,9 +1,9 @@
 """Strategies that a program registers for itself, and what tells two versions of somebody's strategy apart."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-from mnist_ddm.core.routing.base import Routing
+from mnist_ddm.core.routing.base import Routing, parts_of
 from mnist_ddm.storage.files import digest
 
 Make = Callable[[str], Routing]
@@ -28,16 +28,12 @@ def source_of(routing: Routing) -> str:
     Recordings are found by it, so that samples of an older version are never taken for those of a new one. Code whose
     text is not to be had, as of a class that was typed at a prompt, is known by its name alone.
     """
-    parts = list(_sources(routing))
-    return digest(parts) if parts else ""
+    sources = [_source(part) for part in parts_of(routing) if not type(part).__module__.startswith("mnist_ddm.")]
+    return digest(sources) if sources else ""
 
 
-def _sources(routing: Routing) -> Iterator[str]:
-    if not type(routing).__module__.startswith("mnist_ddm."):
-        try:
-            yield inspect.getsource(type(routing))
-        except (OSError, TypeError):
-            yield type(routing).__qualname__
-    for part in getattr(routing, "__dict__", {}).values():
-        if isinstance(part, Routing):
-            yield from _sources(part)
+def _source(part: Routing) -> str:
+    try:
+        return inspect.getsource(type(part))
+    except (OSError, TypeError):
+        return type(part).__qualname__

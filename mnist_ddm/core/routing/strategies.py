@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, categorical, subsets, uniforms
-from mnist_ddm.core.routing.base import Routing, RoutingContext, number, one_hot, renormalised
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, one_hot, renormalised
 from mnist_ddm.errors import InputError
 
 
@@ -34,8 +34,13 @@ class TopK(Routing):
         return self.k
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        chosen = logits.argsort(dim=1, descending=True, stable=True)[:, : self.k]
-        return renormalised(logits, chosen)
+        return renormalised(logits, self._first(logits))
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return among(logits, self._first(logits))
+
+    def _first(self, logits: Tensor) -> Tensor:
+        return logits.argsort(dim=1, descending=True, stable=True)[:, : self.k]
 
 
 @final
@@ -256,10 +261,14 @@ class Misaligned(Routing):
         return self.k
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        chosen = subsets(context.samples.seeds, Purpose.SUBSET, context.interval, logits.shape[1], self.k).to(
-            logits.device
-        )
-        return renormalised(logits, chosen)
+        return renormalised(logits, self._drawn(logits, context))
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return among(logits, self._drawn(logits, context))
+
+    def _drawn(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        drawn = subsets(context.samples.seeds, Purpose.SUBSET, context.interval, logits.shape[1], self.k)
+        return drawn.to(logits.device)
 
 
 @final

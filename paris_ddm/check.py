@@ -97,7 +97,7 @@ def check(
                 rows = (clusters == k).nonzero()[:, 0]
                 velocity[rows] = tried.velocity(k, x[rows], t[rows], asked.select(rows))
             loss = flow_matching_error(velocity, clean, noise)
-        losses[detail, value] = loss.double().cpu()
+        losses[detail, value] = loss.cpu().double()
         report((done + 1) / len(trials))
     return [
         judged

@@ -1,16 +1,28 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_ddm.data import to_state
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.linear import GaussianVelocity
-from mnist_ddm.models.presets import PARTS, parameters, preset_named, preset_names
+from mnist_ddm.models.presets import PARTS, preset_named, preset_names
 
 
 def test_the_paper_preset_has_ten_million_parameters_within_five_percent():
-    with torch.device("meta"):
-        model = preset_named("paper").build("expert", 10, 10)
-    assert abs(parameters(model) / 10e6 - 1) < 0.05
+    assert abs(preset_named("paper").sizes["expert"].parameters / 10e6 - 1) < 0.05
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_stated_sizes_are_those_of_the_networks(name):
+    preset = preset_named(name)
+    for part, size in preset.sizes.items():
+        with torch.device("meta"):
+            model = preset.build(part, 10, 10)
+            x, t = torch.empty(1, 1, 28, 28), torch.ones(1)
+        assert sum(p.numel() for p in model.parameters()) == size.parameters
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            _ = model(x) if part == "classifier" else model(x, t)
+        assert counter.get_total_flops() == size.flops, part
 
 
 @pytest.mark.parametrize("name", preset_names())

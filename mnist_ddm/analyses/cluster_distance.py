@@ -231,8 +231,8 @@ def centroid_ranks(pool: ExpertPool, embedding: Embedding, recording: Recording,
     for i, t in enumerate(recording.times_of("x@tenths")):
         for noisy, v in zip(x[:, i].split(_BATCH), velocity[:, i].split(_BATCH), strict=True):
             shown = noisy if state == NOISY else predicted_clean(noisy, v, t.to(noisy).expand(len(noisy)))
-            vectors = embedding.features(pool.decode(shown.to(pool.device))).double()
-            distances.append(torch.cdist(vectors, embedding.centroids.double()).cpu())
+            vectors = embedding.features(pool.decode(shown.to(pool.device))).cpu().double()
+            distances.append(torch.cdist(vectors, embedding.centroids.cpu().double()))
     by_sample = torch.cat(distances).reshape(x.shape[1], x.shape[0], -1).transpose(0, 1)
     return _ranks(by_sample).numpy()
 

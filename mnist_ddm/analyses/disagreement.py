@@ -93,8 +93,8 @@ class Disagreement(Analysis[RefinementSettings]):
             pairs = zip(a.split(_AT_ONCE), b.split(_AT_ONCE), strict=True)
             perceptual = torch.cat([distance(x, y) for x, y in pairs])
         outcomes = {
-            MSE: (a - b).flatten(1).square().mean(dim=1).double().cpu().numpy(),
-            PERCEPTUAL: perceptual.double().cpu().numpy(),
+            MSE: (a - b).flatten(1).square().mean(dim=1).cpu().double().numpy(),
+            PERCEPTUAL: perceptual.cpu().double().numpy(),
             **_qualities(pool, a),
         }
         profile = full.observed["disagreement"].double().numpy()

@@ -54,7 +54,7 @@ def step_refinement(
     r""":math:`\Delta_{refine}`, the distance of the samples after N and after 2N steps (Equation 2), shape ``(n,)``."""
     coarse, fine = (recordings[visits].final.split(_AT_ONCE) for visits in (sampling, refined(sampling)))
     distances = [
-        distance(*(pool.decode(states.to(pool.device)) for states in pair)).double().cpu()
+        distance(*(pool.decode(states.to(pool.device)) for states in pair)).cpu().double()
         for pair in zip(coarse, fine, strict=True)
     ]
     return np.asarray(torch.cat(distances).numpy(), dtype=np.float64)
@@ -64,7 +64,7 @@ def step_refinement(
 def visible_error(pool: ExpertPool, recording: Recording, distance: Distance) -> float:
     """The distance from which an error can be seen: `VISIBLE` times the median distance of two different samples."""
     images = [pool.decode(states.to(pool.device)) for states in recording.final.split(_AT_ONCE)]
-    apart = [distance(part, part.roll(1, dims=0)).double().cpu() for part in images if len(part) > 1]
+    apart = [distance(part, part.roll(1, dims=0)).cpu().double() for part in images if len(part) > 1]
     return VISIBLE * float(torch.cat(apart).median()) if apart else 0.0
 
 

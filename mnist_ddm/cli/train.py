@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mnist_ddm.compute.devices import check_device
+from mnist_ddm.compute.devices import chosen_device
 from mnist_ddm.compute.parallel import backend_named, run_jobs
 from mnist_ddm.data import load_images, title_of, to_state
 from mnist_ddm.data.labels import labels_said
@@ -126,7 +126,7 @@ def _train(
     backend: str,
 ) -> None:
     console = Screen()
-    check_device(device)
+    device = chosen_device(device)
     count = options.resolve_workers(workers, device)
     images = load_images(data_dir, relabel=relabel)
     if labels is not None:

@@ -49,19 +49,19 @@ class EmpiricalReference(Reference):
         self._to_state = to_state
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        flat = x.detach().double().cpu().flatten(1)
+        flat = x.detach().cpu().double().flatten(1)
         means = []
         for rows in torch.arange(len(x)).split(_ROWS):
-            omega = self._weights(flat[rows], t.double().cpu()[rows])
+            omega = self._weights(flat[rows], t.cpu().double()[rows])
             # Most points are too far from every state of the batch to matter in float64.
             near = (omega > _NEGLIGIBLE).any(dim=0).nonzero()[:, 0]
             means.append(omega[:, near] @ self._to_state(self._data[near]).double().flatten(1))
-        return ((flat - torch.cat(means)) / t.double().cpu()[:, None]).reshape(x.shape).to(x)
+        return ((flat - torch.cat(means)) / t.cpu().double()[:, None]).reshape(x.shape).to(x)
 
     def posterior(self, x: Tensor, t: Tensor) -> Tensor:
-        flat, member = x.detach().double().cpu().flatten(1), one_hot(self._clusters, self._n_clusters).double()
+        flat, member = x.detach().cpu().double().flatten(1), one_hot(self._clusters, self._n_clusters).double()
         shares = [
-            self._weights(flat[rows], t.double().cpu()[rows]) @ member for rows in torch.arange(len(x)).split(_ROWS)
+            self._weights(flat[rows], t.cpu().double()[rows]) @ member for rows in torch.arange(len(x)).split(_ROWS)
         ]
         return torch.cat(shares).to(x)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.errors import InputError, NotFiniteError
 
@@ -177,7 +178,7 @@ class Measures:
     def _centroids(self, features: Features) -> Tensor:
         """The mean features of each expert's training states, shape ``(K, dim)``."""
         clusters = (self.real_states(_STATES, k, held_out=False)[0] for k in range(self._n_experts))
-        return torch.stack([features(self._decode(states)).double().mean(dim=0) for states in clusters])
+        return torch.stack([widened(features(self._decode(states))).mean(dim=0) for states in clusters])
 
     @property
     def distances(self) -> Mapping[str, Distance]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.consistency import router_consistency
 from mnist_ddm.core.measures import Reference
 from mnist_ddm.core.sensitivity import ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
@@ -122,7 +123,7 @@ def _reference_posterior(visit: Visit) -> Tensor:
 
 def _target_errors(visit: Visit) -> Tensor:
     difference = _experts(visit) - _target(visit)[:, None]
-    return difference.double().flatten(2).square().mean(dim=2).float()
+    return widened(difference).flatten(2).square().mean(dim=2).float()
 
 
 def left_out_blends(velocities: Tensor, weights: Tensor) -> Tensor:
@@ -165,8 +166,8 @@ def angle_degrees(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Angles in ``[0, 180]``, float32, shape ``(B, K)``.
     """
-    unit_a = torch.nn.functional.normalize(a.double().flatten(2), dim=2, eps=1e-300)
-    unit_b = torch.nn.functional.normalize(b.double().flatten(2), dim=2, eps=1e-300)
+    unit_a = torch.nn.functional.normalize(widened(a).flatten(2), dim=2, eps=1e-300)
+    unit_b = torch.nn.functional.normalize(widened(b).flatten(2), dim=2, eps=1e-300)
     angle = 2 * torch.atan2((unit_a - unit_b).norm(dim=2), (unit_a + unit_b).norm(dim=2))
     return torch.rad2deg(angle).float()
 
@@ -182,7 +183,7 @@ def pairwise_disagreement(velocities: Tensor) -> Tensor:
     Returns:
         Float32, shape ``(B,)``; 0 for a single expert.
     """
-    flat = velocities.double().flatten(2)
+    flat = widened(velocities).flatten(2)
     k = flat.shape[1]
     if k < 2:
         return flat.new_zeros(len(flat)).float()

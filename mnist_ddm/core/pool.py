@@ -137,12 +137,12 @@ class ExpertPool(ABC):
             velocities = [self.velocity(k, x, t, condition) for k in range(self.n_experts)]
             answers = [*velocities, self.router_logits(x, t)]
         told = [self.name, self.prior.tolist(), condition.captions, condition.guidance]
-        return digest([*told, *(a.double().cpu().tolist() for a in answers)])
+        return digest([*told, *(a.cpu().double().tolist() for a in answers)])
 
     @cached_property
     def _monolith_answers(self) -> str:
         with torch.no_grad():
-            return digest([self.name, self.monolith_velocity(*self._probe).double().cpu().tolist()])
+            return digest([self.name, self.monolith_velocity(*self._probe).cpu().double().tolist()])
 
     @property
     def _probe(self) -> tuple[Tensor, Tensor, Condition]:

@@ -5,6 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.jacobians import expert_jacobian, expert_term, jacobian_terms
 from mnist_ddm.core.noise import Purpose, subsets
@@ -144,8 +145,8 @@ def switching(visit: Visit) -> Tensor:
     experts = field.evaluate(visit.x, visit.times, samples, visit.interval, keep_experts=True, weights=both).experts
     assert experts is not None
     rows = torch.arange(len(visit.x), device=visit.x.device)
-    gap = (experts[rows, first[:, 0]] - experts[rows, first[:, 1]]).flatten(1).double().norm(dim=1)
-    return torch.stack([(p[:, 0] - p[:, 1]).double(), (z[:, 0] - z[:, 1]).double(), gap], dim=1).float()
+    gap = widened(experts[rows, first[:, 0]] - experts[rows, first[:, 1]]).flatten(1).norm(dim=1)
+    return torch.stack([widened(p[:, 0] - p[:, 1]), widened(z[:, 0] - z[:, 1]), gap], dim=1).float()
 
 
 def local_errors(visit: Visit) -> Tensor:
@@ -166,16 +167,16 @@ def local_errors(visit: Visit) -> Tensor:
     if len(rows) == 0:
         return errors
     # States in float64, as a local error can be smaller than the rounding of a float32 state; the field keeps its own.
-    x, samples, first = visit.x[rows].double(), visit.samples.select(rows), visit.evaluation.velocity[rows].double()
+    x, samples, first = widened(visit.x[rows]), visit.samples.select(rows), widened(visit.evaluation.velocity[rows])
     start = None if visit.evaluation.weights is None else visit.evaluation.weights[rows]
     switched = torch.zeros(len(rows), dtype=torch.bool)
 
     def velocity(state: Tensor, t: float) -> Tensor:
-        times = torch.full((len(state),), t, dtype=visit.x.dtype, device=state.device)
+        times = torch.full((len(state),), t, dtype=visit.x.dtype, device=visit.x.device)
         there = visit.field.evaluate(state.to(visit.x), times, samples, visit.interval)
         if start is not None and there.weights is not None:
             switched.logical_or_(jumps(start, there.weights).cpu())
-        return there.velocity.double()
+        return widened(there.velocity)
 
     solver = Heun()
     for column, h in enumerate((STEP, STEP / 2)):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.convolutions import FrozenConvolutions
 from mnist_ddm.errors import InputError
 
@@ -214,10 +215,10 @@ def spectral_norm(
     bidiagonal = torch.zeros(n, 0, 1, dtype=torch.float64)
     for step in range(1, max(1, min(max_products // 2, dim)) + 1):
         u = _orthogonal(apply(jacobian.jvp, right[:, -1]), left)
-        alpha = u.double().norm(dim=1)
+        alpha = widened(u).norm(dim=1)
         left = torch.cat([left, _unit(u, alpha)[:, None]], dim=1)
         w = _orthogonal(apply(jacobian.vjp, left[:, -1]), right)
-        beta = w.double().norm(dim=1)
+        beta = widened(w).norm(dim=1)
         right = torch.cat([right, _unit(w, beta)[:, None]], dim=1)
         bidiagonal = torch.nn.functional.pad(bidiagonal, (0, 1, 0, 1))
         bidiagonal[:, step - 1, step - 1], bidiagonal[:, step - 1, step] = alpha.cpu(), beta.cpu()
@@ -273,4 +274,5 @@ def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
 
 def _unit(vector: Tensor, length: Tensor) -> Tensor:
     """Unit vectors; a vector that rounding alone left over becomes zero and ends the search in that direction."""
-    return torch.where(length[:, None] > 0, vector / length[:, None].to(vector), 0)
+    length = length[:, None].to(vector)
+    return torch.where(length > 0, vector / length, 0)

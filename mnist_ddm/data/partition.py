@@ -5,7 +5,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
@@ -62,6 +61,8 @@ def by_kmeans(images: Images, n_experts: int, seed: int) -> Tensor:
     features = (states @ basis).numpy()
     rng = generator(seed, Purpose.PARTITION)
     subset = features[rng.permutation(len(features))[:_FIT_SAMPLES]]
+    from scipy.cluster.vq import kmeans2  # which takes longer than dividing by label
+
     centres, _ = kmeans2(subset, n_experts, minit="++", iter=50, rng=rng)
     distances = ((features[:, None] - centres[None]) ** 2).sum(axis=2)
     return torch.from_numpy(distances.argmin(axis=1))

@@ -22,7 +22,7 @@ TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 @torch.inference_mode()
 def classify(classifier: Classifier, images: Tensor) -> Tensor:
     """Class probabilities of many images, in batches; float64 on the CPU, shape ``(B, classes)``."""
-    return torch.cat([classifier(batch) for batch in images.split(_BATCH)]).double().cpu()
+    return torch.cat([classifier(batch) for batch in images.split(_BATCH)]).cpu().double()
 
 
 @torch.inference_mode()
@@ -35,14 +35,14 @@ def nearest_training_distance(pool: ExpertPool, images: Tensor, classes: Tensor 
         classes: look among the training examples of this cluster only, shape ``(B,)``; ``None`` for all.
     """
     nearest = torch.full((len(images),), torch.inf, dtype=torch.float64)
-    flat = images.double().cpu().flatten(1)
+    flat = images.cpu().double().flatten(1)
     groups: list[tuple[int | None, Tensor]] = [(None, torch.arange(len(images)))]
     if classes is not None:
         groups = [(int(c), (classes == c).nonzero()[:, 0]) for c in classes.unique()]
     for cluster, rows in groups:
         states, _ = pool.measures.real_states(ALL, cluster, held_out=False)
         for batch in states.split(_TRAINING_BATCH):
-            real = pool.decode(batch).double().cpu().flatten(1)
+            real = pool.decode(batch).cpu().double().flatten(1)
             nearest[rows] = torch.minimum(nearest[rows], torch.cdist(flat[rows], real).amin(dim=1))
     return nearest
 

@@ -11,7 +11,6 @@ from typing import final
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
@@ -35,7 +34,7 @@ class _Identity(nn.Module):
 @torch.no_grad()
 def extract(features: Features, images: Tensor) -> Tensor:
     """Features of many images, in batches; float64, shape ``(N, dim)``."""
-    return torch.cat([features(batch).double().cpu() for batch in images.split(_BATCH)])
+    return torch.cat([features(batch).cpu().double() for batch in images.split(_BATCH)])
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -50,6 +49,8 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         raise InputError(
             "a Frechet distance was asked of features that are not finite; is the feature extractor whole?"
         )
+    from torchmetrics.image.fid import FrechetInceptionDistance  # which takes seconds
+
     metric = FrechetInceptionDistance(feature=_Identity(a.shape[1]), normalize=True).set_dtype(torch.float64)
     metric.update(a.double(), real=True)
     metric.update(b.double(), real=False)

@@ -8,9 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_ddm.data import SIDE
 from mnist_ddm.errors import unknown
 from mnist_ddm.models.classifier import ClassifierConfig, DigitClassifier
 from mnist_ddm.models.router import Router, RouterConfig
@@ -46,6 +44,19 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a network for ten experts and classes is.
+
+    Attributes:
+        parameters: that are trained.
+        flops: floating-point operations of one evaluation of one sample; a multiply and an add are two.
+    """
+
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
 class Preset:
     """A size of the MNIST system.
 
@@ -56,6 +67,7 @@ class Preset:
         router: shape of the router.
         classifier: shape of the classifier.
         recipes: for each of `PARTS`.
+        sizes: of expert, router and classifier.
     """
 
     name: str
@@ -64,6 +76,7 @@ class Preset:
     router: RouterConfig
     classifier: ClassifierConfig
     recipes: dict[str, Recipe]
+    sizes: dict[str, Size]
 
     def build(self, part: str, n_experts: int, classes: int) -> nn.Module:
         """A fresh network of one of `PARTS`, in channels-last layout.
@@ -80,10 +93,8 @@ class Preset:
 
     def size(self, part: str) -> str:
         """Parameters and floating-point operations of one of `PARTS` for ten experts and classes, to be read."""
-        with torch.device("meta"):
-            model = self.build(part, 10, 10)
-        count, operations = parameters(model), flops(model, timed=part != "classifier")
-        return f"{count / 1e6:.2f} M parameters, {operations / 1e6:.0f} MFLOP"
+        size = self.sizes["expert" if part == "monolith" else part]
+        return f"{size.parameters / 1e6:.2f} M parameters, {size.flops / 1e6:.0f} MFLOP"
 
 
 def preset_names() -> list[str]:
@@ -107,30 +118,12 @@ def preset_named(name: str) -> Preset:
         router=RouterConfig(**_frozen(entry["router"])),
         classifier=ClassifierConfig(**_frozen(entry["classifier"])),
         recipes={part: Recipe(**entry["recipe"][part]) for part in PARTS},
+        sizes={part: Size(**size) for part, size in entry["size"].items()},
     )
 
 
 def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-
-
-def parameters(model: nn.Module) -> int:
-    """The number of parameters."""
-    return sum(p.numel() for p in model.parameters())
-
-
-def flops(model: nn.Module, *, timed: bool = True) -> int:
-    """Floating-point operations of one evaluation of one sample; a multiply and an add are two.
-
-    Args:
-        model: on any device, the meta device included.
-        timed: whether the model takes times besides states.
-    """
-    device = next(model.parameters()).device
-    x = torch.empty(1, 1, SIDE, SIDE, device=device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        _ = model(x, torch.ones(1, device=device)) if timed else model(x)
-    return int(counter.get_total_flops())
 
 
 @cache

@@ -84,5 +84,6 @@ def _seconds_per_evaluation(pool: ExpertPool, batch: int) -> float:
         pool.velocity(0, x, t, samples.condition)
         begin = time.perf_counter()
         for k in range(_TIMED_EXPERTS):
-            pool.velocity(k % pool.n_experts, x, t, samples.condition)
+            v = pool.velocity(k % pool.n_experts, x, t, samples.condition)
+        v.sum().item()  # a device may only just have been told what to do
         return (time.perf_counter() - begin) / (batch * _TIMED_EXPERTS)

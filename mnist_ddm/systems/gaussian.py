@@ -24,6 +24,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widest
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.measures import Classifier, Embedding, Features, Measures, Reference
@@ -77,15 +78,18 @@ class GaussianPool(ExpertPool):
         if expert_error < 0:
             raise InputError(f"the expert error must be at least 0, not {expert_error}")
         self._device = torch.device(device)
-        self.means = means.double().to(self._device)
-        self.scales = scales.double().to(self._device)
+        numbers = widest(self._device)
+        self.means = means.to(self._device, numbers)
+        self.scales = scales.to(self._device, numbers)
         self._prior = prior.double() / prior.double().sum()
         self.expert_error = expert_error
         self.router_temperature = router_temperature
         self.router_roughness = router_roughness
         rows = [generator(0, Purpose.SYSTEM, i).standard_normal(means[0].numel()) for i in range(k)]
         directions = torch.stack([torch.from_numpy(row) for row in rows])
-        self._error_directions = torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device)
+        self._error_directions = (
+            torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device, numbers)
+        )
 
     @property
     def name(self) -> str:
@@ -248,11 +252,9 @@ class GaussianMeasures(Measures):
         prior = pool.prior.cpu().numpy()
         drawn = generator(0, Purpose.DATA, split, _CLUSTERS).choice(pool.n_experts, size=n, p=prior)
         clusters = torch.from_numpy(drawn) if cluster is None else torch.full((n,), cluster)
-        clusters = clusters.to(pool.device)
-        normal = generator(0, Purpose.DATA, split, _STATES).standard_normal((n, *pool.state_shape))
-        noise = torch.from_numpy(normal).to(pool.device)
-        states = pool.means[clusters] + expand_time(pool.scales[clusters], noise) * noise
-        return states.float(), clusters
+        noise = torch.from_numpy(generator(0, Purpose.DATA, split, _STATES).standard_normal((n, *pool.state_shape)))
+        states = pool.means.cpu()[clusters] + expand_time(pool.scales.cpu()[clusters], noise) * noise
+        return states.float().to(pool.device), clusters.to(pool.device)
 
     @property
     def embeddings(self) -> Mapping[str, Embedding]:

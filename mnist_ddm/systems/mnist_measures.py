@@ -106,7 +106,7 @@ class MnistMeasures(Measures):
         """Of all training images, and not only of some as by default."""
         images = to_image(to_state(self._images.train_images))
         with torch.no_grad():
-            vectors = torch.cat([features(b.to(self._device)).double().cpu() for b in images.split(_BATCH)])
+            vectors = torch.cat([features(b.to(self._device)).cpu().double() for b in images.split(_BATCH)])
         sums = torch.zeros(self._n_experts, vectors.shape[1], dtype=torch.float64)
         sums.index_add_(0, self.training_clusters, vectors)
         centroids = sums / self.training_clusters.bincount(minlength=self._n_experts)[:, None]

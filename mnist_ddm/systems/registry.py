@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from mnist_ddm.compute.devices import check_device
+from mnist_ddm.compute.devices import chosen_device
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, blamed, unknown
 
@@ -34,7 +34,7 @@ def load_system(
 
     Args:
         name: `mnist`, `gaussian`, `paris`, or one of another package.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto` for the best there is.
         checkpoint: a checkpoint folder instead of the one that ships.
         data_dir: a folder with the data of the system instead of what ships.
         others: whatever else the system takes, such as ``paris_dir``; what is ``None`` or empty was not given.
@@ -45,7 +45,7 @@ def load_system(
     entry = next((e for e in _entries() if e.name == name), None)
     if entry is None:
         raise unknown("system", name, system_names())
-    check_device(device)
+    device = chosen_device(device)
     what = f"the system {name!r} of {entry.value}"
     with blamed(what):
         load: Callable[..., ExpertPool] = entry.load()

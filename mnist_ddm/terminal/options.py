@@ -16,7 +16,25 @@ from mnist_ddm.systems.options import ENTRY_POINT_GROUP, MNIST, SystemOption
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+
+def _chosen(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The device that `auto` stands for, which is told; other names are checked where they are used."""
+    if value != "auto" or context.resilient_parsing:
+        return value
+    from mnist_ddm.compute.devices import chosen_device, described
+
+    found = chosen_device(value)
+    click.echo(f"device: {described(found)}", err=True)
+    return found
+
+
+device = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    callback=_chosen,
+    help="cpu, cuda, cuda:1, mps, or auto for the best.",
+)
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 workers = click.option(
     "--workers", type=int, default=None, help="Parallel processes; the result does not depend on it.  [default: cores]"

@@ -102,8 +102,7 @@ class Fit(Generic[Data]):
             warnings.simplefilter("ignore")  # advice on loaders and loggers that does not apply to batches made here
             trainer = lightning.Trainer(
                 max_steps=self.recipe.steps - module.done,
-                accelerator=self.device.split(":")[0],
-                devices=1,
+                **_accelerator(self.device),
                 logger=False,
                 enable_checkpointing=False,
                 enable_model_summary=False,
@@ -114,6 +113,12 @@ class Fit(Generic[Data]):
                 trainer.fit(module, StepDataModule(batches))
             except SystemExit as error:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from error
+
+
+def _accelerator(device: str) -> dict[str, Any]:
+    """A device in Lightning's words, which has the kind and the number apart."""
+    kind, _, number = device.partition(":")
+    return {"accelerator": kind, "devices": 1 if kind != "cuda" else [int(number or 0)]}
 
 
 @final

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.routing.base import Routing, RoutingContext, number
 from mnist_ddm.core.spectral import BatchFunction, linearize, spectral_norm
 
@@ -128,10 +129,10 @@ class WeightClip(Modifier):
     def _rough(self, context: RoutingContext) -> Tensor:
         """The experts whose norm is above the median, shape ``(B, K)``."""
         norms = self._norms(context)
-        return norms > norms.quantile(0.5, dim=1, keepdim=True)
+        return (norms > norms.quantile(0.5, dim=1, keepdim=True)).to(context.x.device)
 
     def _norms(self, context: RoutingContext) -> Tensor:
-        """Of every expert at the states, shape ``(B, K)``; each starts from the direction at the state before."""
+        """Of every expert at the states, on the CPU, ``(B, K)``; each starts from the direction at the state before."""
         memory, pool, norms = context.samples.memory, context.pool, []
         for k in range(pool.n_experts):
 
@@ -148,7 +149,7 @@ class WeightClip(Modifier):
             )
             memory[f"clip-{k}"] = measured.direction
             norms.append(measured.norm)
-        return torch.stack(norms, dim=1).to(context.x.device)
+        return torch.stack(norms, dim=1)
 
 
 @final
@@ -192,9 +193,8 @@ class Centroids(Modifier):
         if self._clusters is None:
             self._clusters = _centroids(context)
         means, variances = self._clusters
-        x = context.x.double().flatten(1)
-        t = context.t.double()[:, None] if self.with_time else torch.zeros(len(x), 1, dtype=torch.float64)
-        t = t.to(x.device)
+        x = widened(context.x).flatten(1)
+        t = widened(context.t)[:, None] if self.with_time else x.new_zeros(len(x), 1)
         spread = (1 - t) ** 2 * variances + t**2
         square = (x[:, None] - (1 - t)[:, :, None] * means).square().sum(dim=2)
         prior = context.pool.prior.to(x)
@@ -205,7 +205,7 @@ def _centroids(context: RoutingContext) -> tuple[Tensor, Tensor]:
     """Mean ``(K, d)`` and mean variance per dimension ``(K,)`` of each cluster's training states."""
     means, variances = [], []
     for k in range(context.pool.n_experts):
-        states = context.pool.measures.real_states(_CENTROID_STATES, k, held_out=False)[0].double().flatten(1)
+        states = widened(context.pool.measures.real_states(_CENTROID_STATES, k, held_out=False)[0]).flatten(1)
         means.append(states.mean(dim=0))
         variances.append(states.var(dim=0, correction=0).mean())
     return torch.stack(means), torch.stack(variances)

@@ -1,0 +1,99 @@
+"""What a GPU would refuse, without one: see `elsewhere.py`. And which device a name means."""
+
+import pytest
+import torch
+from elsewhere import DEVICE, Elsewhere
+
+from mnist_ddm.cli import cli
+from mnist_ddm.compute import devices
+from mnist_ddm.core.observables import OBSERVABLES
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.visits import Noising, Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.metrics.fidelity import classify
+from mnist_ddm.metrics.frechet import extract
+from mnist_ddm.systems import gaussian, mnist
+
+
+@pytest.fixture(params=[True, False], ids=["float64", "no float64"])
+def elsewhere(request, monkeypatch):
+    """A device with and one without float64; entered by the test."""
+    if not request.param:
+        monkeypatch.setattr(devices, "WITHOUT_FLOAT64", frozenset((DEVICE.type,)))
+    return Elsewhere(float64=request.param)
+
+
+ROUTINGS = ["top2", "full", "each", "once", "misaligned2", "top1@T=2+equal", "top-p=0.9", "commit=0.6", "label"]
+
+
+def test_every_routing_goes_elsewhere_and_comes_to_the_same(elsewhere):
+    for routing in (*ROUTINGS, "top2@centroids", "posterior", "monolith"):
+        sampling = Sampling(routing, 3, steps=2)
+        here = sample(gaussian.load(), sampling)
+        with elsewhere:
+            there = sample(gaussian.load(DEVICE), sampling)
+        torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5, msg=routing)
+        assert there.evaluations.equal(here.evaluations), routing
+
+
+def test_clipping_by_jacobians_goes_elsewhere(elsewhere):
+    sampling = Sampling("top2+clip", 2, steps=1)
+    here = sample(gaussian.load(), sampling)
+    with elsewhere:
+        there = sample(gaussian.load(DEVICE), sampling)
+    torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5)
+
+
+def test_every_observable_is_the_same_elsewhere(elsewhere):
+    names = tuple(name for name in OBSERVABLES if name not in ("target-errors", "expert-jacobians"))
+    sampling, data = Sampling("top2", 2, steps=1), Noising("top2", 2, moments=(0.5,))
+    here, noised = sample(gaussian.load(), sampling, names), sample(gaussian.load(), data, ("target-errors",))
+    with elsewhere:
+        pool = gaussian.load(DEVICE)
+        there, noised_there = sample(pool, sampling, names), sample(pool, data, ("target-errors",))
+    for name in names:
+        torch.testing.assert_close(there.observed[name], here.observed[name], rtol=1e-5, atol=1e-5, msg=name)
+    torch.testing.assert_close(noised_there.observed["target-errors"], noised.observed["target-errors"])
+
+
+def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere):
+    def measured(device):
+        pool = mnist.load(device)
+        samples = sample(pool, Sampling("top2", 2, steps=2), ("angles", "disagreement")).observed
+        images = pool.decode(pool.measures.real_states(3)[0])
+        classifier = pool.measures.classifier
+        probabilities = classify.__wrapped__(classifier, images)  # torch's subclasses know no inference mode
+        return *samples.values(), extract(pool.measures.frechet_features["classifier"], images), probabilities
+
+    here = measured("cpu")
+    with elsewhere:
+        there = measured(DEVICE)
+    assert all(a.equal(b) for a, b in zip(here, there, strict=True))
+
+
+def test_auto_is_the_best_device_that_there_is(monkeypatch, capsys):
+    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "mps": ""})
+    assert devices.chosen_device("auto") == "mps"
+    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "cuda:0": "A1", "cuda:1": "", "mps": ""})
+    assert devices.chosen_device("auto") == "cuda:0"
+    assert devices.chosen_device("cuda") == "cuda"
+    assert devices.described("cuda") == "cuda (A1)"
+    with pytest.raises(InputError, match="auto, cpu, cuda:0, cuda:1, mps"):
+        devices.chosen_device("cuda:2")
+
+
+def test_what_auto_chose_is_told(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": ""})
+    arguments = ["--system", "gaussian", "--n", "2", "--steps", "2", "--out", str(tmp_path / "a.png")]
+    cli.main(["sample", "--device", "auto", *arguments], standalone_mode=False)
+    assert "device: cpu" in capsys.readouterr().err
+    cli.main(["sample", *arguments], standalone_mode=False)
+    assert "device" not in capsys.readouterr().err
+
+
+def test_a_training_uses_the_gpu_of_its_number():
+    from mnist_ddm.training.loop import _accelerator
+
+    assert _accelerator("cuda:3") == {"accelerator": "cuda", "devices": [3]}
+    assert _accelerator("cuda") == {"accelerator": "cuda", "devices": [0]}
+    assert _accelerator("cpu") == {"accelerator": "cpu", "devices": 1}

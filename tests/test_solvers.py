@@ -1,25 +1,33 @@
 """Solvers against exact flows: the order is measured by regression."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from mnist_ddm.core.noise import sample_seeds
-from mnist_ddm.core.solvers import SOLVERS, StepGrid, evaluations, solver_named
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.solvers import SOLVERS, Slope, StepGrid, evaluations, solver_named
+from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.systems import gaussian
 
 
 def integrate(pool, solver, steps, expert, noise, stop):
     """Integrate one expert from t = 1 to ``stop`` and return the state there."""
     condition = pool.condition(sample_seeds(0, len(noise)))
-    x = noise
+    x, before = noise, None
     for i in range(steps):
-        t, t_next = 1 - (1 - stop) * i / steps, 1 - (1 - stop) * (i + 1) / steps
+        # Of unequal steps, each up to half as long again as another one, whatever the number of steps.
+        t, t_next = (1 - (1 - stop) * (s + 0.1 * math.sin(math.pi * s)) for s in (i / steps, (i + 1) / steps))
 
         def velocity(state, time):
             return pool.velocity(expert, state, torch.full((len(state),), time, dtype=state.dtype), condition)
 
-        x = solver.step(velocity, x, t, t_next, velocity(x, t))
+        first = velocity(x, t)
+        x = solver.step(velocity, x, t, t_next, first, before)
+        before = Slope(t, first)
     return x
 
 
@@ -52,9 +60,32 @@ def test_the_grid_falls_from_one_to_zero_and_refinement_keeps_the_intervals():
     assert [fine.interval(i) for i in range(10)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
-@pytest.mark.parametrize(("name", "steps", "expected"), [("heun", 50, 99), ("heun", 1, 1), ("euler", 50, 50)])
+@pytest.mark.parametrize(("name", "steps", "expected"), [("heun", 50, 99), ("heun", 1, 1), ("euler", 50, 50), ("ab2", 50, 51), ("ab2", 1, 1)])
 def test_the_number_of_evaluations(name, steps, expected):
     assert evaluations(solver_named(name), StepGrid(steps)) == expected
+
+
+def test_the_second_adams_bashforth_step_is_exact_for_a_velocity_that_is_linear_in_time():
+    """Over unequal steps, where the formula for equal ones is not: v = 2 t, so x = t^2."""
+    x = SOLVERS["ab2"].step(None, torch.tensor([0.6**2]), 0.6, 0.5, torch.tensor([1.2]), Slope(0.9, torch.tensor([1.8])))
+    torch.testing.assert_close(x, torch.tensor([0.25]), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_a_trajectory_evaluates_as_often_as_its_solver_says(name):
+    recording = sample(gaussian.load(), Sampling("uniform", 2, solver=name, steps=5))
+    assert recording.evaluations.tolist() == [8 * evaluations(solver_named(name), StepGrid(5))] * 2
+
+
+def test_ab2_is_nearer_to_the_truth_than_heun_for_as_many_evaluations_where_no_expert_switches():
+    pool = gaussian.load()
+
+    def final(solver, steps):
+        return sample(pool, Sampling("full", 8, solver=solver, steps=steps)).final
+
+    fine = final("heun", 400)
+    heun, ab2, euler = (float((final(*of) - fine).norm()) for of in (("heun", 25), ("ab2", 49), ("euler", 49)))
+    assert 1.5 * ab2 < heun < euler
 
 
 @pytest.mark.parametrize("steps", [0, -3])
@@ -64,5 +95,5 @@ def test_fewer_than_one_step_is_refused(steps):
 
 
 def test_an_unknown_solver_is_refused_with_the_list():
-    with pytest.raises(InputError, match="euler, heun"):
+    with pytest.raises(InputError, match="euler, heun, ab2"):
         solver_named("rk4")

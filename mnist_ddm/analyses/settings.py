@@ -47,7 +47,7 @@ class TrajectorySettings(Settings):
 
     Attributes:
         steps: N, the number of solver steps.
-        solver: `heun` or `euler`.
+        solver: `heun`, `euler` or `ab2`.
         routings: to compare, where an analysis compares routings; empty for its own choice.
     """
 

@@ -16,7 +16,7 @@ from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Samples
-from mnist_ddm.core.solvers import Solver, StepGrid, evaluations, solver_named
+from mnist_ddm.core.solvers import Slope, Solver, StepGrid, evaluations, solver_named
 from mnist_ddm.errors import InputError
 
 TENTHS = tuple(i / 10 for i in range(9, 0, -1))
@@ -276,7 +276,7 @@ def trajectory(
         samples: whose states they are; its memory is changed along the way.
         all_experts: numbers of the visited states at which all experts are evaluated.
     """
-    evaluation = None
+    evaluation, before = None, None
     calls = torch.zeros(len(x))
     for step in range(grid.size):
         t, t_next, interval = grid.time(step), grid.time(step + 1), grid.interval(step)
@@ -290,7 +290,8 @@ def trajectory(
             later.append(there.calls.cpu())
             return there.velocity
 
-        x = solver.step(velocity, x, t, t_next, evaluation.velocity)
+        x = solver.step(velocity, x, t, t_next, evaluation.velocity, before)
+        before = Slope(t, evaluation.velocity)
         calls = sum(later, calls)
     assert evaluation is not None  # a grid has at least one step
     yield Visit(x, 0.0, evaluation, samples, field, calls, grid.size, grid.size, grid.steps - 1)

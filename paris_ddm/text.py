@@ -1,5 +1,6 @@
 """Captions to what the experts see of them, by CLIP's tokenizer and text model."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +19,20 @@ from paris_ddm.folder import CONFIG, TEXT_ENCODER, TOKENIZER, ParisFolder
 
 _JSON_BYTES = 64 << 20
 """Of a tokenizer's vocabulary or a configuration."""
+_KEPT = 512
+"""Captions whose encodings are kept, those that were asked for last: about 120 MB of the released model's size."""
 
 
 @final
 class TextEncoder:
-    """The frozen text encoder; every caption is encoded once and by itself, so that it does not depend on others."""
+    """The frozen text encoder; every caption is encoded by itself, so that it does not depend on others, and kept."""
 
     def __init__(self, folder: ParisFolder, device: torch.device, details: Details) -> None:
         """Take the parts from a folder; they are loaded when the first caption comes."""
         self._folder = folder
         self._device = device
         self._details = details
-        self._known: dict[str, tuple[Tensor, Tensor]] = {}
+        self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
 
     @cached_property
     def _parts(self) -> tuple[Any, Any]:
@@ -73,6 +76,9 @@ class TextEncoder:
             tokens = tokenizer([caption], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
             encoded = model(tokens["input_ids"].to(self._device))
             self._known[caption] = (encoded.last_hidden_state[0].float(), encoded.pooler_output[0].float())
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(caption)
         return self._known[caption]
 
 

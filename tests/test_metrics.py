@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +113,27 @@ def test_the_kernel_distance_is_torchmetrics_for_equal_sizes_and_a_plain_sum_for
     within_c = np.mean([kernel(x, y) for i, x in enumerate(c) for j, y in enumerate(c) if i != j])
     across = np.mean([kernel(x, y) for x in a for y in c])
     assert KernelDistance(a)(c).value == pytest.approx(within_a + within_c - 2 * across, rel=1e-11)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made inside the block, in bytes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        made = [t.nbytes for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
+        self.bytes = max([self.bytes, *made])
+        return result
+
+
+@pytest.mark.parametrize("measure", [lambda a, b: KernelDistance(a)(b), precision_and_coverage])
+def test_what_compares_all_with_all_does_so_a_block_at_a_time(measure):
+    """At n = 20,000 a table of all pairs with 10,000 real vectors would take 1.6 GB."""
+    real, fake = _features(1100), _features(1500, seed=1)
+    with Largest() as largest:
+        measure(real, fake)
+    assert largest.bytes == 512 * 1500 * 8
 
 
 def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_says():

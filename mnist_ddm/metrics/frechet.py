@@ -62,7 +62,7 @@ class KernelDistance:
     r"""The kernel distance to one set of real feature vectors.
 
     The squared maximum mean discrepancy with the kernel :math:`k(x, y) = (x \cdot y / d + 1)^3`, as its unbiased
-    estimate over all pairs; it may be negative. The interval is normal, with the variance of a two-sample U-statistic
+    estimate over all pairs, a block of them at a time; it may be negative. The interval is normal, with the variance of a two-sample U-statistic
     from its first-order terms (Serfling 1980, chapter 5); near 0 it is only approximate.
     """
 
@@ -83,9 +83,8 @@ class KernelDistance:
             return Estimate(float("nan"), float("nan"), float("nan"))
         fake = fake.double()
         within = _row_means(fake)
-        across = self._across(fake)
-        fake_to_real, real_to_fake = across.mean(dim=1), across.mean(dim=0)
-        value = float(within.mean() + self._rows.mean() - 2 * across.mean())
+        fake_to_real, real_to_fake = self._across(fake, fake.new_full((len(fake),), 1 / len(fake)))
+        value = float(within.mean() + self._rows.mean() - 2 * fake_to_real.mean())
         spread = (within - fake_to_real).var() / len(fake) + (self._rows - real_to_fake).var() / len(self._real)
         return _estimate(value, float(spread))
 
@@ -97,7 +96,7 @@ class KernelDistance:
             classes: of the samples, shape ``(M,)``.
             weights: of sum 1, equal within a class, shape ``(M,)``.
         """
-        across, itself = self._across(fake), _itself(fake)
+        itself = _itself(fake)
         within, counts = fake.new_zeros(len(fake)), classes.bincount()[classes].double()
         for part in torch.arange(len(fake)).split(_BATCH):
             pairs = _kernel(fake[part], fake)
@@ -105,7 +104,7 @@ class KernelDistance:
             # Within its own class a sample is compared with the others alone, which then stand for all.
             own = (pairs * same).sum(dim=1) - itself[part]
             within[part] = (pairs * ~same) @ weights + own * (weights * counts / (counts - 1).clamp(min=1))[part]
-        fake_to_real, real_to_fake = across.mean(dim=1), weights @ across
+        fake_to_real, real_to_fake = self._across(fake, weights)
         value = float(weights @ within + self._rows.mean() - 2 * weights @ fake_to_real)
         terms = within - fake_to_real
         spread = (self._rows - real_to_fake).var() / len(self._real)
@@ -114,8 +113,14 @@ class KernelDistance:
             spread = spread + (weights[classes == c].sum() ** 2) * own_terms.var() / len(own_terms)
         return _estimate(value, float(spread))
 
-    def _across(self, fake: Tensor) -> Tensor:
-        return torch.cat([_kernel(fake, part) for part in self._real.split(_BATCH)], dim=1)
+    def _across(self, fake: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Each sample's mean kernel to the real vectors, and each of those' weighted mean to the samples."""
+        to_real, to_fake = fake.new_zeros(len(fake)), []
+        for part in self._real.split(_BATCH):
+            pairs = _kernel(fake, part)
+            to_real += pairs.sum(dim=1)
+            to_fake.append(weights @ pairs)
+        return to_real / len(self._real), torch.cat(to_fake)
 
 
 def _estimate(value: float, spread: float) -> Estimate:
@@ -128,8 +133,8 @@ def _itself(x: Tensor) -> Tensor:
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    base = a @ b.T / a.shape[1] + 1
-    return base * base * base
+    base = (a @ b.T).div_(a.shape[1]).add_(1)
+    return base.square().mul_(base)
 
 
 def _row_means(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from mnist_ddm.errors import InputError
 
 NEIGHBOURS = 5
+_BATCH = 512
+"""Real vectors that are compared with all others at once, which limits memory."""
 
 
 def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
@@ -29,8 +31,11 @@ def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> t
     if len(real) < 2 or len(fake) == 0:
         raise InputError("precision and coverage need at least two real vectors and one sample")
     real, fake = real.double(), fake.double()
-    exact = "donot_use_mm_for_euclid_dist"
-    # The nearest of all is the vector itself, at distance 0.
-    radius = torch.cdist(real, real, compute_mode=exact).kthvalue(min(k, len(real) - 1) + 1, dim=1).values
-    inside = torch.cdist(real, fake, compute_mode=exact) <= radius[:, None]
-    return float(inside.any(dim=0).double().mean()), float(inside.any(dim=1).double().mean())
+    exact, precise, covered = "donot_use_mm_for_euclid_dist", torch.zeros(len(fake), dtype=torch.bool), []
+    for part in real.split(_BATCH):
+        # The nearest of all is the vector itself, at distance 0.
+        radius = torch.cdist(part, real, compute_mode=exact).kthvalue(min(k, len(real) - 1) + 1, dim=1).values
+        inside = torch.cdist(part, fake, compute_mode=exact) <= radius[:, None]
+        precise |= inside.any(dim=0)
+        covered.append(inside.any(dim=1))
+    return float(precise.double().mean()), float(torch.cat(covered).double().mean())

@@ -1,0 +1,49 @@
+"""The most memory that a distance of n samples to 10,000 real ones takes: flat in n but for the samples themselves.
+
+What was measured is printed and written to `.benchmarks/memory.json`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RESULT = Path(__file__).parents[2] / ".benchmarks" / "memory.json"
+SIZES = (200, 2000, 20_000)
+DIM = 128
+MOST = 600
+"""MB above what the imports take, at any size; a table of all pairs at the largest alone would be 1600."""
+
+PROGRAM = """
+import resource, sys, torch
+from mnist_ddm.metrics.frechet import KernelDistance, frechet_distance
+from mnist_ddm.metrics.manifold import precision_and_coverage
+torch.set_num_threads(1)
+frechet_distance(torch.randn(10, 2), torch.randn(10, 2))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+real, fake = torch.randn(10_000, {dim}), torch.randn({n}, {dim})
+{what}
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+MEASURES = {
+    "kernel distance": "KernelDistance(real)(fake)",
+    "Frechet distance": "frechet_distance(real, fake)",
+    "precision and coverage": "precision_and_coverage(real[:2000], fake)",
+}
+
+pytestmark = pytest.mark.slow
+
+
+def test_memory_is_flat_in_the_number_of_samples():
+    peaks = {}
+    for name, what in MEASURES.items():
+        for n in SIZES:
+            program = PROGRAM.format(dim=DIM, n=n, what=what)
+            out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+            peaks[f"{name}, n = {n}"] = round(float(out), 1)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"MB": peaks}, indent=2) + "\n")
+    print(json.dumps(peaks, indent=2))
+    assert max(peaks.values()) < MOST, peaks

@@ -160,5 +160,6 @@ def test_what_paris_takes_is_what_its_system_takes():
     from paris_ddm.options import PARIS
     from paris_ddm.system import load
 
-    taken = {option.name for option in (*MNIST, *PARIS)} - {"labels", "judge"}  # clusters of captions are no classes
+    # Clusters of captions are no classes, and its precision is `dtype`.
+    taken = {option.name for option in (*MNIST, *PARIS)} - {"labels", "judge", "precision"}
     assert taken | {"device"} == inspect.signature(load).parameters.keys()

@@ -6,9 +6,11 @@ from elsewhere import DEVICE, Elsewhere
 
 from mnist_ddm.cli import cli
 from mnist_ddm.compute import devices
+from mnist_ddm.core.field import make_field
+from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.visits import Noising, Sampling
+from mnist_ddm.core.visits import Noising, Sampling, start
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract
@@ -69,6 +71,18 @@ def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere)
     with elsewhere:
         there = measured(DEVICE)
     assert all(a.equal(b) for a, b in zip(here, there, strict=True))
+
+
+def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks():
+    """For which rows each expert gets, and whether all is finite."""
+    device = Elsewhere(float64=True)
+    with device:
+        field = make_field(gaussian.load(DEVICE), "full")
+        x, samples = start(field.pool, sample_seeds(0, 4))
+        t = torch.full((4,), 0.5, device=DEVICE)
+        device.looks.clear()
+        assert field.evaluate(x, t, samples).calls.device.type == "cpu"
+    assert device.looks == {"to the CPU": 1, "_local_scalar_dense": 1}
 
 
 def test_auto_is_the_best_device_that_there_is(monkeypatch, capsys):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchmetrics.functional.image.lpips import _LPIPS
 from torchmetrics.image.kid import poly_mmd
 

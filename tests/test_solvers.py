@@ -60,14 +60,18 @@ def test_the_grid_falls_from_one_to_zero_and_refinement_keeps_the_intervals():
     assert [fine.interval(i) for i in range(10)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
-@pytest.mark.parametrize(("name", "steps", "expected"), [("heun", 50, 99), ("heun", 1, 1), ("euler", 50, 50), ("ab2", 50, 51), ("ab2", 1, 1)])
+@pytest.mark.parametrize(
+    ("name", "steps", "expected"), [("heun", 50, 99), ("heun", 1, 1), ("euler", 50, 50), ("ab2", 50, 51), ("ab2", 1, 1)]
+)
 def test_the_number_of_evaluations(name, steps, expected):
     assert evaluations(solver_named(name), StepGrid(steps)) == expected
 
 
 def test_the_second_adams_bashforth_step_is_exact_for_a_velocity_that_is_linear_in_time():
     """Over unequal steps, where the formula for equal ones is not: v = 2 t, so x = t^2."""
-    x = SOLVERS["ab2"].step(None, torch.tensor([0.6**2]), 0.6, 0.5, torch.tensor([1.2]), Slope(0.9, torch.tensor([1.8])))
+    x = SOLVERS["ab2"].step(
+        None, torch.tensor([0.6**2]), 0.6, 0.5, torch.tensor([1.2]), Slope(0.9, torch.tensor([1.8]))
+    )
     torch.testing.assert_close(x, torch.tensor([0.25]), rtol=0, atol=1e-7)
 
 

@@ -31,7 +31,7 @@ class Evaluation:
 
     Attributes:
         velocity: the field's velocity, shape of ``x``.
-        calls: evaluations of experts that the routing asked for, shape ``(B,)``.
+        calls: evaluations of experts that the routing asked for, on the CPU, shape ``(B,)``.
         logits: the router's, shape ``(B, K)``; ``None`` for a field without a router.
         weights: of the experts, shape ``(B, K)``; ``None`` for a field without experts.
         experts: the velocities of the experts, shape ``(B, K, *state_shape)``, if they were asked for.
@@ -140,22 +140,25 @@ class RoutedField(VelocityField):
         if weights is None:
             logits, weights = self._decide(context)
         chosen = weights > negligible_weight(x.dtype)
-        asked = torch.ones_like(chosen) if all_experts else chosen
+        # A device is waited for here, and once more when all is done, however many experts there are.
+        here = chosen.cpu()
+        asked = torch.ones_like(here) if all_experts else here
         velocity = torch.zeros_like(x)
         kept = all_experts or keep_experts
         experts = x.new_zeros(len(x), self._pool.n_experts, *x.shape[1:]) if kept else None
         for k in range(self._pool.n_experts):
-            rows = asked[:, k].nonzero()[:, 0]
-            if len(rows) == 0:
+            numbers = asked[:, k].nonzero()[:, 0]
+            if len(numbers) == 0:
                 continue
-            v = context.experts.of(k, rows)
+            rows = numbers.to(x.device, non_blocking=True)
+            v = context.experts.of(k, numbers)
             if experts is not None:
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
         if (row := first_bad_row(velocity, weights, logits)) is not None:
             raise self._fault(row, x, t, samples, interval, logits, weights)
-        return Evaluation(velocity, context.experts.evaluations(chosen), logits, weights, experts)
+        return Evaluation(velocity, context.experts.evaluations(here), logits, weights, experts)
 
     def _fault(
         self,
@@ -243,7 +246,7 @@ class MonolithField(VelocityField):
         if (row := first_bad_row(velocity)) is not None:
             culprit = "the monolith gives numbers that are none; train it again or restore its file"
             raise not_finite(self._pool, row, t, samples, interval, culprit)
-        return Evaluation(velocity, torch.ones(len(x), dtype=torch.int64, device=x.device))
+        return Evaluation(velocity, torch.ones(len(x), dtype=torch.int64))
 
 
 def make_field(pool: ExpertPool, name: str) -> VelocityField:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mnist_ddm.compute.devices import widened
+from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.core.convolutions import FrozenConvolutions
 from mnist_ddm.errors import InputError
 
@@ -116,14 +117,14 @@ def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFun
             raise InputError("a Jacobian was asked of something that is not differentiable (is it under no_grad?)")
 
     def vjp(u: Tensor) -> Tensor:
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), computing_in("float32", x.device):
             (product,) = torch.autograd.grad(value, point, u.clone(), retain_graph=True, materialize_grads=True)
         return product
 
     def jvp(v: Tensor) -> Tensor:
         if not pulled.requires_grad:
             return torch.zeros_like(v)
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), computing_in("float32", x.device):
             (product,) = torch.autograd.grad(pulled, probe, v.clone(), retain_graph=True, materialize_grads=True)
         return product
 

@@ -245,7 +245,7 @@ class Noising(Visits):
         for step, t in enumerate(self.moments):
             x = interpolate(clean, noise, _times(t, clean))
             evaluation = field.evaluate(x, _times(t, x), samples, step, all_experts=step in all_experts)
-            calls = calls + evaluation.calls.cpu()
+            calls = calls + evaluation.calls
             yield Visit(x, t, evaluation, samples, field, calls, step, len(self.moments), step, target)
         assert evaluation is not None
         last = len(self.moments)
@@ -281,13 +281,13 @@ def trajectory(
     for step in range(grid.size):
         t, t_next, interval = grid.time(step), grid.time(step + 1), grid.interval(step)
         evaluation = field.evaluate(x, _times(t, x), samples, interval, all_experts=step in all_experts)
-        calls = calls + evaluation.calls.cpu()
+        calls = calls + evaluation.calls
         yield Visit(x, t, evaluation, samples, field, calls, step, grid.size, interval)
         later: list[Tensor] = []
 
         def velocity(state: Tensor, time: float, interval: int = interval, later: list[Tensor] = later) -> Tensor:
             there = field.evaluate(state, _times(time, state), samples, interval)
-            later.append(there.calls.cpu())
+            later.append(there.calls)
             return there.velocity
 
         x = solver.step(velocity, x, t, t_next, evaluation.velocity, before)

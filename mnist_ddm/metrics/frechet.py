@@ -62,8 +62,8 @@ class KernelDistance:
     r"""The kernel distance to one set of real feature vectors.
 
     The squared maximum mean discrepancy with the kernel :math:`k(x, y) = (x \cdot y / d + 1)^3`, as its unbiased
-    estimate over all pairs, a block of them at a time; it may be negative. The interval is normal, with the variance of a two-sample U-statistic
-    from its first-order terms (Serfling 1980, chapter 5); near 0 it is only approximate.
+    estimate over all pairs, a block of them at a time; it may be negative. The interval is normal, with the variance of
+    a two-sample U-statistic from its first-order terms (Serfling 1980, chapter 5); near 0 it is only approximate.
     """
 
     def __init__(self, real: Tensor) -> None:

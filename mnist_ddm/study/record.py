@@ -1,7 +1,7 @@
 """Recording in parallel: what a store has is read, the rest is computed and stored block by block."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from mnist_ddm.compute.parallel import OnProgress, Shared, run_jobs
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import (
+    BLOCK,
     FINAL,
     FINAL_PARTS,
     SCHEMA,
@@ -25,6 +26,9 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.cost import evaluations_each
+
+AT_ONCE = 1000
+"""On a device that gains from large batches so many samples at most are computed together; they are stored by block."""
 
 
 def record(
@@ -120,7 +124,8 @@ def _compute(
     on_progress: Callable[[Visits, float], None],
     shard: Shard,
 ) -> int:
-    queue: list[tuple[float, Visits, partial[None]]] = []
+    queue: list[tuple[float, Visits, int, partial[None]]] = []
+    most = 1 if pool.device.type == "cpu" else AT_ONCE // BLOCK
     shared = Shared((pool, registered_routings()))
     blocks: dict[Visits, int] = {}
     for visits, names in to_compute(pool, wanted, store).items():
@@ -130,28 +135,46 @@ def _compute(
         )
         own = [block for i, block in enumerate(blocks_of(visits.n)) if shard.holds(key, i)]
         blocks[visits] = len(own)
-        for block in own:
-            if missing := store.missing(key, block, _files(kept)):
-                wanting = tuple(k for k in kept if k.file in missing)
-                cost = len(block) * evaluations_each(pool, visits, wanting)
-                queue.append((cost, visits, partial(_store_block, shared, visits, wanting, block, store, key)))
+        lacking = [(block, missing) for block in own if (missing := store.missing(key, block, _files(kept)))]
+        for group, missing in _joined(lacking, most):
+            wanting = tuple(k for k in kept if k.file in missing)
+            cost = sum(map(len, group)) * evaluations_each(pool, visits, wanting)
+            job = partial(_store_blocks, shared, visits, wanting, group, store, key)
+            queue.append((cost, visits, len(group), job))
     # The longest first, so that no worker is left with a long one at the end while the others wait.
     queue.sort(key=lambda job: -job[0])
-    jobs, owners = [job for _, _, job in queue], [visits for _, visits, _ in queue]
-    done = {visits: count - owners.count(visits) for visits, count in blocks.items()}
+    jobs, owners, sizes = (
+        [job for *_, job in queue],
+        [visits for _, visits, *_ in queue],
+        [size for *_, size, _ in queue],
+    )
+    done = dict(blocks)
+    for visits, size in zip(owners, sizes, strict=True):
+        done[visits] -= size
     progress = [0.0] * len(jobs)
 
     def report(job: int, fraction: float) -> None:
         progress[job] = max(progress[job], fraction)
         visits = owners[job]
-        working = sum(p for p, owner in zip(progress, owners, strict=True) if owner == visits)
+        working = sum(p * size for p, size, owner in zip(progress, sizes, owners, strict=True) if owner == visits)
         on_progress(visits, (done[visits] + working) / blocks[visits])
 
     for visits in wanted:
         if visits not in owners:
             on_progress(visits, 1.0)
     run_jobs(jobs, workers, report)
-    return len(jobs)
+    return sum(sizes)
+
+
+def _joined(lacking: Sequence[tuple[range, list[str]]], most: int) -> list[tuple[list[range], list[str]]]:
+    """Neighbouring blocks that lack the same files, in groups of so many at most."""
+    groups: list[tuple[list[range], list[str]]] = []
+    for block, missing in lacking:
+        if groups and len(groups[-1][0]) < most and groups[-1][0][-1].stop == block.start and groups[-1][1] == missing:
+            groups[-1][0].append(block)
+        else:
+            groups.append(([block], missing))
+    return groups
 
 
 def is_recorded(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store: RecordingStore) -> bool:
@@ -205,21 +228,25 @@ def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store:
     return join(visits, blocks, key)
 
 
-def _store_block(
-    shared: Shared[tuple[ExpertPool, Mapping[str, Make]]],
+def _store_blocks(
+    shared: Shared[tuple[ExpertPool, dict[str, Make]]],
     visits: Visits,
     wanted: tuple[Kept, ...],
-    block: range,
+    blocks: Sequence[range],
     store: RecordingStore,
     key: str,
     report: OnProgress,
 ) -> None:
-    # Another process may have stored it since, or this one, before its worker was killed.
-    missing = store.missing(key, block, _files(wanted))
-    wanted = tuple(k for k in wanted if k.file in missing)
-    if not missing:
+    # Another process may have stored some since, or this one, before its worker was killed.
+    missing = {block: store.missing(key, block, _files(wanted)) for block in blocks}
+    wanted = tuple(k for k in wanted if any(k.file in files for files in missing.values()))
+    if not any(missing.values()):
         return
     pool, routings = shared.value
     adopt_routings(routings)
-    for name, tensors in compute_block(pool, visits, wanted, block, report).items():
-        store.write(key, block, name, tensors)
+    whole = range(blocks[0].start, blocks[-1].stop)
+    for name, tensors in compute_block(pool, visits, wanted, whole, report).items():
+        for block in blocks:
+            if name in missing[block]:
+                rows = slice(block.start - whole.start, block.stop - whole.start)
+                store.write(key, block, name, {part: value[rows].contiguous() for part, value in tensors.items()})

@@ -13,7 +13,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
+from mnist_ddm.compute.batches import MULTIPLE
+from mnist_ddm.compute.runner import Runner
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.measures import Measures
 from mnist_ddm.core.pool import ExpertPool
@@ -70,6 +71,7 @@ class MnistPool(ExpertPool):
         device: str | torch.device = "cpu",
         labels: str | None = None,
         judge: Path | None = None,
+        precision: str = "float32",
     ) -> None:
         """Load all models of a checkpoint, checked by hash; a missing monolith is tolerated.
 
@@ -80,6 +82,7 @@ class MnistPool(ExpertPool):
             labels: what the classes are called, see `labels_said`; by default as the card says, or the data.
             judge: the checkpoint whose classifier measures the samples; by default this one's. FIDs of two trainings
                 compare only in the features of one classifier.
+            precision: in which the networks compute, one of `PRECISIONS`.
 
         Raises:
             InputError: if the checkpoint is missing, damaged, incomplete, or was trained on other data.
@@ -92,6 +95,7 @@ class MnistPool(ExpertPool):
                 "give the same --data-dir as in training"
             )
         self._device = torch.device(device)
+        self._run = Runner(self._device, precision)
         k = self.card.n_experts
         self._experts = [load_part(checkpoint, f"expert-{i}", self.card, device) for i in range(k)]
         self._router = load_part(checkpoint, "router", self.card, device)
@@ -104,9 +108,9 @@ class MnistPool(ExpertPool):
         parts = [*routed, "classifier", *(["monolith"] if has_monolith else [])]
         places = {p: (judge or checkpoint) if p == "classifier" else checkpoint for p in parts}
         self._sources = {"data": images.digest} | {p: read_part_card(place, p).sha256 for p, place in places.items()}
-        self._fingerprints = {"experts": self._hash(routed), "metrics": self._hash(["classifier"])}
+        self._fingerprints = {"experts": self._hash(routed, precision), "metrics": self._hash(["classifier"])}
         if has_monolith:
-            self._fingerprints["monolith"] = self._hash(["monolith"])
+            self._fingerprints["monolith"] = self._hash(["monolith"], precision)
         names = labels_said(labels, self.card.classes) if labels else self.card.names or images.names
         shown = names or tuple(map(str, self.card.labels or range(self.card.classes)))
         said = Said("digits" if self.in_paper else self.title, "digit" if self.in_paper else self.title, shown)
@@ -146,8 +150,9 @@ class MnistPool(ExpertPool):
     def sources(self) -> Mapping[str, str]:
         return self._sources
 
-    def _hash(self, parts: list[str]) -> str:
-        return digest([self._sources[part] for part in ("data", *parts)])
+    def _hash(self, parts: list[str], precision: str = "float32") -> str:
+        usual = precision == "float32"
+        return digest([self._sources[part] for part in ("data", *parts)] + ([] if usual else [precision]))
 
     @property
     def n_experts(self) -> int:
@@ -171,10 +176,10 @@ class MnistPool(ExpertPool):
         return self._prior
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return evaluate_in_batches(self._experts[expert], x, t, multiple=MULTIPLE // 2)
+        return self._run(self._experts[expert], x, t, multiple=MULTIPLE // 2)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
-        return evaluate_in_batches(self._router, x, t)
+        return self._run(self._router, x, t)
 
     @property
     def has_monolith(self) -> bool:
@@ -183,7 +188,7 @@ class MnistPool(ExpertPool):
     def monolith_velocity(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if self._monolith is None:
             raise InputError(f"the checkpoint {self.checkpoint} has no monolith; train it with train-monolith")
-        return evaluate_in_batches(self._monolith, x, t, multiple=MULTIPLE // 2)
+        return self._run(self._monolith, x, t, multiple=MULTIPLE // 2)
 
     def _stage_files(self, step: int) -> list[Path]:
         return [kept_file(self.checkpoint, f"expert-{k}", step) for k in range(self.n_experts)]
@@ -225,6 +230,7 @@ def load(
     data_dir: Path | None = None,
     labels: str | None = None,
     judge: Path | None = None,
+    precision: str = "float32",
 ) -> MnistPool:
     """The `mnist` system of the command line; without a checkpoint, the one that ships.
 
@@ -234,11 +240,13 @@ def load(
         data_dir: the folder of its data; by default where they were in training.
         labels: what the classes are called; see `labels_said`.
         judge: the checkpoint whose classifier measures the samples; by default the same.
+        precision: in which the networks compute, one of `PRECISIONS`.
     """
     place = find_checkpoint(checkpoint)
     card = read_system_card(place)
     images = load_images(data_dir or _data_of(place, card), relabel=bool(card.labels))
-    return MnistPool(place, images, device, labels, None if judge is None else find_checkpoint(judge))
+    judged = None if judge is None else find_checkpoint(judge)
+    return MnistPool(place, images, device, labels, judged, precision)
 
 
 def _data_of(checkpoint: Path, card: SystemCard) -> Path | None:

@@ -60,5 +60,6 @@ MNIST = (
         kind="path",
         place=True,
     ),
+    SystemOption("precision", "mnist: float32, tf32 or bfloat16, in which networks compute.  [default: float32]"),
 )
 """What the `mnist` system takes; other systems may read the same options in their own way."""

@@ -39,8 +39,8 @@ class AskedExperts:
     """The experts of a pool at some states: a strategy may ask them before it decides, and none is asked twice.
 
     Attributes:
-        products: of a Jacobian and a vector that the strategy took, for each state, shape ``(B,)``; each counts as an
-            evaluation.
+        products: of a Jacobian and a vector that the strategy took, for each state, on the CPU, shape ``(B,)``; each
+            counts as an evaluation.
     """
 
     def __init__(self, pool: ExpertPool, x: Tensor, t: Tensor, condition: Condition) -> None:
@@ -48,7 +48,7 @@ class AskedExperts:
         self._pool, self._x, self._t, self._condition = pool, x, t, condition
         self._asked: Tensor | None = None
         self._velocities: Tensor | None = None
-        self.products = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        self.products = torch.zeros(len(x), dtype=torch.int64)
 
     def velocities(self, wanted: Tensor) -> Tensor:
         """The velocities of the experts that are wanted where ``wanted`` ``(B, K)`` says so, kept for the field.
@@ -57,10 +57,11 @@ class AskedExperts:
             Shape ``(B, K, *state_shape)``; 0 for an expert that nobody has asked there.
         """
         asked, kept = self._kept()
+        wanted = wanted.cpu()
         for k in range(self._pool.n_experts):
             rows = (wanted[:, k] & ~asked[:, k]).nonzero()[:, 0]
             if len(rows):
-                kept[rows, k] = self._evaluate(k, rows)
+                kept[rows.to(kept.device), k] = self._evaluate(k, rows)
         asked |= wanted
         return kept
 
@@ -71,27 +72,38 @@ class AskedExperts:
         kept.copy_(velocities)
 
     def of(self, expert: int, rows: Tensor) -> Tensor:
-        """One expert's velocities at some states, kept ones included; shape ``(len(rows), *state_shape)``."""
+        """One expert's velocities at some states, kept ones included.
+
+        Args:
+            expert: which.
+            rows: of the states, int64, on the CPU.
+
+        Returns:
+            Shape ``(len(rows), *state_shape)``.
+        """
         if self._asked is None or self._velocities is None:
             return self._evaluate(expert, rows)
         new = ~self._asked[rows, expert]
-        found = self._velocities[rows, expert]
-        return found.index_put((new.nonzero()[:, 0],), self._evaluate(expert, rows[new])) if new.any() else found
+        found = self._velocities[rows.to(self._velocities.device), expert]
+        if not new.any():
+            return found
+        return found.index_put((new.nonzero()[:, 0].to(found.device),), self._evaluate(expert, rows[new]))
 
     def evaluations(self, chosen: Tensor) -> Tensor:
-        """Evaluations of experts for each state ``(B,)``, if those of ``chosen`` ``(B, K)`` are joined."""
+        """Evaluations of experts for each state ``(B,)``, if those of ``chosen`` ``(B, K)`` are joined; on the CPU."""
         asked = chosen if self._asked is None else chosen | self._asked
         return asked.sum(dim=1) + self.products
 
     def _kept(self) -> tuple[Tensor, Tensor]:
         if self._asked is None or self._velocities is None:
             k, x = self._pool.n_experts, self._x
-            self._asked = torch.zeros(len(x), k, dtype=torch.bool, device=x.device)
+            self._asked = torch.zeros(len(x), k, dtype=torch.bool)
             self._velocities = x.new_zeros(len(x), k, *x.shape[1:])
         return self._asked, self._velocities
 
     def _evaluate(self, expert: int, rows: Tensor) -> Tensor:
-        return self._pool.velocity(expert, self._x[rows], self._t[rows], self._condition.select(rows))
+        place = rows.to(self._x.device, non_blocking=True)
+        return self._pool.velocity(expert, self._x[place], self._t[place], self._condition.select(rows))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""Captured launches as what they are, a cache of a pure function; and networks in other precisions."""
+
+import pickle
+from typing import final
+
+import pytest
+import torch
+
+from mnist_ddm import load_system
+from mnist_ddm.compute.batches import evaluate_in_powers
+from mnist_ddm.compute.launches import Capture, Replayed
+from mnist_ddm.compute.parallel import one_thread
+from mnist_ddm.compute.precision import computing_in
+from mnist_ddm.compute.runner import Runner
+from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.visits import start
+from mnist_ddm.errors import InputError
+
+
+@final
+class Rerun(Capture):
+    """Repeats the call itself, into one place, as a graph does."""
+
+    def __init__(self):
+        self.captured = []
+
+    def __call__(self, function, inputs):
+        self.captured.append(tuple(tuple(i.shape) for i in inputs))
+        output = function(*inputs)
+
+        def replay():
+            output.copy_(function(*inputs))
+
+        return replay, output
+
+
+def double(x, t):
+    return 2 * x * t[:, None]
+
+
+def test_a_function_is_captured_once_for_a_shape_and_answers_as_it_is():
+    capture = Rerun()
+    replayed, generator = Replayed(double, capture), torch.Generator().manual_seed(0)
+    for n in (2, 3, 2, 3, 3):
+        x, t = torch.rand(n, 4, generator=generator), torch.rand(n, generator=generator)
+        assert replayed(x, t).equal(double(x, t))
+    assert capture.captured == [((2, 4), (2,)), ((3, 4), (3,))]
+    assert replayed(x.double(), t.double()).dtype == torch.float64
+    assert len(capture.captured) == 3
+
+
+def test_a_later_call_leaves_the_result_of_an_earlier_one_and_the_arguments_alone():
+    replayed, x, t = Replayed(double, Rerun()), torch.ones(2, 1), torch.ones(2)
+    first = replayed(x, t)
+    replayed(5 * x, t)
+    assert first.tolist() == [[2.0], [2.0]]
+    assert x.tolist() == [[1.0], [1.0]]
+
+
+def test_where_a_derivative_is_wanted_the_function_itself_is_called():
+    capture, x = Rerun(), torch.ones(2, 1, requires_grad=True)
+    replayed = Replayed(double, capture)
+    (gradient,) = torch.autograd.grad(replayed(x, torch.ones(2)).sum(), x)
+    assert gradient.tolist() == [[2.0], [2.0]]
+    with torch.no_grad():
+        assert not replayed(x, torch.ones(2)).requires_grad
+    assert len(capture.captured) == 1
+
+
+def test_what_was_captured_stays_in_its_process():
+    replayed = Replayed(double, Rerun())
+    replayed(torch.ones(1, 1), torch.ones(1))
+    assert pickle.loads(pickle.dumps(replayed))._known == {}
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(1, [16]), (16, [16]), (17, [32]), (64, [64]), (150, [64, 64, 32]), (0, [0])])
+def test_large_batches_have_a_power_of_two_of_rows(n, sizes):
+    seen = []
+
+    def network(x, t):
+        seen.append(len(x))
+        return x * t
+
+    x, t = torch.arange(float(n)), torch.arange(float(n)) + 1
+    assert evaluate_in_powers(network, x, t, largest=64).equal(x * t)
+    assert seen == sizes
+
+
+def test_networks_whose_launches_are_captured_answer_as_those_whose_are_not():
+    pool = load_system("mnist")
+    x, samples = start(pool, sample_seeds(0, 5))
+    t, capture = torch.full((5,), 0.4), Rerun()
+    with torch.no_grad(), one_thread():
+        plain = [pool.velocity(k, x, t, samples.condition) for k in (3, 4)]
+        pool._run = Runner(torch.device("cpu"), capture=capture)
+        captured = [pool.velocity(k, x, t, samples.condition) for k in (3, 4, 3)]
+    assert len(capture.captured) == 2
+    torch.testing.assert_close(captured, [*plain, plain[0]], rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_near_float32_and_its_samples_are_never_taken_for_those():
+    plain, half = (load_system("mnist", precision=name) for name in ("float32", "bfloat16"))
+    x, samples = start(plain, sample_seeds(0, 4))
+    t = torch.full((4,), 0.4)
+    with torch.no_grad(), one_thread():
+        a, b = (pool.velocity(3, x, t, samples.condition) for pool in (plain, half))
+        assert half.router_logits(x, t).dtype == torch.float32
+    assert b.dtype == torch.float32
+    assert 1e-5 < float((a - b).norm() / a.norm()) < 0.02
+    assert plain.fingerprints["experts"] != half.fingerprints["experts"]
+    assert plain.fingerprints["metrics"] == half.fingerprints["metrics"]
+
+
+def test_a_precision_that_is_none_or_not_here_is_refused():
+    with pytest.raises(InputError, match="float32, tf32, bfloat16"):
+        load_system("mnist", precision="float8")
+    with pytest.raises(InputError, match="NVIDIA"):
+        load_system("mnist", precision="tf32")
+
+
+def test_a_precision_holds_inside_its_block_alone():
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    with computing_in("tf32", torch.device("cuda")):
+        assert torch.backends.cudnn.allow_tf32
+        with computing_in("float32", torch.device("cuda")):
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before

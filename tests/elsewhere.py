@@ -78,7 +78,7 @@ class Elsewhere(TorchDispatchMode):
             raise RuntimeError(f"{name}: tensors on two devices")
         self.calls += bool(there)
         brought = there and (name in ("_to_copy", "copy_")) and not to_there
-        if (there and name in _LOOKS) or brought or (name == "index" and any(a.dtype == torch.bool for a in there)):
+        if (there and name in _LOOKS) or brought or (name == "index" and _is_mask(args[1])):
             self.looks["to the CPU" if brought else name] += 1
         if wanted is not None:
             kwargs = {**kwargs, "device": torch.device("cpu")}
@@ -95,6 +95,10 @@ class Elsewhere(TorchDispatchMode):
             return _There(value)
 
         return result if isinstance(result, Tensor) and name in _LOOKS - {"nonzero"} else tree_map(closed, result)
+
+
+def _is_mask(indices):
+    return any(isinstance(i, _There) and i.dtype == torch.bool for i in indices)
 
 
 def _opened(values):

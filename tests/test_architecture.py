@@ -125,7 +125,8 @@ def test_an_installed_package_can_add_options_and_the_broken_ones_of_another_do_
 
     result = CliRunner().invoke(show, ["--petals", "5", "--garden", "here", "--bee", "a", "--bee", "b"])
     assert eval(result.output, {"PosixPath": Path, "WindowsPath": Path}) == {
-        "checkpoint": None, "data_dir": None, "labels": None, "judge": None, "device": "cpu", "petals": 5.0,
+        "checkpoint": None, "data_dir": None, "labels": None, "judge": None, "precision": None, "device": "cpu",
+        "petals": 5.0,
         "garden": Path("here"), "bee": ("a", "b"),
     }  # fmt: skip
     assert "Of no effect" not in CliRunner().invoke(show, ["--help"]).output

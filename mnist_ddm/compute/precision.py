@@ -32,7 +32,7 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext():
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -222,14 +222,15 @@ def spectral_norm(
         beta = widened(w).norm(dim=1)
         right = torch.cat([right, _unit(w, beta)[:, None]], dim=1)
         bidiagonal = torch.nn.functional.pad(bidiagonal, (0, 1, 0, 1))
-        bidiagonal[:, step - 1, step - 1], bidiagonal[:, step - 1, step] = alpha.cpu(), beta.cpu()
+        alpha, beta = torch.stack([alpha, beta]).cpu()
+        bidiagonal[:, step - 1, step - 1], bidiagonal[:, step - 1, step] = alpha, beta
         # A row with NaN would end the decomposition of the whole batch; it stops as it is, not converged.
         broken = ~bidiagonal.isfinite().all(dim=(1, 2))
         sound = torch.where(broken[:, None, None], 0.0, bidiagonal)
         p, sigma, _ = torch.linalg.svd(sound[:, :, :step])
         _, best, q = torch.linalg.svd(sound, full_matrices=False)
         best = torch.where(broken[:, None], torch.nan, best)
-        residual = beta.cpu() * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
+        residual = beta * p[:, -1, 0].abs() / sigma[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
         exhausted = residual <= 10 * torch.finfo(like.dtype).eps  # the space is invariant: nothing can be added
         stopped = exhausted | ((residual <= tolerance) & (step >= LEAST_STEPS))
         residual[broken] = torch.nan

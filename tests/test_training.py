@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import load_part, read_part_card, read_system_card
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import read_tensors, write_tensors
+from mnist_ddm.training import loop
 from mnist_ddm.training.data import Streams, rows_of_step
 from mnist_ddm.training.loop import LOG_EVERY
 from mnist_ddm.training.module import averaging_decay, learning_rate
@@ -325,3 +327,13 @@ def test_moments_and_weights_of_a_resume_state_are_what_they_were_saved_as(half_
             job(lambda fraction: None)
     finally:
         state.write_bytes(whole)
+
+
+def test_a_loss_that_is_not_finite_is_named_by_its_step_however_late_it_is_looked_at():
+    """On a GPU losses are looked at together, when a row of the log is due."""
+    watch = loop._Watch(SimpleNamespace(name="expert-0"), lambda fraction: None)
+    watch._losses = [torch.ones(4), torch.ones(4)]
+    watch._check(11)
+    watch._losses += [torch.ones(4), torch.tensor([1.0, torch.nan]), torch.ones(4)]
+    with pytest.raises(InputError, match="expert-0 became nan at step 13;"):
+        watch._check(14)

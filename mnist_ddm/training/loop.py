@@ -135,6 +135,7 @@ class _Watch(Callback, Generic[Data]):
         self._saved = -math.inf
         self._losses: list[Tensor] = []
         self._times: list[Tensor] = []
+        self._checked = 0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._since = time.monotonic()
@@ -145,13 +146,14 @@ class _Watch(Callback, Generic[Data]):
         assert isinstance(pl_module, TrainingModule)
         pl_module.finish_step()
         steps, done = self.fit.recipe.steps, pl_module.done
-        mean = float(outputs["losses"].mean())
-        if not math.isfinite(mean):
-            raise InputError(f"the loss of {self.fit.name} became {mean} at step {done}; lower its learning rate")
-        self._losses.append(outputs["losses"].cpu())
-        self._times.append(outputs["t"].cpu())
+        self._losses.append(outputs["losses"])
+        self._times.append(outputs["t"])
+        logged = done % LOG_EVERY == 0 or done == steps
+        # To look at a loss is to wait for the device, which could begin the next step meanwhile.
+        if logged or pl_module.device.type == "cpu":
+            self._check(done)
         self.fit.after_step(pl_module)
-        if done % LOG_EVERY == 0 or done == steps:
+        if logged:
             self._add_row(done)
             now = time.monotonic()
             if now - self._saved >= SAVE_SECONDS or done == steps:
@@ -159,9 +161,17 @@ class _Watch(Callback, Generic[Data]):
                 save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent, self.versions)
         self.report(done / steps)
 
+    def _check(self, done: int) -> None:
+        """Refuse a loss that is not finite, of the steps since the last look."""
+        unseen = self._losses[self._checked :]
+        for step, mean in enumerate(torch.stack([losses.mean() for losses in unseen]).tolist(), done - len(unseen) + 1):
+            if not math.isfinite(mean):
+                raise InputError(f"the loss of {self.fit.name} became {mean} at step {step}; lower its learning rate")
+        self._checked = len(self._losses)
+
     def _add_row(self, done: int) -> None:
-        losses, times = torch.cat(self._losses), torch.cat(self._times)
-        self._losses, self._times = [], []
+        losses, times = torch.cat(self._losses).cpu(), torch.cat(self._times).cpu()
+        self._losses, self._times, self._checked = [], [], 0
         bins = (times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
         row = {"step": done, "learning_rate": learning_rate(self.fit.recipe, done - 1), "loss": float(losses.mean())}
         for i in range(TIME_BINS):

@@ -25,7 +25,19 @@ def elsewhere(request, monkeypatch):
     return Elsewhere(float64=request.param)
 
 
-ROUTINGS = ["top2", "full", "each", "once", "misaligned2", "top1@T=2+equal", "top-p=0.9", "commit=0.6", "label"]
+ROUTINGS = [
+    "gumbel",
+    "full@density",
+    "median",
+    "full",
+    "each",
+    "once",
+    "misaligned2",
+    "top1@T=2+equal",
+    "top-p=0.9",
+    "commit=0.6",
+    "label",
+]
 
 
 def test_every_routing_goes_elsewhere_and_comes_to_the_same(elsewhere):

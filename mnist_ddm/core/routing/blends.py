@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.routing.base import Routing, RoutingContext, negligible_weight
 
 _STEPS = 30
@@ -86,7 +87,7 @@ def spatial_median_weights(points: Tensor, p: Tensor) -> Tensor:
     Returns:
         Shape ``(B, K)``, float64; non-negative, of sum 1.
     """
-    points, p = points.double(), p.double()
+    points, p = widened(points), widened(p)
     p = p / p.sum(dim=1, keepdim=True)
     # K points span at most K dimensions, in which they have coordinates with the same distances.
     centred = points - points.mean(dim=1, keepdim=True)

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.noise import signs
 from mnist_ddm.core.routing.base import Routing, RoutingContext
@@ -66,12 +67,12 @@ def log_densities(context: RoutingContext) -> Tensor:
     context.experts.keep(velocities)
     if "density" in memory:
         before = _Rates(memory["density-t"], memory["density-in-time"], memory["density-scores"])
-        known, moved = memory["density"], (x - memory["density-x"]).double().flatten(1)
+        known, moved = memory["density"], widened(x - memory["density-x"]).flatten(1)
     else:
         before, known = _from_noise(context, here)
-        moved = torch.zeros_like(x).double().flatten(1)
-    step = (t - before.t).double()[:, None]
-    in_space = torch.einsum("bkd,bd->bk", before.scores.double() + here.scores.double(), moved) / 2
+        moved = widened(torch.zeros_like(x)).flatten(1)
+    step = widened(t - before.t)[:, None]
+    in_space = torch.einsum("bkd,bd->bk", widened(before.scores) + widened(here.scores), moved) / 2
     memory["density"] = known + (before.in_time + here.in_time) / 2 * step + in_space
     memory |= {"density-x": x, "density-t": t, "density-in-time": here.in_time, "density-scores": here.scores}
     return memory["density"]
@@ -99,11 +100,11 @@ def _rates(context: RoutingContext, t: Tensor) -> tuple[Tensor, _Rates]:
                 raise InputError(f"expert {k} of {pool.name!r} is not differentiable (is it under no_grad?)")
             (product,) = torch.autograd.grad(v, point, probe)
         found.append(v.detach())
-        divergences.append((product * probe).double().flatten(1).sum(dim=1))
+        divergences.append(widened(product * probe).flatten(1).sum(dim=1))
         context.experts.products += 1
     velocities = torch.stack(found, dim=1)
     scores = -(x[:, None] + expand_time(1 - t, velocities) * velocities) / expand_time(t, velocities)
-    flow = (velocities.double() * scores.double()).flatten(2).sum(dim=2)
+    flow = (widened(velocities) * widened(scores)).flatten(2).sum(dim=2)
     return velocities, _Rates(t, -torch.stack(divergences, dim=1) - flow, scores.flatten(2))
 
 
@@ -116,6 +117,6 @@ def _from_noise(context: RoutingContext, here: _Rates) -> tuple[_Rates, Tensor]:
         now = _rates(context, t)[1]
         context.experts.products += context.pool.n_experts  # the velocities, which no one else asked for
         if i > 0:
-            known = known + (before.in_time + now.in_time) / 2 * (t - before.t).double()[:, None]
+            known = known + (before.in_time + now.in_time) / 2 * widened(t - before.t)[:, None]
         before = now
     return before, known

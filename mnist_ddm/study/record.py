@@ -229,7 +229,7 @@ def _read(pool: ExpertPool, visits: Visits, observables: tuple[str, ...], store:
 
 
 def _store_blocks(
-    shared: Shared[tuple[ExpertPool, dict[str, Make]]],
+    shared: Shared[tuple[ExpertPool, Mapping[str, Make]]],
     visits: Visits,
     wanted: tuple[Kept, ...],
     blocks: Sequence[range],

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 from torch import Tensor
 
@@ -11,8 +11,13 @@ from mnist_ddm.analyses.settings import Settings
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
+from mnist_ddm.errors import unknown
 from mnist_ddm.figures.plot import Plot
 from mnist_ddm.tables.table import Schema, Table
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 Own = TypeVar("Own", bound=Settings)
 """The settings of an analysis."""
@@ -49,6 +54,29 @@ class Answer:
     tables: tuple[Table, ...]
     plots: tuple[Plot, ...] = ()
     artefacts: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def table(self, name: str = "") -> Table:
+        """The table of a name, or the first, which is the answer in short.
+
+        Raises:
+            InputError: if there is none; the message lists those that there are.
+        """
+        for table in self.tables:
+            if name in ("", table.name):
+                return table
+        raise unknown("table", name, [table.name for table in self.tables])
+
+    def to_pandas(self, name: str = "") -> "pandas.DataFrame":
+        """A table, by default the first, as a pandas data frame."""
+        return self.table(name).to_pandas()
+
+    def to_polars(self, name: str = "") -> "polars.DataFrame":
+        """A table, by default the first, as a polars data frame."""
+        return self.table(name).to_polars()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return "".join(table._repr_html_() for table in self.tables)
 
 
 @final

@@ -40,6 +40,7 @@ _COMMANDS = {
         ("measure", "measure:measure", "Measure a checkpoint's figures and put them on its card."),
         ("cache", "cache:cache", "List or delete stored recordings."),
         ("exercises", "exercises:exercises", "Learn: exercises with checks that know the exact answers."),
+        ("check-system", "check_system:check_system", "Try out what an own system promises."),
         ("cite", "cite:cite", "Print how to cite this package and the paper."),
         ("info", "info:info", "List systems, checkpoints, strategies, analyses and caches."),
     )

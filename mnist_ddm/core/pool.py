@@ -18,6 +18,7 @@ from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.drawing import Drawing, as_drawing
 from mnist_ddm.core.measures import Measures
 from mnist_ddm.core.noise import Purpose, categorical, initial_noise, sample_seeds, uniforms
+from mnist_ddm.core.shown import facts_html
 from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.storage.files import digest
 
@@ -90,6 +91,17 @@ class ExpertPool(ABC):
         What the paper states stands beside these results, and decides verdicts, only if it is not empty.
         """
         return ""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = {
+            "experts": self.n_experts,
+            "monolith": "yes" if self.has_monolith else "no",
+            "shape of a state": self.state_shape,
+            "shares of the clusters": ", ".join(f"{share:.3g}" for share in self.prior.tolist()),
+            "device": self.device,
+        }
+        return facts_html(", ".join(filter(None, (f"system {self.title}", self.description))), facts)
 
     @property
     def device(self) -> torch.device:

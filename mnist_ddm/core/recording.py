@@ -7,6 +7,7 @@ Where blocks are kept, and who computes them, is decided elsewhere (`study/recor
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +16,13 @@ from mnist_ddm.compute.parallel import OnProgress, one_thread
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import Kept, observables_named
 from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.shown import facts_html, to_xarray
 from mnist_ddm.core.visits import TENTHS, Visits
 from mnist_ddm.errors import NotFiniteError
 from mnist_ddm.storage.files import digest
+
+if TYPE_CHECKING:
+    import xarray
 
 SCHEMA = 4
 """To be raised when the same visits would be computed otherwise, so that stored recordings are not taken for them."""
@@ -61,6 +66,19 @@ class Recording:
         """The times at which an observable was kept, float64, falling."""
         (kept,) = observables_named((observable,))
         return self.times[list(kept.visits(self.visits.times, TENTHS))]
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """The recording as a data set of labelled arrays; see `shown.to_xarray`.
+
+        Raises:
+            InputError: if xarray is not installed.
+        """
+        return to_xarray(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        shapes = {name: tuple(value.shape) for name, value in {"final": self.final, **self.observed}.items()}
+        return facts_html(f"recording: {self.visits.label}, n = {self.visits.n}", shapes)
 
 
 def sample(pool: ExpertPool, visits: Visits, observables: tuple[str, ...] = ()) -> Recording:

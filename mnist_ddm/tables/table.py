@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mnist_ddm.stats.intervals import Estimate
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 Value = str | int | float | Estimate | None
 Row = Mapping[str, Value]
@@ -142,3 +146,29 @@ class Table:
     def column(self, key: str) -> list[Value]:
         """The values of a column, from the first row to the last."""
         return [row.get(key) for row in self.rows]
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table as a pandas data frame; see `frames.to_pandas`.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        from mnist_ddm.tables.frames import to_pandas
+
+        return to_pandas(self)
+
+    def to_polars(self) -> "polars.DataFrame":
+        """The table as a polars data frame; see `frames.to_polars`.
+
+        Raises:
+            InputError: if polars is not installed.
+        """
+        from mnist_ddm.tables.frames import to_polars
+
+        return to_polars(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from mnist_ddm.tables.html import table_html
+
+        return table_html(self)

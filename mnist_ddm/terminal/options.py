@@ -86,6 +86,14 @@ def place_options(command: Decorated) -> Decorated:
     return _with([_clicked(option) for option in installed_options() if option.place], command)
 
 
+def own_options(command: Decorated) -> Decorated:
+    """Those of `system_options` that decide what a system is, for commands that take its name otherwise."""
+    return _with([_clicked(option) for option in installed_options()], command)
+
+
+as_json = click.option("--json", is_flag=True, help="Print the same as JSON, for programs.")
+
+
 @cache
 def installed_options() -> tuple[SystemOption, ...]:
     """The options of all systems that are installed; of two with one name the first, and those of `mnist` first."""
@@ -132,6 +140,7 @@ _RESERVED = frozenset(
             "beside",
             "recorded",
         ),
+        "json",
     }
 )
 """Names that commands have themselves."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import sys
 
@@ -31,3 +32,8 @@ def leave_quietly() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         for number in (1, 2):
             os.dup2(null, number)
+
+
+def print_json(value: object) -> None:
+    """Print a JSON-like value on standard output, as strict JSON that ends with a line's end."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,337 @@
+"""Models at hand as a system, the contract that every system keeps, and results as frames, arrays and HTML."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import mnist_ddm
+from mnist_ddm.core.flow import interpolate, velocity_target
+from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.recording import sample
+from mnist_ddm.core.visits import Sampling
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.study import Study
+from mnist_ddm.systems.contract import check_system
+from mnist_ddm.systems.gaussian import GaussianPool
+from mnist_ddm.systems.simple import SimplePool
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MEANS, VARIANCE = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.1
+
+
+def expert(k):
+    def velocity(x, t):
+        t, mean = t[:, None], MEANS[k].to(x)
+        return (t - (1 - t) * VARIANCE) / ((1 - t) ** 2 * VARIANCE + t**2) * (x - (1 - t) * mean) - mean
+
+    return velocity
+
+
+def router(x, t):
+    distances = (x[:, None] - (1 - t)[:, None, None] * MEANS.to(x)).norm(dim=2)
+    return -(distances**2) / (2 * ((1 - t) ** 2 * VARIANCE + t**2))[:, None]
+
+
+def real(n=300, seed=0):
+    clusters = torch.arange(n) % 2
+    return MEANS[clusters] + VARIANCE**0.5 * torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)), clusters
+
+
+@pytest.fixture
+def pool():
+    return SimplePool([expert(0), expert(1)], router, real())
+
+
+def test_models_at_hand_are_a_system_that_keeps_every_promise(pool):
+    twin = GaussianPool(MEANS, torch.full((2,), VARIANCE**0.5), torch.ones(2))
+    mine, theirs = (sample(p, Sampling("full", n=5, steps=6)).final for p in (pool, twin))
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+    assert [p.breach for p in check_system(pool)] == [""] * 13
+    assert pool.fingerprints != SimplePool([expert(0), expert(1)], router, real(seed=1)).fingerprints
+    assert pool.prior.tolist() == [0.5, 0.5]
+
+
+def test_a_simple_pool_says_what_it_lacks():
+    with pytest.raises(InputError, match="at least one expert"):
+        SimplePool([], router, real())
+    with pytest.raises(InputError, match="shape of a state"):
+        SimplePool([expert(0)], router)
+    with pytest.raises(InputError, match=r"0 \.\. 0"):
+        SimplePool([expert(0)], router, real())
+    with pytest.raises(InputError, match="clusters of shape"):
+        SimplePool([expert(0)], router, (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64)))
+    with pytest.raises(InputError, match="no monolithic"):
+        SimplePool([expert(0)], router, state_shape=(2,)).monolith_velocity(*[torch.zeros(1, 2)] * 3)
+
+
+class Sound(ExpertPool):
+    """Keeps every promise; each class below breaks one."""
+
+    name, n_experts, state_shape = "sound", 2, (2,)
+
+    def velocity(self, expert_number, x, t, condition):
+        return expert(expert_number)(x, t)
+
+    def router_logits(self, x, t):
+        return router(x, t)
+
+    @property
+    def measures(self):
+        return SimplePool([expert(0), expert(1)], router, real()).measures
+
+
+class NoNumber(Sound):
+    n_experts = 0
+
+
+class OddShape(Sound):
+    state_shape = "2"
+
+
+class OddPrior(Sound):
+    prior = torch.tensor([0.5, 0.6], dtype=torch.float64)
+
+
+class Companions(Sound):
+    def condition(self, seeds):
+        from mnist_ddm.core.condition import Condition
+
+        return Condition(torch.arange(len(seeds)) % 2)
+
+
+class Flat(Sound):
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x, t, condition)[:, :1]
+
+
+class Wide(Sound):
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x, t, condition).double()
+
+
+class Centred(Sound):
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x, t, condition) - x.mean(dim=0)
+
+
+class InPlace(Sound):
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x.mul_(1.0).add_(1e-3), t, condition)
+
+
+class Dropout(Sound):
+    def velocity(self, k, x, t, condition):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().velocity(k, x, t, condition) * self.calls
+
+
+class GlobalNoise(Sound):
+    def router_logits(self, x, t):
+        return super().router_logits(x, t) + 0 * torch.rand(1)
+
+
+class NotANumber(Sound):
+    def router_logits(self, x, t):
+        return super().router_logits(x, t) * torch.nan
+
+
+class SilentMonolith(Sound):
+    def monolith_velocity(self, x, t, condition):
+        return x
+
+
+class Turned(Sound):
+    def velocity(self, k, x, t, condition):
+        return -super().velocity(k, x, t, condition)
+
+
+class Backwards(Sound):
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x, 1 - t, condition)
+
+
+class Shuffled(Sound):
+    @property
+    def measures(self):
+        measures = super().measures
+        whole = measures.real_states
+
+        def real_states(n, cluster=None, *, held_out=True):
+            return tuple(values.flip(0) for values in whole(n, cluster, held_out=held_out))
+
+        measures.real_states = real_states
+        return measures
+
+
+class Fewer(Sound):
+    def decode(self, x):
+        return x[1:]
+
+
+class Solid(Sound):
+    def decode(self, x):
+        return x[:, :, None, None, None]
+
+
+class Restless(Sound):
+    @property
+    def fingerprints(self):
+        self.asked = getattr(self, "asked", 0) + 1
+        return {"experts": str(self.asked), "metrics": ""}
+
+
+class Silent(Sound):
+    fingerprints = {"experts": "a"}  # noqa: RUF012
+
+
+class Held(Sound):
+    def __getstate__(self):
+        raise TypeError("cannot pickle a file")
+
+
+class Frozen(Sound):
+    @torch.no_grad()
+    def velocity(self, k, x, t, condition):
+        return super().velocity(k, x, t, condition)
+
+
+BREACHES = [
+    (NoNumber, "n_experts"), (OddShape, "state_shape"), (OddPrior, "sum 1.1"), (Companions, "companions"),
+    (Flat, "has the shape"), (Wide, "torch.float64"), (Centred, "depends on the other rows"), (InPlace, "in place"),
+    (Dropout, "asked again"), (GlobalNoise, "global random state"), (NotANumber, "not finite"),
+    (SilentMonolith, "has_monolith"), (Turned, "noise minus clean, not clean minus noise"),
+    (Backwards, "t = 1 is noise and t = 0 is data"), (Shuffled, "first five"), (Fewer, "5 of 6"),
+    (Solid, "only pictures"),
+    (Restless, "asked again"), (Silent, "metrics"), (Held, "pickled"), (Frozen, "differentiated"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "told"), BREACHES, ids=[system.__name__ for system, _ in BREACHES])
+def test_each_breach_is_caught_and_said_in_words(system, told):
+    breaches = [p.breach for p in check_system(system()) if p.breach]
+    assert any(told in breach for breach in breaches), breaches
+    assert len(breaches) <= 3
+    assert [p.breach for p in check_system(Sound())] == [""] * 13
+
+
+def test_the_command_says_it_and_ends_with_one_if_there_is_a_breach(monkeypatch, capsys):
+    import json
+
+    from mnist_ddm import cli
+    from mnist_ddm.systems import registry
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capsys.readouterr().out
+
+    code, out = run("check-system", "gaussian")
+    assert (code, out.count("ok  "), "13 of 13 promises are kept" in out) == (0, 13, True)
+    monkeypatch.setattr(registry, "load_system", lambda *a, **k: Turned())
+    code, out = run("check-system", "turned", "--json")
+    assert code == 1
+    assert [p["kept"] for p in json.loads(out)].count(False) == 1
+
+
+def test_the_example_of_pictures_keeps_its_promises_and_learns(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "pictures")
+    import pictures
+
+    pool = pictures.make_pool(steps=120)
+    assert [p.breach for p in check_system(pool)] == [""] * 13
+    final = pool.decode(sample(pool, Sampling("label", n=8, steps=8)).final)
+    recording = sample(pool, Sampling("label", n=8, steps=8))
+    red, blue = final[:, 0].mean(dim=(1, 2)), final[:, 2].mean(dim=(1, 2))
+    assert torch.equal((blue > red).long(), recording.cluster)
+
+
+def test_the_velocity_of_a_pipeline_is_that_of_its_noise(monkeypatch):
+    pytest.importorskip("diffusers")
+    monkeypatch.syspath_prepend(EXAMPLES / "pipeline")
+    import pipeline
+
+    pool = pipeline.make_pool()
+    assert [p.breach for p in check_system(pool)] == [""] * 13
+
+    class Knows(torch.nn.Module):
+        """Predicts the noise of states whose clean picture is known."""
+
+        def forward(self, x, step):
+            return type("Out", (), {"sample": self.noise})()
+
+    one = pipeline.PipelineExpert(pipeline.small_pipeline(0))
+    one.unet, generator = Knows(), torch.Generator().manual_seed(0)
+    clean, one.unet.noise = (torch.randn(4, 3, 16, 16, generator=generator) for _ in range(2))
+    t = torch.tensor([0.1, 0.4, 0.7, 0.95])
+    answer = one(interpolate(clean, one.unet.noise, t), t)
+    torch.testing.assert_close(answer, velocity_target(clean, one.unet.noise), rtol=0, atol=1e-4)
+
+
+def test_an_answer_is_a_frame_and_a_recording_an_array(pool, tmp_path):
+    answer = Study(pool, ["quality"], scale="small", routings=("top1", "full"), n=6, steps=3,
+                   store=RecordingStore(tmp_path)).run()["quality"]  # fmt: skip
+    pandas = pytest.importorskip("pandas")
+    frame = answer.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["routing"].tolist() == ["top1", "full"]
+    assert {"kid", "kid_low", "kid_high"} <= set(frame.columns)
+    with pytest.raises(InputError, match="unknown table 'nothing'"):
+        answer.to_pandas("nothing")
+    html = answer._repr_html_()
+    assert "<table>" in html
+    assert "top1" in html
+    assert "system own" in pool._repr_html_()
+
+
+def test_polars_gets_the_same_columns(pool, tmp_path):
+    polars = pytest.importorskip("polars")
+    answer = Study(pool, ["averaging-variance"], scale="small", store=RecordingStore(tmp_path)).run()[
+        "averaging-variance"
+    ]
+    frame = answer.to_polars()
+    assert isinstance(frame, polars.DataFrame)
+    assert frame.columns == list(answer.to_pandas().columns)
+    assert frame["full"].to_list() == answer.to_pandas()["full"].tolist()
+
+
+def test_a_recording_is_a_data_set_with_its_times(pool):
+    pytest.importorskip("xarray")
+    recording = sample(pool, Sampling("top1", n=3, steps=10), ("weights", "x@tenths"))
+    data = recording.to_xarray()
+    assert dict(data.sizes) == {"sample": 3, "final_0": 2, "time": 10, "weights_0": 2, "tenth": 9, "x@tenths_0": 2}
+    assert data["weights"].sel(sample=1).values.tolist() == recording.observed["weights"][1].tolist()
+    assert data.attrs["routing"] == "top1"
+    assert data["tenth"].values.tolist() == recording.times_of("x@tenths").tolist()
+
+
+def test_frames_and_arrays_say_which_extra_they_need(pool, monkeypatch):
+    from mnist_ddm.tables.table import Column, Schema, Table
+
+    for name in ("pandas", "polars", "xarray"):
+        monkeypatch.setitem(sys.modules, name, None)
+    table = Table(Schema("t", (Column("a", "a"),)), "", ({"a": 1},))
+    with pytest.raises(InputError, match=r"mnist-ddm\[frames\]"):
+        table.to_pandas()
+    with pytest.raises(InputError, match=r"mnist-ddm\[polars\]"):
+        table.to_polars()
+    with pytest.raises(InputError, match=r"mnist-ddm\[xarray\]"):
+        sample(pool, Sampling("top1", n=1, steps=1)).to_xarray()
+    assert "<td>1</td>" in table._repr_html_()
+    assert "recording: " in sample(pool, Sampling("top1", n=1, steps=1))._repr_html_()
+
+
+def test_every_name_at_the_top_is_there():
+    assert {"SimplePool", "Study", "check_system", "register_routing", "Table"} <= set(mnist_ddm.__all__)
+    for name in mnist_ddm.__all__:
+        assert getattr(mnist_ddm, name).__name__ == name or name in ("Study",)
+
+
+def test_a_module_is_the_command():
+    import subprocess
+
+    told = subprocess.run([sys.executable, "-m", "mnist_ddm", "--version"], capture_output=True, text=True, check=True)
+    assert "mnist-ddm" in told.stdout or "version" in told.stdout

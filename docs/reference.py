@@ -19,7 +19,10 @@ EXPERTS = 8
 _COMMANDS = """# Commands
 
 What `--help` says of each; `python docs/reference.py` makes this page. Exit codes: 0 it went well, 1 a defect, or an
-exercise that is not right yet, 2 bad input (one line says what is wrong), 130 interrupted, 141 the reader left.
+exercise that is not right yet or a promise that `check-system` finds broken, 2 bad input (one line says what is wrong),
+130 interrupted, 141 the reader left. `python -m mnist_ddm` is the same command. For completion in a shell, put a line
+into its start-up file: `eval "$(_MNIST_DDM_COMPLETE=bash_source mnist-ddm)"` in bash, `zsh_source` in zsh,
+`_MNIST_DDM_COMPLETE=fish_source mnist-ddm | source` in fish.
 """
 _ROUTINGS = f"""# Routings
 

@@ -14,7 +14,7 @@ from mnist_ddm.analyses.columns import FID, ROUTING, N, of_paper
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
 from mnist_ddm.analyses.systems import features_named, fitting
-from mnist_ddm.analyses.within import WITHIN, ClassesApart
+from mnist_ddm.analyses.within import WITHIN, ClassesApart, parts_plot
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.measures import Classifier
 from mnist_ddm.core.noise import Purpose, generator
@@ -211,7 +211,7 @@ class Quality(Analysis[QualitySettings]):
         tables += [apart.table(within)] if apart is not None and within else []
         tables += [_class_table(classes)] if classes else []
         tables += [_adherence_table(adherence)] if adherence else []
-        plots = (_plot(rows, features.name, common), _fidelity_plot(rows))
+        plots = (_plot(rows, features.name, common), _fidelity_plot(rows), *([parts_plot(within)] if within else []))
         return Answer(tuple(tables), plots, {f"reference-{features.name}": statistics})
 
 

@@ -12,6 +12,7 @@ from mnist_ddm.analyses.columns import FID, ROUTING, N
 from mnist_ddm.core.measures import Features
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.fidelity import HELD_OUT
 from mnist_ddm.metrics.frechet import extract
 from mnist_ddm.metrics.real import RealFeatures, real_features, real_images
@@ -144,6 +145,22 @@ class ClassesApart:
             *told(rows),
         )
         return Table(WITHIN, "Quality within classes, and what the classes' shares cost", tuple(rows), notes)
+
+
+def parts_plot(rows: Sequence[Row]) -> Plot:
+    """For each routing its distance, what its shares alone cost, and what is left within classes."""
+
+    def bars(label: str, key: str) -> Series:
+        named = [(str(row["routing"]), row[key]) for row in rows]
+        known = [(name, v.value if isinstance(v, Estimate) else v) for name, v in named]
+        return Series(label, [name for name, _ in known], [v if isinstance(v, float) else math.nan for _, v in known])
+
+    parts = (
+        bars("FID", "fid"),
+        bars("of real states with these shares", "fid_shares"),
+        bars("with the shares put right", "fid_balanced"),
+    )
+    return Plot("quality-parts", "bars", "How much of a Frechet distance is class shares?", "routing", "FID", parts)
 
 
 def told(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -17,21 +17,30 @@ help:
 
 setup: $(READY)
 
+# Linux wheels of torch bring gigabytes of CUDA. Without a GPU the CPU's wheels are tried first; where TORCH_INDEX cannot be
+# reached (offline, behind a mirror) or is empty, whatever pip's own index has is taken.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+CPU_WHEELS = test -z "$(TORCH_INDEX)" || test "$$(uname -s)" != Linux || command -v nvidia-smi >/dev/null \
+	|| $(BIN)/python -m pip install --quiet --timeout 5 --retries 0 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" 2>/dev/null \
+	|| echo "no wheels at $(TORCH_INDEX); taking those of pip's own index"
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	@$(CPU_WHEELS)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,paris]"
 	@touch $@
 
 demo: $(READY)
+	@cat docs/demo/before.txt
 	$(BIN)/mnist-ddm train --preset tiny --out demo/trained
 	$(BIN)/mnist-ddm sample --checkpoint demo/trained --routing label --n 25 --steps 25 --out demo/tiny-label.png
 	$(BIN)/mnist-ddm sample --routing label --n 25 --steps 25 --out demo/label.png
 	$(BIN)/mnist-ddm sample --routing top2 --n 25 --steps 25 --out demo/top2.png
 	$(BIN)/mnist-ddm sample --routing full --n 25 --steps 25 --out demo/full.png
-	$(BIN)/mnist-ddm sample --routing top2 --n 4 --steps 25 --record --out demo/strips.png
+	$(BIN)/mnist-ddm sample --routing top2 --n 4 --steps 25 --seed 5 --record --out demo/strips.png
 	$(BIN)/mnist-ddm analyze --system mnist --n 32 --steps 20 --out demo/analysis
-	@echo
-	@echo "Pictures: demo/*.png and demo/analysis/plots/*.png; losses: demo/trained/losses/*.csv"
+	$(BIN)/mnist-ddm play --out demo/play.html
+	@cat docs/demo/after.txt
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

@@ -33,7 +33,7 @@ html_title = "mnist-ddm"
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_copy_source = False
-html_extra_path = ["results/reproduce-mnist/report.html"]
+html_extra_path = ["results/reproduce-mnist/report.html", "figures/play.html"]
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)")
 
@@ -62,3 +62,4 @@ def setup(app) -> None:
     mathml.setup(app)
     app.connect("source-read", without_folder_links)
     app.connect("builder-inited", lambda app: figures.draw_all(Path(app.srcdir) / "figures"))
+    figures.write_play(Path(app.srcdir) / "figures")  # now, since the builder looks for it before anything is built

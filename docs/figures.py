@@ -1,4 +1,4 @@
-"""The figures of the documentation: the pictures at the end of the exercises, drawn by their solutions."""
+"""What the documentation draws as it is built: the pictures that exercises end with, by their solutions, and a page."""
 
 import importlib.util
 from pathlib import Path
@@ -20,3 +20,11 @@ def draw_all(folder: Path) -> None:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         save_picture(exercise_named(name), getattr(module, name), folder / f"{name}.png")
+
+
+def write_play(folder: Path) -> None:
+    """Write the page to play with, which the site has as it stands."""
+    from mnist_ddm.pages.play import play_page
+
+    folder.mkdir(exist_ok=True)
+    (folder / "play.html").write_text(play_page(), encoding="utf-8")

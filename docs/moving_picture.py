@@ -24,7 +24,7 @@ WIDTH = 880
 """Of the picture, in pixels."""
 MILLISECONDS, PAUSE = 180, 2400
 """How long a state is shown, and the last one."""
-COLOURS = 96
+COLOURS = 128
 _MOVE = "const s = document.getElementById('time'); s.value = arguments[0]; s.dispatchEvent(new Event('input'))"
 
 
@@ -70,7 +70,7 @@ def save_gif(frames: list[Image.Image], file: Path) -> None:
     strip = Image.new("RGB", (WIDTH, height * 3))
     for place, frame in enumerate((small[0], small[len(small) // 2], small[-1])):
         strip.paste(frame, (0, place * height))
-    palette = strip.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+    palette = strip.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
     flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
     durations = [MILLISECONDS] * (len(flat) - 1) + [PAUSE]
     flat[0].save(file, save_all=True, append_images=flat[1:], duration=durations, loop=0, optimize=True)

@@ -63,7 +63,7 @@ def show(answers: Sequence[Answer], *names: str, columns: Sequence[str] = ()) ->
             if not names or table.name in names:
                 shown = _with_columns(table, columns)
                 if shown.columns:
-                    console.print(*to_rich(shown, _WIDTH), sep="\n")
+                    console.print(to_rich(shown, _WIDTH))
         for plot in answer.plots:
             if not names or plot.name in names:
                 with _picture() as path:

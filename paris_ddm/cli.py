@@ -132,7 +132,7 @@ def check(
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
         losses = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
     table = detail_table(losses, pool.settings.path, n)
-    console.print(*to_rich(table, console.width), sep="\n")
+    console.print(to_rich(table, console.width))
     if out is not None:
         write_text(out, to_csv(table))
 
@@ -177,7 +177,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})
     for table in tables:
-        console.print(*to_rich(table, console.width), sep="\n")
+        console.print(to_rich(table, console.width))
     for key, value in figures.items():
         if isinstance(value, float):
             console.print(f"{key}: {value:.4g}")

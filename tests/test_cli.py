@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 from PIL import Image
 
 from mnist_ddm import cli
@@ -146,17 +147,67 @@ def test_a_shipped_checkpoint_is_known_by_its_name(run):
     assert "mnist-nowhere" in err
 
 
-def test_info_lists_what_exists(run):
+def test_strips_and_grids_say_what_they_show(run, tmp_path, monkeypatch):
+    from mnist_ddm.figures import samples
+
+    written = []
+    monkeypatch.setattr(samples, "save_grid", lambda images, *rest: written.append((len(images), rest[-1])))
+    assert run("sample", "--system", "gaussian", "--n", 2, "--steps", 4, "--record", "--workers", 1)[0] == 0
+    assert run("sample", "--system", "gaussian", "--n", 5, "--steps", 2, "--routing", "label", "--workers", 1)[0] == 0
+    (strips, sides), (_, below) = written
+    assert strips == 2 * 2 * len(sides.columns)
+    assert sides.columns[0] == "t = 1.00"
+    assert sides.columns[-1] == "t = 0"
+    assert sides.rows == ["state", "prediction"] * 2
+    assert len(below.images) == 5
+    assert all(text.startswith("asked: gaussian ") for text in below.images)
+
+
+def test_names_beside_a_grid_take_room_and_change_no_pixel_of_it(tmp_path):
+
+    from mnist_ddm.figures.pictures import GridNames, save_grid
+
+    images = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    save_grid(images, tmp_path / "bare.png", {}, 3)
+    save_grid(images, tmp_path / "named.png", {}, 3, GridNames(columns=["a", "b", "c"], rows=["first", "second"]))
+    bare, named = (Image.open(tmp_path / f"{name}.png").convert("RGB") for name in ("bare", "named"))
+    left, above = named.width - bare.width, named.height - bare.height
+    assert left > 20
+    assert above > 10
+    assert named.crop((left, above, named.width, named.height)).tobytes() == bare.tobytes()
+    assert min(named.crop((0, above, left, named.height)).convert("L").tobytes()) < 100  # there is ink
+
+
+def test_info_is_short(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run("info")
     assert code == 0
-    for word in ("gaussian", "mnist", "top1", "heun", "expert-deviation", "torch", "cores", "recordings", "classroom"):
+    for word in ("gaussian", "mnist", "top1", "heun", "sensitivity", "torch", "cores", "recordings", "classroom"):
         assert word in out
+    assert len(out.splitlines()) <= 25
+    assert max(map(len, out.splitlines())) <= 80
 
 
-def test_info_shows_the_figures_of_the_shipped_checkpoint(run):
-    _, out, _ = run("info")
-    for word in ("classifier accuracy", "router accuracy by t", "recognised share", "FID", "monolith"):
-        assert word in out
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("routings", ("top-p=0.9", "drawn at the start", "@T=0.5", "monolith")),
+        ("analyses", ("expert-deviation", "Table 3", "group regimes")),
+        ("experiments", ("expert-deviation",)),
+        ("presets", ("classroom", "steps of")),
+        ("features", ("classifier", "inception", "raw", "--distance")),
+        ("checkpoint mnist-classroom", ("classifier accuracy", "router accuracy by t", "FID", "monolith")),
+        ("checkpoint paris-mini", ("clusters", "FID")),
+    ],
+)
+@pytest.mark.parametrize("width", [40, 80])
+def test_info_says_more_of_one_thing(run, monkeypatch, width, topic, words):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, err = run("info", *topic.split())
+    assert code == 0, err
+    for word in words:
+        assert word in " ".join(out.split())
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= width
 
 
 def test_experts_can_be_trained_one_by_one(run, tmp_path):
@@ -166,7 +217,7 @@ def test_experts_can_be_trained_one_by_one(run, tmp_path):
         "expert-3.safetensors",
         "expert-7.safetensors",
     ]
-    code, out, _ = run("info", "t")
+    code, out, _ = run("info", "checkpoint", "t")
     assert code == 0
     assert "not trained" in out
 
@@ -194,7 +245,9 @@ BAD = {
     "checkpoint of gaussian": ("sample --system gaussian --checkpoint x", "takes no --checkpoint"),
     "data": ("sample --system mnist --data-dir nowhere", "train-images-idx3-ubyte"),
     "picture": ("sample --system gaussian --out grid.jpg", "must be a .png"),
-    "info": ("info nowhere", "not a checkpoint"),
+    "info": ("info nowhere", "there are: routings, analyses"),
+    "info checkpoint": ("info checkpoint nowhere", "there are: mnist-classroom"),
+    "info name": ("info routings top1", "takes a name"),
     "option": ("sample --colour red", "No such option"),
     "command": ("dance", "No such command"),
     "number": ("sample --n many", "not a valid integer"),

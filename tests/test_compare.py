@@ -7,7 +7,8 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Series
 from mnist_ddm.pages.cells import cell, is_number, told_columns
 from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side
-from mnist_ddm.pages.headline import answer, here, in_the_paper
+from mnist_ddm.pages.headline import alignment, here, in_the_paper, stability
+from mnist_ddm.pages.terms import glossary, with_terms
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.manifest import Manifest, Run
 from mnist_ddm.study.results import Results
@@ -85,8 +86,49 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     }
     both = Results("gaussian", tables, makes_claims=True)
     assert here(both).series == (Series("top1", [2.0], [3.0], [1.0], [3.0]), Series("full", [0.5], [9.0], [0.4], [0.6]))
-    assert "the most stable routing, full, has the worst FID" in answer(both)
+    said = stability(both)
+    assert "the steadiest routing is Full, and it has the worst FID (best first: Top-1, Full)" in said
     assert here(Results("gaussian", {})) is None
-    assert "did not measure both" in answer(Results("gaussian", {}))
+    assert "not measured" in stability(Results("gaussian", {}))
     assert [s.label for s in in_the_paper(Results("mnist", {}, in_paper="mnist")).series] == ["top1", "top2", "full"]
     assert in_the_paper(both) is None  # beside data that are not in the paper
+
+
+def test_the_monolith_is_not_passed_over_where_it_is_steadier():
+    stable = Schema("routing-comparison", (Column("routing", "routing", "key"), Column("delta_refine", "a")))
+    good = Schema("quality", (Column("routing", "routing", "key"), Column("fid", "b")))
+    errors = {"top1": 2.0, "full": 0.5, "monolith": 0.4}
+    rows = tuple({"routing": r, "delta_refine": Estimate(e, e, e)} for r, e in errors.items())
+    fids = ({"routing": "full", "fid": 3.0}, {"routing": "top1", "fid": 9.0}, {"routing": "monolith", "fid": 5.0})
+    tables = {"routing-comparison": Table(stable, "", rows), "quality": Table(good, "", fids)}
+    said = stability(Results("gaussian", tables))
+    assert "is Full (the monolith, which routes nothing, is steadier still), and it has the best FID" in said
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"),
+    [
+        (Estimate(0.2, 0.1, 0.3), "data better"),
+        (Estimate(-0.2, -0.3, -0.1), "data worse"),
+        (Estimate(0, -1, 1), "no better"),
+    ],
+)
+def test_the_sentence_on_alignment_says_what_the_interval_says(gain, word):
+    columns = (
+        Column("reference", "against", "key"),
+        *(Column(k, k) for k in ("selected", "non_selected", "reduction")),
+    )
+    row = {"reference": "target", "selected": 0.3, "non_selected": 0.5, "reduction": gain}
+    tables = {"expert-deviation-references": Table(Schema("expert-deviation-references", columns), "", (row,))}
+    assert word in alignment(Results("gaussian", tables))
+    assert "not measured" in alignment(Results("gaussian", {}))
+
+
+def test_symbols_are_set_as_mathematics_and_words_are_left_alone():
+    text = str(with_terms("L_eff & Delta_refine of e.g. S_eff_x, g, and FID_3"))
+    assert "<i>L</i><sub>eff</sub></abbr> &amp; <abbr" in text
+    assert "<i>\u0394</i><sub>refine</sub>" in text
+    assert "of e.g. S_eff_x, <abbr" in text
+    assert text.endswith("and FID_3")
+    assert [str(symbol) for symbol, _ in glossary(["m_p against FID", "m_p"])] == ["<i>m</i><sub>p</sub>", "FID"]
+    assert str(with_terms("<b>")) == "&lt;b&gt;"

@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from mnist_ddm import InputError, cli
 from mnist_ddm.exercises import grading, runner, workspace
 from mnist_ddm.exercises.crashes import explain
+from mnist_ddm.exercises.handins import written
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import OUTPUT_KEPT
@@ -316,12 +318,22 @@ def test_many_students_are_graded_into_a_csv(run, quick, tmp_path):
     (bob / "euler.py").write_text("def euler(:\n")
     Workspace(bob).hint("euler")
     before = {f: f.read_bytes() for f in (tmp_path / "class").rglob("*") if f.is_file()}
-    code, out = run("grade", "class", "--workers", 2)
+    code, out = run("grade", "class", "--workers", 2, "--feedback", "back")
     assert code == 0, out
     rows = {(r["student"], r["exercise"]): r for r in csv.DictReader((tmp_path / "grades.csv").open())}
     assert len(rows) == 3 * len(exercise_names())
     assert rows["ada", "flow"]["result"] == "passed"
-    assert rows["ada", "flow"]["same_file_as"] == "bob"
+    assert rows["ada", "flow"]["same_file_as"] == ""  # two lines, which any two may write alike
+    points = {r["student"]: r for r in csv.DictReader((tmp_path / "grades-points.csv").open())}
+    minutes = {name: sheet_of(name).minutes for name in exercise_names()}
+    assert points["ada"]["flow"] == str(minutes["flow"])
+    assert points["ada"]["heun"] == "0"
+    assert points["ada"]["total"] == str(minutes["flow"] + minutes["contest"])
+    assert points["(most)"]["total"] == str(sum(minutes.values()))
+    said = (tmp_path / "back" / "bob.txt").read_text()
+    assert said.startswith(f"bob: {minutes['flow']} of {sum(minutes.values())} points")
+    assert f"euler (0 of {minutes['euler']}): error" in said
+    assert (tmp_path / "back" / "eve.txt").exists()
     assert rows["ada", "heun"]["result"] == "wrong"
     assert rows["ada", "heun"]["imports_mnist_ddm"] == "yes"
     assert rows["ada", "contest"]["imports_mnist_ddm"] == ""
@@ -333,3 +345,48 @@ def test_many_students_are_graded_into_a_csv(run, quick, tmp_path):
     assert {f: f.read_bytes() for f in (tmp_path / "class").rglob("*") if f.is_file()} == before
     code, _ = run("grade", "class", "--exercise", "flow", "--out", "one.csv", "--workers", 1)
     assert len((tmp_path / "one.csv").read_text().splitlines()) == 4
+
+
+def test_long_files_of_the_same_bytes_are_told_and_short_ones_are_not():
+    stub, solution = sheet_of("flow").stub.encode(), (SOLUTIONS / "flow.py").read_bytes()
+    assert written(stub, "flow") == 0
+    assert written(stub + b"# a comment\n\n    x = 1\n", "flow") == 1
+    assert 0 < written(solution, "flow") <= 5
+    for short, flagged in ((False, [("bob",), ("ada",)]), (True, [(), ()])):
+        grades = [grading.Grade(s, "flow", "passed", sha256="abc", short=short) for s in ("ada", "bob")]
+        assert [g.same_as for g in grading._with_copies(grades)] == flagged
+
+
+def test_no_feedback_is_written_over_another_ones():
+    from mnist_ddm.exercises.marks import feedback_files
+
+    grades = [grading.Grade(student, "flow", "passed") for student in ("a b", "a-b", "A-B", "..")]
+    files = feedback_files(grades)
+    assert len(files) == 4
+    assert len({name.lower() for name in files}) == 4
+    assert all(
+        text.startswith(student) for text, student in zip(files.values(), ("a b", "a-b", "A-B", ".."), strict=True)
+    )
+
+
+def test_a_watched_file_is_checked_again_when_it_is_saved(run, quick, tmp_path, monkeypatch):
+    from mnist_ddm.cli import exercises as command
+
+    def saved(file):
+        shutil.copy(SOLUTIONS / "flow.py", file)
+
+    assert run("start", "flow")[0] == 0
+    monkeypatch.setattr(command, "_wait_for_change", saved)
+    code, out = run("check", "flow", "--watch")
+    assert code == 0, out
+    assert out.index("not yet") < out.index("waiting for") < out.index("flow: passed")
+
+
+def test_a_change_of_a_file_is_noticed(tmp_path):
+    from mnist_ddm.cli.exercises import _wait_for_change
+
+    file = tmp_path / "flow.py"
+    file.write_text("a")
+    threading.Timer(0.1, lambda: file.write_text("ab")).start()
+    _wait_for_change(file)
+    assert file.read_text() == "ab"

@@ -108,10 +108,9 @@ def test_a_data_frame_has_numbers_and_says_what_they_are():
     assert frame.attrs["notes"] == ["a note"]
 
 
-def _printed(width):
+def _printed(width, table=TABLE, file=""):
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    for piece in to_rich(TABLE, width):
-        console.print(piece)
+    console.print(to_rich(table, width, file))
     return console.file.getvalue()
 
 
@@ -121,11 +120,55 @@ def test_a_terminal_shows_words_and_headings():
     assert "mean error (deg)" in text
     assert "1.235 [1, 1.5]" in text
     assert "a note" in text
+    assert "not shown" not in text
 
 
-def test_a_table_that_is_too_wide_is_cut_and_repeats_its_keys():
-    assert _printed(45).count("the second") == 2
-    assert len(to_rich(TABLE, 45)) == 2
+WIDE = Table(
+    Schema(
+        "wide",
+        (
+            Column("routing", "routing", "key"),
+            Column("remark", "a remark of many words", "note"),
+            Column("error_sd", "error sd"),
+            Column("error", "mean error", unit="deg"),
+            Column("last", "last"),
+        ),
+    ),
+    "Wide",
+    (
+        {"routing": "misaligned2", "remark": "none to speak of", "error_sd": 0.1, "error": ROWS[0]["error"], "last": 7},
+        {"routing": "full", "remark": "incomprehensibilities", "error_sd": 0.2, "error": 3.25, "last": 8},
+    ),
+)
+
+
+@pytest.mark.parametrize("width", range(12, 120))
+def test_a_table_of_any_width_fits_and_breaks_no_word(width):
+    text = _printed(width, WIDE)
+    lines = text.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    words = set(text.split())
+    assert {"misaligned2", "full"} <= words or {"misaligned2", "full"} <= words | {w.rstrip(",:") for w in words}
+    if width >= 24:
+        assert not words & {"misal", "igned2", "incomprehensi", "erro"}
+        assert text.count("misaligned2") == 1
+
+
+def test_a_narrow_table_keeps_what_was_measured_and_says_where_the_rest_is():
+    text = _printed(40, WIDE, "wide.csv")
+    assert "mean error" in text
+    assert "last" in text
+    assert "incomprehensibilities" not in text
+    assert "[1, 1.5]" in text
+    assert "not shown here: a remark of many words" in " ".join(text.split())
+    assert "wide.csv" in text
+
+
+def test_a_terminal_without_room_for_a_column_gets_lists():
+    text = _printed(16, WIDE)
+    assert "not shown" not in text
+    assert [line.rstrip() for line in text.splitlines()].count("misaligned2") == 1
+    assert "last: 7" in text
 
 
 @pytest.mark.parametrize(

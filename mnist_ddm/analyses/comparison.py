@@ -22,7 +22,7 @@ from mnist_ddm.analyses.columns import (
     with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality import frechet_note, quality_choices, stored_floor, stored_frechet_distances
+from mnist_ddm.analyses.quality import LONG, frechet_note, quality_choices, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
 from mnist_ddm.analyses.stability import (
     STRATEGIES,
@@ -71,8 +71,8 @@ _COMPARISON = Schema(
         FID,
         *with_sd(_L_EFF_EXPERT),
         *with_sd(_L_EFF_WHOLE),
-        Column("max_t_expert", "max t * expert term"),
-        Column("max_denoiser", "max denoiser"),
+        Column("max_t_expert", "max t * expert term", minor=True),
+        Column("max_denoiser", "max denoiser", minor=True),
         *REFINEMENT,
         Column("spearman_expert", "Spearman(L_eff expert, Delta)"),
         Column("spearman_whole", "Spearman(L_eff whole, Delta)"),
@@ -159,6 +159,7 @@ class RoutingComparison(Analysis[JoinedSettings]):
         event = visible_error(pool, recorded[names[0]], distance)
         choices = quality_choices(pool, settings, names)
         quality, quality_n = stored_frechet_distances(pool, recordings, choices, settings.features)
+        least = min(settings.quality_n or LONG, settings.n)
         notes = (
             "L_eff: maximum over t = 0.9, ..., 0.1 of the expert term (the only reading that fits the paper's Table 3) "
             "and of the whole Jacobian (the paper's definition). A pixel that never varies alone makes it 1/t: "
@@ -166,7 +167,7 @@ class RoutingComparison(Analysis[JoinedSettings]):
             f"Delta_refine: {distance.name} distance of the images after {settings.steps} and {2 * settings.steps} "
             "steps from the same noise.",
             refinement_note(event),
-            frechet_note(quality_n, settings.quality_steps, stored_floor(pool, settings.features, quality_n)),
+            frechet_note(quality_n, settings.quality_steps, least, stored_floor(pool, settings.features, quality_n)),
             *_orders({r: float(values.mean()) for r, values in error.items()}, quality),
             effort_note(list(recorded.values())),
         )

@@ -6,7 +6,7 @@ from typing import final
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import FID, REFINEMENT, ROUTING, of_paper, refinement_cells, refinement_note
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_floor, stored_frechet_distances
+from mnist_ddm.analyses.quality import LONG, frechet_note, long_samplings, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
 from mnist_ddm.analyses.stability import both_resolutions, step_refinement, visible_error
 from mnist_ddm.analyses.systems import distance_named, features_named
@@ -69,6 +69,7 @@ class Counterfactual(Analysis[JoinedSettings]):
         event = visible_error(pool, recordings[settings.sampling(_BASE)], distance)
         stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, names).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
+        least = settings.quality_n or LONG
         rows: list[Row] = [
             {
                 "routing": r,
@@ -87,7 +88,7 @@ class Counterfactual(Analysis[JoinedSettings]):
             f"Delta_refine: {distance.name} distance of the images after {settings.steps} and {2 * settings.steps} "
             "steps; ratios and shares pair samples from the same noise.",
             refinement_note(event),
-            frechet_note(quality_n, settings.quality_steps, stored_floor(pool, settings.features, quality_n)),
+            frechet_note(quality_n, settings.quality_steps, least, stored_floor(pool, settings.features, quality_n)),
         )
         title = f"Counterfactual routings, n = {settings.n}; paper: {paper['place']}"
         return Answer((Table(_TABLE, title, tuple(rows), notes),))

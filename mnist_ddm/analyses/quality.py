@@ -262,18 +262,20 @@ def quality_choices(pool: ExpertPool, settings: JoinedSettings, routings: Sequen
     return {r: list(dict.fromkeys(samplings[r] for samplings in stored)) for r in routings if r in stored[0]}
 
 
-def frechet_note(n: int, steps: int, floor: float | None = None) -> str:
+def frechet_note(n: int, steps: int, least: int, floor: float | None = None) -> str:
     """What the joined FIDs of a table are, for ``n`` samples each; 0 if there is none.
 
     Args:
         n: of the samples of each.
         steps: of the solver.
+        least: how many of each would have done.
         floor: the FID of as many real states.
     """
     if n == 0:
         return (
-            "FID: none is stored for this system; run `mnist-ddm analyze --group quality` first, or for interventions "
-            "`--analysis cost-and-quality`."
+            f"FID: none, as no samples of these routings with {steps} Heun steps and the same seed are stored, "
+            f"{least} of each; `mnist-ddm analyze --group quality --n {least} --steps {steps}` makes them, for "
+            "interventions `--analysis cost-and-quality`."
         )
     beside = "" if floor is None else f" As many real states have {floor:.3g}."
     return f"FID: of {n} samples each from stored recordings with {steps} Heun steps.{beside}{noise_note(n)}"

@@ -22,7 +22,7 @@ from mnist_ddm.analyses.columns import (
     with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality import frechet_note, long_samplings, stored_floor, stored_frechet_distances
+from mnist_ddm.analyses.quality import LONG, frechet_note, long_samplings, stored_floor, stored_frechet_distances
 from mnist_ddm.analyses.settings import JoinedSettings
 from mnist_ddm.analyses.stability import (
     EXPERT_NORM,
@@ -114,6 +114,7 @@ class Rescue(Analysis[JoinedSettings]):
         event = visible_error(pool, recordings[settings.sampling(_FULL)], distance)
         stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
+        least = settings.quality_n or LONG
         cells = {r: {**_cells(values, measured[_FULL], event), "fid": quality.get(r)} for r, values in measured.items()}
         paper = paper_values(self.id, pool.in_paper)
         by_temperature: list[Row] = [
@@ -137,7 +138,7 @@ class Rescue(Analysis[JoinedSettings]):
             "entropy: of the weights, in nats, mean over samples and steps. L_eff: maximum over t = 0.9, ..., 0.1 of "
             f"the expert term. Delta_refine: {distance.name} distance.",
             refinement_note(event),
-            frechet_note(quality_n, settings.quality_steps, stored_floor(pool, settings.features, quality_n)),
+            frechet_note(quality_n, settings.quality_steps, least, stored_floor(pool, settings.features, quality_n)),
         )
         tables = (
             Table(

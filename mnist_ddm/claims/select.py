@@ -161,8 +161,14 @@ def _label(
         keys = [key for key in table.schema.keys if len({str(r.get(key.key)) for r in rows}) > 1]
         return ", ".join([*named, *(f"{key.title} {_short(key.shown(row.get(key.key)))}" for key in keys)])
     varying = [key for key in selector if len({s.get(key) for s in comparison.rows}) > 1] or list(selector)[-1:]
-    shown = (table.schema[key].shown(row.get(key)) for key in varying)
-    return ", ".join([*named, *map(_short, shown)]) or column.title
+    shown = (_subject(table.schema[key], row.get(key)) for key in varying)
+    return ", ".join([*named, *shown]) or column.title
+
+
+def _subject(key: Column, value: Value) -> str:
+    """A key's value so that a reader knows what it is: a number with the name of its key."""
+    text = _short(key.shown(value))
+    return f"{key.title} {text}" if re.fullmatch(r"[-+]?[.\d]+(e[-+]?\d+)?", text) else text
 
 
 def _short(value: Value) -> str:

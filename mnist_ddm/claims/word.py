@@ -130,7 +130,7 @@ def holm_note(judgements: Sequence[Judgement]) -> str:
     if m == 0:
         return "No claim was held against an interval."
     failing = [j.claim.id for j in judgements if j.survives is False]
-    names = f" These do not: {', '.join(failing)}." if failing else ""
+    names = f" Verdicts that do not hold after it: {', '.join(failing)}." if failing else ""
     return (
         f"{m} claims were held against 95% intervals; of so many about {LEVEL * m:.1f} would be decided by chance "
         "if there were nothing to find. 'Holds after Holm' says which verdicts stand at 5% for all of them together "

@@ -32,6 +32,7 @@ _COMMANDS = {
         ("train-classifier", "train:train_classifier", "Train the classifier that the metrics use."),
         ("sample", "sample:sample", "Draw samples with any routing strategy into a picture."),
         ("explore", "explore:explore", "Write a page that shows routing step by step."),
+        ("play", "play:play", "Write a page with a small DDM to touch, in the plane."),
         ("analyze", "analyze:analyze", "Run analyses of the paper on a system."),
         ("reproduce", "reproduce:reproduce", "Reproduce the paper on a system: verdicts and a report."),
         ("report", "finished:report", "Write the report of a run again, from its results alone."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.progress import waiting
 from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ _LONGEST_SHOWN = 20
     help="Perceptual distance: that of the system (digits for MNIST), or LPIPS with alex, squeeze or vgg.",
 )
 @click.option(
-    "--features", callback=options.not_empty, help="Features of Frechet distances; `mnist-ddm info` lists them."
+    "--features",
+    callback=options.not_empty,
+    help="Features of Frechet distances; `mnist-ddm info features` lists them.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/SYSTEM-HASH]")
 @options.seed
@@ -76,21 +79,23 @@ def analyze(
     Sampling is recorded once and kept in the cache, so a second look takes seconds, and a run that was stopped goes
     on where it was.
     """
-    from mnist_ddm.analyses.registry import chosen
-    from mnist_ddm.analyses.systems import distance_named, features_named
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.study.folder import Provenance, default_folder
-    from mnist_ddm.study.record import parse_shard
-    from mnist_ddm.study.study import Study
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
-
     console = Screen()
     begin = time.monotonic()
+    with waiting(console, "starting"):
+        from mnist_ddm.analyses.registry import chosen
+        from mnist_ddm.analyses.systems import distance_named, features_named
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.study.folder import Provenance, default_folder
+        from mnist_ddm.study.record import parse_shard
+        from mnist_ddm.study.study import Study
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.terminal import to_rich
+        from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
+
     part = None if shard is None else parse_shard(shard)
     names = chosen(analyses, group, without)
-    pool = load_system(system, **of_system)
+    with waiting(console, f"loading the system {system}"):
+        pool = load_system(system, **of_system)
     what_it_is = f"; {pool.description}" if pool.description else ""
     console.print(f"system {pool.title} ({pool.n_experts} experts{what_it_is}): {', '.join(names)}")
     if distance is not None:
@@ -122,8 +127,8 @@ def analyze(
     def show(name: str, answer: "Answer | None") -> None:
         for table in folder.tables(name) if answer is None else answer.tables:
             if len(table.rows) <= _LONGEST_SHOWN:
-                console.print(*to_rich(table, console.width), sep="\n")
+                console.print(to_rich(table, console.width, str(folder.table_file(table.name))), "")
 
-    study.write(folder, recordings, show)
+    write_with_progress(console, study, folder, recordings, show)
     console.print("pictures:", *(str(p) for p in folder.pictures), sep="\n  ")
     console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")

@@ -1,14 +1,22 @@
 """The `exercises` commands: for students, and `grade` for their teachers."""
 
 import math
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
 from mnist_ddm.terminal.screen import Screen
 
+if TYPE_CHECKING:
+    from mnist_ddm.exercises.limits import Limits
+    from mnist_ddm.exercises.workspace import Workspace
+
 EXIT_NOT_YET = 1
+_LOOK_EVERY = 0.2
+"""Seconds between two looks at a file that is watched."""
 
 _folder = click.option(
     "--folder",
@@ -97,6 +105,7 @@ def start(name: str | None, folder: Path) -> None:
 @exercises.command("check")
 @click.argument("name", required=False)
 @_folder
+@click.option("--watch", is_flag=True, help="Check again whenever the file is saved, until it is right.")
 @_time_limit
 @_memory_limit
 @click.option("--name", "player", default=None, help="Your name on the leaderboard.  [default: the folder's name]")
@@ -109,6 +118,7 @@ def check(
     context: click.Context,
     name: str | None,
     folder: Path,
+    watch: bool,
     time_limit: float,
     memory_limit: int,
     player: str | None,
@@ -129,9 +139,40 @@ def check(
     name = _chosen(name) or workspace.current
     if not name:
         raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
+    sheet_of(name)
+    limits, file = Limits(time_limit, memory_limit), workspace.file(name)
+    board, own = leaderboard or folder / "leaderboard.csv", player or folder.resolve().name
+    passed = _check_once(workspace, name, limits, board, own)
+    while watch and not passed:
+        click.echo(f"waiting for {file} to be saved; Ctrl-C ends it")
+        _wait_for_change(file)
+        passed = _check_once(workspace, name, limits, board, own)
+    if not passed:
+        context.exit(EXIT_NOT_YET)
+
+
+def _wait_for_change(file: Path) -> None:
+    """Until the file is another one than now."""
+
+    def seen() -> tuple[int, int] | None:
+        try:
+            state = file.stat()
+        except OSError:  # an editor may move it away for a moment
+            return None
+        return state.st_mtime_ns, state.st_size
+
+    before = seen()
+    while (now := seen()) == before or now is None:
+        time.sleep(_LOOK_EVERY)
+
+
+def _check_once(workspace: "Workspace", name: str, limits: "Limits", leaderboard: Path, player: str) -> bool:
+    """Check the file and say what came of it; returns whether it is right."""
+    from mnist_ddm.exercises.registry import sheet_of
+
     sheet = sheet_of(name)
     click.echo(f"checking {workspace.file(name)} ...")
-    outcome, picture = workspace.check(name, Limits(time_limit, memory_limit))
+    outcome, picture = workspace.check(name, limits)
     if outcome.printed:
         click.echo("your code printed:")
         click.echo("".join(f"  | {line}\n" for line in outcome.printed.splitlines()), nl=False)
@@ -141,17 +182,16 @@ def check(
         used, of = workspace.progress(name).hints, len(sheet.hints)
         if used < of:
             click.echo(f"Stuck? mnist-ddm exercises hint {name}    ({of - used} of {of} hints left)")
-        context.exit(EXIT_NOT_YET)
+        return False
     click.secho(f"{name}: passed", fg="green", bold=True)
     click.echo(outcome.message)
     if outcome.picture:
         click.echo(f"Picture: {picture}\n  {sheet.picture}")
     if outcome.score is not None:
-        _enter(
-            leaderboard or folder / "leaderboard.csv", player or folder.resolve().name, outcome.sha256, outcome.score
-        )
+        _enter(leaderboard, player, outcome.sha256, outcome.score)
     following = workspace.next_exercise()
     click.echo(f"Next: mnist-ddm exercises start {following}" if following else "All exercises are passed.")
+    return True
 
 
 def _enter(path: Path, player: str, sha256: str, score: dict[str, object]) -> None:
@@ -241,28 +281,41 @@ def _times(count: int, what: str) -> str:
     help="The CSV file to write: one row for each student and exercise.",
 )  # fmt: skip
 @click.option("--exercise", "chosen", multiple=True, help="Only this one; may be repeated.  [default: all]")
+@click.option(
+    "--feedback", type=click.Path(path_type=Path, file_okay=False), default=None,
+    help="A folder for one text for each student: what the check says of each file.",
+)  # fmt: skip
 @_time_limit
 @_memory_limit
 @click.option(
     "--workers", type=click.IntRange(min=1, max=1024), default=None, help="Files side by side.  [default: cores]"
 )
 def grade(
-    folder: Path, out: Path, chosen: tuple[str, ...], time_limit: float, memory_limit: int, workers: int | None
+    folder: Path,
+    out: Path,
+    chosen: tuple[str, ...],
+    feedback: Path | None,
+    time_limit: float,
+    memory_limit: int,
+    workers: int | None,
 ) -> None:
-    """Check the exercises of many students into a CSV file.
+    """Check the exercises of many students into a CSV file, and their points into another.
 
     FOLDER holds one folder for each student, named after them. All files are read first; each then runs from a copy in
     a process of its own, with limits on time and memory and, where Linux allows it, without a way to files, network and
-    other processes. Nothing is written into the students' folders. The scores of the open exercise go to a leaderboard
-    beside the CSV file.
+    other processes. Nothing is written into the students' folders. Beside the CSV file one with `-points` in its name
+    has a row for each student: a passed exercise counts its minutes. The scores of the open exercise go to a
+    leaderboard.
     """
     from mnist_ddm.compute.parallel import default_workers
     from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
     from mnist_ddm.exercises.handins import shown_name
     from mnist_ddm.exercises.leaderboard import write
     from mnist_ddm.exercises.limits import Limits
+    from mnist_ddm.exercises.marks import feedback_files, points_csv, points_of, total_of
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
     from mnist_ddm.storage.files import check_writable, write_text
+    from mnist_ddm.storage.names import inside
 
     _check_limit(time_limit)
     names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
@@ -278,8 +331,13 @@ def grade(
 
         grades = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
     write_text(out, to_csv(grades))
+    points = out.with_name(f"{out.stem}-points.csv")
+    write_text(points, points_csv(grades))
+    if feedback is not None:
+        for name, text in feedback_files(grades).items():
+            write_text(inside(feedback, name), text)
     table = Table(title=f"{len(folders)} students, {len(names)} exercises", title_justify="left")
-    for heading in ("student", "passed", "wrong or unfinished", "not handed in", "remarks"):
+    for heading in ("student", "passed", "points", "wrong or unfinished", "not handed in", "remarks"):
         table.add_column(heading)
     for student in folders:
         own = [g for g in grades if g.student == shown_name(student)]
@@ -290,9 +348,10 @@ def grade(
         remarks = [f"same file as {', '.join(copies)}"] if copies else []
         remarks += [f"imports mnist_ddm in {g.exercise}" for g in own if g.imports_package]
         score = f"{len(passed)} of {len(names)}"
-        table.add_row(shown_name(student), score, ", ".join(rest), str(len(missing)), "; ".join(remarks))
+        points_text = f"{sum(map(points_of, own))} of {total_of(names)}"
+        table.add_row(shown_name(student), score, points_text, ", ".join(rest), str(len(missing)), "; ".join(remarks))
     console.print(table)
-    click.echo(f"grades: {out}")
+    click.echo(f"grades: {out}; points: {points}{f'; feedback: {feedback}' if feedback is not None else ''}")
     if any(g.seconds and not g.walled for g in grades):
         click.echo("this system has no namespaces for ordinary users: the files ran with your rights, without walls")
     if entries := [g.score for g in grades if g.score is not None]:

@@ -7,6 +7,9 @@ import click
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.screen import Screen
 
+_MOST_LINES = 15
+"""On a terminal, of each of the tables that say what differs between two runs."""
+
 _folder = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -45,13 +48,22 @@ def report(run: Path, readme: Path | None, beside: Path | None) -> None:
 def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str] | None, out: Path | None) -> None:
     """Put the runs A and B side by side: two systems, two routings, or two versions of the code.
 
+    Shown is what differs: how they were made, cells whose intervals are apart, verdicts. --table shows a table whole.
     Claims about two systems get their verdict here, from a run of each.
     """
     from mnist_ddm.errors import unknown
-    from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side, verdicts_side_by_side
+    from mnist_ddm.pages.compare import (
+        apart,
+        differing_facts,
+        differing_verdicts,
+        notes_of,
+        side_by_side,
+        verdicts_side_by_side,
+    )
     from mnist_ddm.pages.report import write_comparison
     from mnist_ddm.study.results import read_manifest, read_results
     from mnist_ddm.tables.terminal import to_rich
+    from mnist_ddm.terminal.tables import shortened
 
     console = Screen()
     manifests = [read_manifest(folder) for folder in (a, b)]
@@ -68,13 +80,16 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
         console.print(
             f"{name}: {folder} ({result.system}{', ' + result.scale if result.scale else ''}, seed {result.seed})"
         )
-    shown = [facts, *chosen] if routings else [facts, *chosen, verdicts]
-    for table in shown:
-        if table.rows:
-            console.print(*to_rich(table, console.width), sep="\n")
+    if tables:
+        for table in chosen:
+            console.print(to_rich(table, console.width))
+    else:
+        differing = [] if routings else [differing_verdicts(verdicts)]
+        for table in (facts, apart(chosen), *differing):
+            console.print(shortened(console, table, _MOST_LINES))
+        if left := [name for name in names if name not in {t.name for t in chosen}]:
+            console.print(f"not looked at: {', '.join(left)}; --table NAME shows one whole, --out PAGE all")
     console.print(notes_of(chosen))
-    if left := [name for name in names if name not in {t.name for t in chosen}]:
-        console.print(f"more with --table: {', '.join(left)}")
     if out is not None:
         write_comparison(out, (a, b), results, facts, common, verdicts)
         console.print(f"page: {out}")

@@ -1,76 +1,175 @@
 """The `info` command."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import click
 import msgspec
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from mnist_ddm.terminal.screen import Screen
 
+_TOPICS = ("routings", "analyses", "presets", "features", "checkpoint")
+
 
 @click.command("info")
-@click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
-def info(checkpoint: Path | None) -> None:
-    """List systems, checkpoints with their figures, strategies, analyses, versions, devices and caches.
+@click.argument("topic", required=False, metavar="[TOPIC]")
+@click.argument("name", required=False, metavar="[NAME]")
+def info(topic: str | None, name: str | None) -> None:
+    """Show what is there: systems, checkpoints, routings, analyses, presets, devices, the cache.
 
-    With a folder CHECKPOINT, its card is shown as well.
+    TOPIC says more of one thing: routings, analyses (or experiments), presets, features, or checkpoint NAME, where NAME
+    is a shipped one or a folder.
     """
-    from mnist_ddm.analyses.registry import installed_analyses, known_analyses
+    from mnist_ddm.errors import InputError, unknown
+
+    console = Screen()
+    said = {"routings": _routings, "analyses": _analyses, "experiments": _analyses, "presets": _presets}
+    if name is not None and topic != "checkpoint":
+        raise InputError(f"only `mnist-ddm info checkpoint NAME` takes a name, not {topic!r}")
+    if topic is None:
+        _overview(console)
+    elif topic in said:
+        said[topic](console)
+    elif topic == "features":
+        _features(console)
+    elif topic == "checkpoint":
+        _checkpoint(console, name)
+    else:
+        raise unknown("topic", topic, list(_TOPICS))
+
+
+def _rows(console: Screen, rows: Sequence[tuple[str, str]]) -> None:
+    """Names with what is said of them, which goes on below itself."""
+    widest = max(len(name) for name, _ in rows)
+    beside = widest + 2 + _NARROWEST <= console.width
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    if beside:
+        table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, said in rows:
+        if beside:
+            table.add_row(Text(name), Text(said))
+        else:  # a narrow terminal: below each other
+            table.add_row(Text(name, "bold"))
+            table.add_row(Padding(Text(said), (0, 0, 0, 2)))
+    console.print(table)
+
+
+_NARROWEST = 40
+"""Characters that a text has beside its name, or it stands below."""
+
+
+def _overview(console: Screen) -> None:
+    from mnist_ddm.analyses.registry import groups, installed_analyses, known_analyses
     from mnist_ddm.compute.devices import available_devices
     from mnist_ddm.compute.parallel import default_workers
-    from mnist_ddm.core.routing import known_modifiers, known_routings
+    from mnist_ddm.core.routing import known_routings
     from mnist_ddm.core.solvers import SOLVERS
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.models.checkpoint import CARD
-    from mnist_ddm.models.presets import preset_named, preset_names
-    from mnist_ddm.systems.mnist import checkpoints_folder
+    from mnist_ddm.models.presets import preset_names
     from mnist_ddm.systems.registry import system_names
     from mnist_ddm.terminal.commands import installed_commands
     from mnist_ddm.terminal.options import broken_options, installed_options
     from mnist_ddm.versions import versions
 
-    console = Screen()
-    general = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    general.add_column(style="bold", no_wrap=True)
-    general.add_column()
-    general.add_row("systems", ", ".join(system_names()))
-    general.add_row("routings", ", ".join([*known_routings(), "monolith"]))
-    general.add_row("of any routing", ", ".join(known_modifiers()))
-    general.add_row("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()))
-    for analysis in known_analyses().values():
-        general.add_row("analysis", f"{analysis.id}: {analysis.question}")
-    general.add_row("versions", ", ".join(f"{k} {v}" for k, v in versions().items()))
     devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
-    general.add_row("devices", f"{', '.join(devices)}; {default_workers()} cores")
-    general.add_row("cache", _cache_line())
+    known = versions()
     installed_options()
-    for broken in (*installed_commands().broken.values(), *installed_analyses().broken.values(), *broken_options):
-        general.add_row("broken", str(broken))
-    console.print(general)
+    broken = (*installed_commands().broken.values(), *installed_analyses().broken.values(), *broken_options)
+    rows = [
+        ("systems", ", ".join(system_names())),
+        ("checkpoints", ", ".join(f.name for f in _shipped())),
+        ("routings", ", ".join([*known_routings(), "monolith"])),
+        ("analyses", f"{len(known_analyses())} in the groups {', '.join(groups()[:-1])}"),
+        ("presets", ", ".join(preset_names())),
+        ("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values())),
+        ("versions", ", ".join(f"{k} {known[k]}" for k in _VERSIONS if k in known)),
+        ("devices", f"{', '.join(devices)}; {default_workers()} cores"),
+        ("cache", _cache_line()),
+        *(("broken", str(error)) for error in broken),
+        ("more", ", ".join(f"info {topic}" for topic in _TOPICS) + " NAME"),
+    ]
+    _rows(console, rows)
 
-    presets = Table(
-        title="presets (per evaluation of one sample; a multiply and an add are two FLOPs)", title_justify="left"
-    )
-    for heading in ("preset", "expert", "router", "classifier", "training of an expert", "purpose"):
-        presets.add_column(heading)
+
+_VERSIONS = ("mnist-ddm", "python", "torch")
+"""Those that the overview names; every manifest has all."""
+
+
+def _routings(console: Screen) -> None:
+    from mnist_ddm.core.routing import known_modifiers, known_routings, routing_help
+
+    said = routing_help()
+    rows: list[tuple[str, str]] = []
+    for spelling in known_routings():
+        name, _, inside = spelling.partition(" (")
+        rows.append((name, said.get(spelling) or inside.removesuffix(")") or "of another package"))
+    _rows(console, rows)
+    console.print("\nmonolith: the one model trained on all data. Of any routing:\n")
+    _rows(console, [(spelling, said[spelling]) for spelling in known_modifiers()])
+
+
+def _analyses(console: Screen) -> None:
+    from mnist_ddm.analyses.registry import groups, known_analyses
+
+    for group in groups()[:-1]:
+        console.print(Text(f"group {group}", "bold underline"))
+        _rows(console, [(a.id, a.question) for a in known_analyses().values() if a.group == group])
+        console.print()
+
+
+def _presets(console: Screen) -> None:
+    from mnist_ddm.models.presets import preset_named, preset_names
+
+    rows = []
     for name in preset_names():
         preset = preset_named(name)
         recipe = preset.recipes["expert"]
-        presets.add_row(
-            name,
-            *(preset.size(part) for part in ("expert", "router", "classifier")),
-            f"{recipe.steps} steps of {recipe.batch}",
-            preset.purpose,
-        )
-    console.print(presets)
+        sizes = "\n".join(f"{part}: {preset.size(part)}" for part in ("expert", "router", "classifier"))
+        rows.append((name, f"{preset.purpose}\n{sizes}\ntraining of an expert: {recipe.steps} steps of {recipe.batch}"))
+    _rows(console, rows)
+    console.print("\nFLOP: per evaluation of one sample; a multiply and an add are two.")
 
-    if checkpoint is not None and not (checkpoint / CARD).exists():
-        raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
-    folders = [f.parent for f in sorted(checkpoints_folder().glob(f"*/{CARD}"))]
-    for folder in [*folders, *([checkpoint] if checkpoint else [])]:
-        console.print(_card_table(folder))
+
+def _features(console: Screen) -> None:
+    """The features and distances of every system that is here; some need a file that may be missing."""
+    from mnist_ddm.errors import InputError
+    from mnist_ddm.systems.registry import load_system, system_names
+
+    for system in system_names():
+        console.print(Text(f"system {system}", "bold underline"))
+        try:
+            measures = load_system(system).measures
+            features, distances = ", ".join(measures.frechet_features), ", ".join(measures.distances)
+            rows = [("--features", features or "none"), ("--distance", distances or "none")]
+            _rows(console, rows)
+        except InputError as error:
+            console.print(f"cannot be loaded: {error}")
+
+
+def _checkpoint(console: Screen, name: str | None) -> None:
+    from mnist_ddm.errors import InputError, unknown
+    from mnist_ddm.models.checkpoint import CARD
+
+    shipped = {folder.name: folder for folder in _shipped()}
+    if name is None:
+        raise InputError(f"which checkpoint? `mnist-ddm info checkpoint NAME`: {', '.join(shipped)}, or a folder")
+    folder = shipped.get(name, Path(name))
+    if not (folder / CARD).exists():
+        if not folder.exists():
+            raise unknown("checkpoint", name, list(shipped))
+        raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
+    _print_card(console, folder)
+
+
+def _shipped() -> list[Path]:
+    from mnist_ddm.models.checkpoint import CARD
+    from mnist_ddm.systems.mnist import checkpoints_folder
+
+    return [f.parent for f in sorted(checkpoints_folder().glob(f"*/{CARD}"))]
 
 
 def _cache_line() -> str:
@@ -86,32 +185,30 @@ def _cache_line() -> str:
         return str(error)
 
 
-def _card_table(folder: Path) -> Table:
+def _print_card(console: Screen, folder: Path) -> None:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
     from mnist_ddm.models.checkpoint import CARD, read_figures
     from mnist_ddm.storage.files import folder_size, read_json
     from mnist_ddm.storage.typed import as_kind
     from mnist_ddm.tables.files import from_json
-    from mnist_ddm.tables.terminal import plain, shown_value
+    from mnist_ddm.tables.terminal import printable, to_rich
 
-    table = Table(title=f"checkpoint {plain(str(folder))} ({folder_size(folder) / 1e6:.1f} MB)", title_justify="left")
-    table.add_column("of")
-    table.add_column("value")
     stated = read_json(folder / CARD)
     if "trained" in stated:
-        _add_trained(table, as_kind(stated, _TrainedCard, str(folder / CARD), "a card; restore it or train again"))
+        rows = _trained(as_kind(stated, _TrainedCard, str(folder / CARD), "a card; restore it or train again"))
     else:
-        _add_parts(table, folder)
+        rows = _parts(folder)
+    tables = []
     for key, value in read_figures(folder).items():
-        if not isinstance(value, dict) or "rows" not in value:
-            table.add_row(plain(key), plain(_shown(value)))
-            continue
-        measured = from_json(value, f"the table {key!r} in {folder / CARD}")
-        table.add_row(plain(key), plain(measured.title))
-        for row in measured.rows:
-            shown = ", ".join(f"{k} {shown_value(v)}" for k, v in row.items() if k != "routing" and v is not None)
-            table.add_row(plain(f"  {shown_value(row.get('routing'))}"), plain(shown))
-    return table
+        if isinstance(value, dict) and "rows" in value:
+            tables.append(from_json(value, f"the table {key!r} in {folder / CARD}"))
+        else:
+            rows.append((key, _shown(value)))
+    console.print(Text(printable(f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)"), "bold"))
+    _rows(console, [(printable(name), printable(said)) for name, said in rows])
+    for table in tables:
+        console.print()
+        console.print(to_rich(table, console.width, str(folder / CARD)))
 
 
 @final
@@ -122,30 +219,26 @@ class _TrainedCard(msgspec.Struct, frozen=True):
     clusters: list[str] = []
 
 
-def _add_trained(table: Table, card: _TrainedCard) -> None:
-    from mnist_ddm.tables.terminal import plain
-
-    for name, part in card.trained.items():
-        table.add_row(plain(name), plain(", ".join(f"{key} {_figure(value)}" for key, value in part.items())))
-    table.add_row("clusters", plain("\n".join(card.clusters)))
+def _trained(card: _TrainedCard) -> list[tuple[str, str]]:
+    parts = [(n, ", ".join(f"{k} {_figure(v)}" for k, v in part.items())) for n, part in card.trained.items()]
+    return [*parts, ("clusters", "\n".join(card.clusters))]
 
 
-def _add_parts(table: Table, folder: Path) -> None:
+def _parts(folder: Path) -> list[tuple[str, str]]:
     from dataclasses import asdict
 
     from mnist_ddm.models.checkpoint import is_finished, part_names, read_part_card, read_system_card
-    from mnist_ddm.tables.terminal import plain
 
     card = read_system_card(folder)
-    for key, value in asdict(card).items():
-        table.add_row(key.replace("_", " "), plain(str(value)))
+    rows = [(key.replace("_", " "), str(value)) for key, value in asdict(card).items()]
     for name in part_names(card.n_experts):
         if not is_finished(folder, name):
-            table.add_row(name, "not trained")
+            rows.append((name, "not trained"))
             continue
         part = read_part_card(folder, name)
         figures = ", ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in part.figures.items())
-        table.add_row(name, plain(f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}"))
+        rows.append((name, f"{part.recipe['steps']} steps of {part.recipe['batch']}; {figures}"))
+    return rows
 
 
 def _figure(value: object) -> str:

@@ -67,7 +67,7 @@ def measure(
     }
     write_figures(checkpoint, figures)
     for table in tables:
-        console.print(*to_rich(table, console.width), sep="\n")
+        console.print(to_rich(table, console.width))
     for key, value in figures.items():
         if not key.startswith("quality"):
             console.print(f"{key}: {value}")

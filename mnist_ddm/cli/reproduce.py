@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.progress import waiting
 from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -58,26 +59,27 @@ def reproduce(
     Several --checkpoint are several trainings of one system: each gets a run of its own below RUN/trainings, with
     samples of its own, and RUN says what they say together, with intervals over trainings and samples.
     """
-    from mnist_ddm.claims.judge import judge_all
-    from mnist_ddm.claims.ledger import claim_named, ledger
-    from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
-    from mnist_ddm.claims.word import counts_line, short_table
-    from mnist_ddm.cli.rounds import until_decided as decide
-    from mnist_ddm.cli.trainings import reproduce_trainings
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.pages.report import write_report
-    from mnist_ddm.storage.files import is_empty
-    from mnist_ddm.study.folder import Provenance, default_folder
-    from mnist_ddm.study.record import parse_shard
-    from mnist_ddm.study.results import read_results
-    from mnist_ddm.study.scales import scale_named
-    from mnist_ddm.study.study import Study
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress
-
     console = Screen()
     begin = time.monotonic()
+    with waiting(console, "starting"):
+        from mnist_ddm.claims.judge import judge_all
+        from mnist_ddm.claims.ledger import claim_named, ledger
+        from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
+        from mnist_ddm.claims.word import counts_line, short_table
+        from mnist_ddm.cli.rounds import until_decided as decide
+        from mnist_ddm.cli.trainings import reproduce_trainings
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.pages.report import write_report
+        from mnist_ddm.storage.files import is_empty
+        from mnist_ddm.study.folder import Provenance, default_folder
+        from mnist_ddm.study.record import parse_shard
+        from mnist_ddm.study.results import read_results
+        from mnist_ddm.study.scales import scale_named
+        from mnist_ddm.study.study import Study
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.terminal import to_rich
+        from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
+
     scale_named(scale)
     part = None if shard is None else parse_shard(shard)
     if not 0 < hours <= _MOST_HOURS:
@@ -88,7 +90,8 @@ def reproduce(
     systems = _trainings(system, of_system)
 
     def study_of(options_of_one: Mapping[str, Any], number: int = 0, sizes: Mapping[str, int] | None = None) -> "Study":
-        pool = load_system(system, **options_of_one)
+        with waiting(console, f"loading the system {system}"):
+            pool = load_system(system, **options_of_one)
         study = Study(pool, _analyses_of(claims), scale=scale, seed=seed + number, sizes=sizes or {})
         if not study.analyses:
             raise InputError(f"the system {pool.title!r} can answer none of it: {'; '.join(study.absent.values())}")
@@ -132,14 +135,15 @@ def reproduce(
         )
         recordings = record_with_progress(console, study.plan(), count, backend)
         kept: list[str] = []
-        study.write(opened, recordings, lambda name, answer: kept.append(name) if answer is None else None)
+        write_with_progress(
+            console, study, opened, recordings, lambda name, answer: kept.append(name) if answer is None else None
+        )
         if kept:
             console.print(f"already answered: {', '.join(kept)}")
         folder = opened.folder
     judgements = judge_all(claims, read_results(folder), other)
     page = write_report(folder, judgements)
-    for table in to_rich(short_table(judgements), console.width):
-        console.print(table)
+    console.print(to_rich(short_table(judgements), console.width, str(folder / "verdicts.csv")))
     console.print(counts_line(judgements))
     console.print(f"report: {page}")
     console.print(f"tables, plots and manifest: {folder} ({time.monotonic() - begin:.0f} s)")

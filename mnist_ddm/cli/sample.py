@@ -47,7 +47,7 @@ def sample(
     from mnist_ddm.core.field import make_field
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
-    from mnist_ddm.figures.samples import save_samples, save_strips
+    from mnist_ddm.figures.samples import asked_captions, save_samples, save_strips
     from mnist_ddm.storage.files import check_writable
     from mnist_ddm.storage.recordings import RecordingStore
     from mnist_ddm.study.record import record_all
@@ -76,7 +76,8 @@ def sample(
     if record:
         save_strips(pool, recording, out, description)
     else:
-        save_samples(pool, recording.final, out, description)
+        captions = asked_captions(pool, recording.seeds) if routing.split("@")[0].split("+")[0] == "label" else ()
+        save_samples(pool, recording.final, out, description, captions=captions)
     evaluations = float(recording.evaluations.double().mean())
     console.print(
         f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"

@@ -12,7 +12,7 @@ from typing import Final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.confine import memory_of_a_judge, out_of_reach
-from mnist_ddm.exercises.handins import HandIn, is_stub, take
+from mnist_ddm.exercises.handins import HandIn, is_stub, take, written
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import end_all
@@ -21,6 +21,8 @@ from mnist_ddm.exercises.runner import run_check
 from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
 MISSING: Final = "not handed in"
+_SHORT = 5
+"""Lines beside those of the stub: so short an answer two students may well write alike."""
 _JUDGES_MEGABYTES = 6144
 """Beyond what the program has when it begins to grade: torch, and what answers lead it to compute."""
 
@@ -43,6 +45,7 @@ class Grade:
         imports_package: whether the file imports this package, which has solutions inside.
         same_as: other students whose file has the same bytes.
         sha256: of the file.
+        short: whether so little was written that two may well have written the same.
         walled: whether the file ran behind walls.
         score: of an open exercise, for the leaderboard.
     """
@@ -56,6 +59,7 @@ class Grade:
     imports_package: bool = False
     same_as: tuple[str, ...] = ()
     sha256: str = ""
+    short: bool = False
     walled: bool = False
     score: Entry | None = None
 
@@ -141,18 +145,21 @@ def _grade(handin: HandIn, name: str, limits: Limits) -> Grade:
         seconds=outcome.seconds,
         imports_package=outcome.imports_package,
         sha256=sha256(source).hexdigest(),
+        short=written(source, name) <= _SHORT,
         walled=outcome.walled,
         score=None if outcome.score is None else entry_of(handin.student, outcome.score, outcome.sha256),
     )
 
 
 def _with_copies(grades: list[Grade]) -> list[Grade]:
-    """The same grades, each with the other students who handed in the same bytes."""
+    """The same grades, each with the other students who handed in the same bytes, unless the answer is a short one."""
     owners: dict[tuple[str, str], list[str]] = {}
     for g in grades:
         owners.setdefault((g.exercise, g.sha256), []).append(g.student)
     return [
-        replace(g, same_as=tuple(s for s in owners[g.exercise, g.sha256] if s != g.student)) if g.sha256 else g
+        replace(g, same_as=tuple(s for s in owners[g.exercise, g.sha256] if s != g.student))
+        if g.sha256 and not g.short
+        else g
         for g in grades
     ]
 

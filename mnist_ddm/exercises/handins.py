@@ -101,3 +101,10 @@ def shown_name(folder: Path) -> str:
 def is_stub(source: bytes, name: str) -> bool:
     """Whether a source is the stub as it was given, apart from spaces and line ends."""
     return source.split() == sheet_of(name).stub.encode().split()
+
+
+def written(source: bytes, name: str) -> int:
+    """How many lines of a source are neither empty nor comments nor of the stub."""
+    given = {line.strip() for line in sheet_of(name).stub.encode().splitlines()}
+    own = (line.strip() for line in source.splitlines())
+    return sum(1 for line in own if line and not line.startswith(b"#") and line not in given)

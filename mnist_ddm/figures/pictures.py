@@ -1,11 +1,15 @@
 """Pictures of samples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL.Image import Resampling, fromarray
+from PIL.Image import Image, Resampling, fromarray
+from PIL.Image import new as new_image
+from PIL.ImageDraw import Draw
+from PIL.ImageFont import load_default
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -17,7 +21,33 @@ _SMALLEST_IMAGE = 56
 """Pixels: smaller images are enlarged to about this side, so that they can be looked at."""
 
 
-def save_grid(images: Tensor, path: Path, description: Mapping[str, str], columns: int | None = None) -> None:
+_LETTERS = 13
+"""Pixels of the type of names beside a grid."""
+_PAPER, _INK = (255, 255, 255), (26, 30, 34)
+
+
+@dataclass(frozen=True)
+class GridNames:
+    """What is written beside a grid.
+
+    Attributes:
+        columns: above each column.
+        rows: left of each row.
+        images: below each image, where a few words fit.
+    """
+
+    columns: Sequence[str] = ()
+    rows: Sequence[str] = ()
+    images: Sequence[str] = ()
+
+
+def save_grid(
+    images: Tensor,
+    path: Path,
+    description: Mapping[str, str],
+    columns: int | None = None,
+    names: GridNames | None = None,
+) -> None:
     """Write images ``(B, C, H, W)`` in ``[0, 1]`` as one PNG grid.
 
     Args:
@@ -25,12 +55,19 @@ def save_grid(images: Tensor, path: Path, description: Mapping[str, str], column
         path: of the PNG; replaced atomically.
         description: texts kept in the file's header, such as the command that made it.
         columns: images in a row; by default about square.
+        names: what is written beside it; nothing by default.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    grid = _grid(images.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1), columns)
-    picture = fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
     scale = max(1, round(_SMALLEST_IMAGE / images.shape[-1]))
+    pixels = images.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
+    if names is not None and names.images:
+        pixels = torch.nn.functional.pad(pixels, (0, 0, 0, math.ceil((_LETTERS + 4) / scale)), value=1.0)
+    grid = _grid(pixels, columns)
+    picture = fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
     picture = picture.resize((picture.width * scale, picture.height * scale), Resampling.NEAREST)
+    if names is not None:
+        size = (scale * (pixels.shape[-1] + 1), scale * (pixels.shape[-2] + 1))
+        picture = _named(picture, names, size, columns, scale * images.shape[-2])
     info = PngInfo()
     for key, text in description.items():
         info.add_text(key, text)
@@ -51,3 +88,23 @@ def _grid(images: Tensor, columns: int) -> Tensor:
     tiles = torch.cat([framed, empty]).reshape(rows, columns, 3, height + 1, width + 1)
     grid = tiles.permute(2, 0, 3, 1, 4).reshape(3, rows * (height + 1), columns * (width + 1))
     return torch.nn.functional.pad(grid, (0, 1, 0, 1), value=_LINE)
+
+
+def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int, below: int) -> Image:
+    """A grid with names beside it; ``size`` is that of a tile, and ``below`` the height of its image."""
+    font = load_default(_LETTERS)
+    left = 8 + max((math.ceil(font.getlength(name)) for name in names.rows), default=-8)
+    above = _LETTERS + 7 if names.columns else 0
+    wide, tall = size
+    paper = new_image("RGB", (picture.width + left, picture.height + above), _PAPER)
+    paper.paste(picture, (left, above))
+    pen = Draw(paper)
+    for i, name in enumerate(names.columns):
+        pen.text((left + (i + 0.5) * wide, above / 2), name, _INK, font, anchor="mm")
+    for i, name in enumerate(names.rows):
+        pen.text((left - 4, above + (i + 0.5) * tall), name, _INK, font, anchor="rm")
+    for i, name in enumerate(names.images):
+        row, column = divmod(i, columns)
+        place = (left + (column + 0.5) * wide, above + row * tall + below + (tall - below) / 2)
+        pen.text(place, name, _INK, font, anchor="mm")
+    return paper

@@ -1,5 +1,6 @@
 """What a plot shows, without how it is drawn."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,11 @@ class Plot:
     series: tuple[Series, ...]
     falling_x: bool = False
     logarithmic: bool = False
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether any of its numbers can be drawn."""
+        return any(math.isfinite(value) for series in self.series for value in series.y)
 
 
 def read_plot(path: Path) -> Plot:

@@ -1,6 +1,6 @@
 """Samples of any system that can draw itself, as pictures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -11,7 +11,7 @@ from mnist_ddm.core.drawing import Points
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.figures.pictures import save_grid
+from mnist_ddm.figures.pictures import GridNames, save_grid
 from mnist_ddm.figures.points import extent, point_tiles, save_courses, save_scatter
 
 STRIP_TIMES: Final = 11
@@ -21,7 +21,12 @@ _TILE: Final = 128
 
 
 def save_samples(
-    pool: ExpertPool, states: Tensor, path: Path, description: Mapping[str, str], columns: int | None = None
+    pool: ExpertPool,
+    states: Tensor,
+    path: Path,
+    description: Mapping[str, str],
+    columns: int | None = None,
+    captions: Sequence[str] = (),
 ) -> None:
     """Write states ``(B, *state_shape)`` as one PNG: images as a grid, points of the plane as a scatter.
 
@@ -31,6 +36,7 @@ def save_samples(
         path: of the PNG, replaced atomically.
         description: texts kept in the file's header.
         columns: images in a row; by default about square.
+        captions: a few words to each image, such as what it was asked to be.
 
     Raises:
         InputError: if the system cannot draw its samples.
@@ -39,7 +45,16 @@ def save_samples(
     if isinstance(drawing, Points):
         save_scatter(drawing.places, drawing.axes, real_places(pool), path, description)
     else:
-        save_grid(drawing.images, path, description, columns)
+        save_grid(drawing.images, path, description, columns, GridNames(images=captions) if captions else None)
+
+
+def asked_captions(pool: ExpertPool, seeds: Tensor) -> list[str]:
+    """What samples of the routing `label` were asked for: the class that an expert has, or the expert's number."""
+    judge = pool.measures.classifier
+    names = {k: f"expert {k}" for k in range(pool.n_experts)}
+    if judge is not None and judge.expert_of_label is not None:
+        names |= {k: label for label, k in zip(judge.labels, judge.expert_of_label, strict=True)}
+    return [f"asked: {names[k]}" for k in pool.condition(seeds).cluster.tolist()]
 
 
 def save_strips(pool: ExpertPool, recording: Recording, path: Path, description: Mapping[str, str]) -> None:
@@ -73,7 +88,9 @@ def save_strips(pool: ExpertPool, recording: Recording, path: Path, description:
         clean = predicted_clean(x, v, recording.times[picked].to(x.dtype))
         last = recording.final[i : i + 1]
         rows += [canvas(torch.cat([x, last])), canvas(torch.cat([clean, last]))]
-    save_grid(torch.cat(rows), path, description, columns=STRIP_TIMES)
+    times = [f"t = {t:.2f}" for t in recording.times[picked].tolist()] + ["t = 0"]
+    names = GridNames(columns=times, rows=["state", "prediction"] * len(final))
+    save_grid(torch.cat(rows), path, description, STRIP_TIMES, names)
 
 
 def real_places(pool: ExpertPool) -> Tensor | None:

@@ -1,6 +1,8 @@
 """Two runs side by side: two systems, two routings, or two versions of the code."""
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Final
 
 from msgspec.structs import asdict
@@ -18,6 +20,8 @@ from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 _ROUTING: Final = "routing"
 _SAID: Final = ("versions", "code", "git", "hardware", "sources")
 """What a manifest says beside the run itself of how it was made."""
+_OF_BOTH: Final = "-"
+"""Stands in place of B's verdict where A's is of both runs together."""
 _LONGEST: Final = 60
 """Letters of a fact that are written out."""
 _FACTS: Final = Schema("facts", (Column("what", "what", "key"), Column("a", "A", "note"), Column("b", "B", "note")))
@@ -140,10 +144,58 @@ def verdicts_side_by_side(a: Results, b: Results) -> Table:
 def _verdicts(a: Judgement, b: Judgement) -> Row:
     first, second = (measured_text(j.readings[0]) if j.readings else "-" for j in (a, b))
     if a.claim.systems:
-        told = {"a": f"both: {first}", "b": "-", "verdict_a": verdict_text(a), "verdict_b": "-"}
+        told = {"a": f"both: {first}", "b": "-", "verdict_a": verdict_text(a), "verdict_b": _OF_BOTH}
     else:
         told = {"a": first, "b": second, "verdict_a": verdict_text(a), "verdict_b": verdict_text(b)}
     return {"claim": a.claim.id, **told}
+
+
+_APART: Final = Schema(
+    "apart",
+    (
+        Column("cell", "cell", "key"),
+        Column("a", "A"),
+        Column("b", "B"),
+        Column("difference", "A - B"),
+        Column("table", "table", "note"),
+    ),
+)
+
+
+def apart(tables: Sequence[Table]) -> Table:
+    """Of tables of `side_by_side` the cells whose difference excludes 0, or has no interval and is not 0.
+
+    The first of every table come first, then the second ones: a reader sees something of each.
+    """
+    found = [[_told(table, row) for row in table.rows if _is_apart(row)] for table in tables]
+    rows = tuple(row for nth in zip_longest(*found) for row in nth if row is not None)
+    count = sum(len(table.rows) for table in tables)
+    return Table(_APART, f"Cells that differ: {len(rows)} of {count}", rows)
+
+
+def _is_apart(row: Row) -> bool:
+    difference = row["difference"]
+    if row["apart"] != "no interval":
+        return row["apart"] == "yes"
+    return isinstance(difference, int | float) and not math.isnan(difference) and difference != 0
+
+
+def _told(table: Table, row: Row) -> Row:
+    *keys, measured = (c for c in table.schema.columns if c.role == "key")
+    place = [f"{c.shown(v)}" for c in keys if (v := row.get(c.key)) is not None]
+    cell = ", ".join([*place, str(measured.shown(row["measured"]))])
+    return {"cell": cell, "table": table.name, **{key: row[key] for key in ("a", "b", "difference")}}
+
+
+def differing_verdicts(verdicts: Table) -> Table:
+    """Of the table of `verdicts_side_by_side` the claims whose verdicts differ, without the reasons."""
+    schema = Schema("verdicts", tuple(c for c in verdicts.schema.columns if c.key not in ("a", "b")))
+    said = [
+        {"claim": row["claim"], **{key: str(row[key]).split(" (")[0] for key in ("verdict_a", "verdict_b")}}
+        for row in verdicts.rows
+    ]
+    rows = tuple(row for row in said if row["verdict_a"] != row["verdict_b"] != _OF_BOTH)
+    return Table(schema, f"Verdicts that differ: {len(rows)} of {len(said)}", rows)
 
 
 def notes_of(tables: Sequence[Table]) -> str:

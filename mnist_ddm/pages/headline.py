@@ -1,13 +1,16 @@
 """The picture of the paper's thesis: stability against quality by strategy, here and as the paper states it."""
 
 from mnist_ddm.analyses.paper import PARIS, stated_value
+from mnist_ddm.core.field import MONOLITH
+from mnist_ddm.figures.palette import routing_label
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Value
+from mnist_ddm.tables.terminal import shown_value
 
 _ROUTINGS = ("top1", "top2", "top4", "full")
-"""The routings that the sentence of `answer` is about: ways to join experts, of which the monolith has none."""
+"""The routings that the sentence of `stability` is about: ways to join experts, of which the monolith has none."""
 _X, _Y = "mean Delta_refine (stability; lower is steadier)", "FID (quality; lower is better)"
 
 
@@ -57,23 +60,42 @@ def in_the_paper(results: Results) -> Plot | None:
     return Plot("dissociation-paper", "points", title, _X, _Y, tuple(series))
 
 
-def answer(results: Results) -> str:
-    """What the run says of the thesis that the most stable routing is the worst, in a few sentences."""
-    thesis = "The paper says that the full ensemble is the most stable routing and has the worst FID."
-    measured = {name: both for name, both in points(results).items() if name in _ROUTINGS}
-    if len(measured) < 2:
-        return f"{thesis} This run did not measure both stability and quality."
-    steady = min(measured, key=lambda name: measured[name][0].value)
-    by_quality = sorted(measured, key=lambda name: measured[name][1])
-    order = ", ".join(by_quality)
-    if by_quality[0] == steady:
-        said = f"Here the most stable routing, {steady}, also has the best FID"
-    elif by_quality[-1] == steady:
-        said = f"Here too the most stable routing, {steady}, has the worst FID"
-    else:
-        said = f"Here the most stable routing, {steady}, has neither the best nor the worst FID"
-    doubt = "" if results.makes_claims else " With so few samples this is an illustration and no finding."
-    return f"{thesis} {said} (best first: {order}; point values, the verdicts say what the intervals carry).{doubt}"
+def stability(results: Results) -> str:
+    """What the run says of the thesis that the most stable routing is the worst, in a sentence."""
+    measured = points(results)
+    routed = {name: both for name, both in measured.items() if name in _ROUTINGS}
+    if len(routed) < 2:
+        return "Stability against quality was not measured: the run lacks one of the two."
+    steady = min(routed, key=lambda name: routed[name][0].value)
+    order = sorted(routed, key=lambda name: routed[name][1])
+    place = {order[0]: "the best", order[-1]: "the worst"}.get(steady, "neither the best nor the worst")
+    whole = measured.get(MONOLITH)
+    steadier = whole is not None and whole[0].value < routed[steady][0].value
+    beside = " (the monolith, which routes nothing, is steadier still)" if steadier else ""
+    return (
+        "The paper's steadiest routing, Full, has its worst FID; here the steadiest routing is "
+        f"{routing_label(steady)}{beside}, and it has {place} FID "
+        f"(best first: {', '.join(map(routing_label, order))})."
+    )
+
+
+def alignment(results: Results) -> str:
+    """What the run says of whether the experts that are selected are the fitting ones, in a sentence."""
+    table = results.tables.get("expert-deviation-references")
+    target = next(table.select(reference="target"), None) if table is not None else None
+    gain = target.get("reduction") if target is not None else None
+    if target is None or not isinstance(gain, Estimate):
+        return "Alignment of selected experts with the data was not measured in this run."
+    selected, others = (shown_value(_value(target.get(key))) for key in ("selected", "non_selected"))
+    said = f"on held-out states the selected experts' error is {selected} and the others' {others}"
+    open_ended = "no better, as far as this can tell,"
+    better = "better" if gain.low > 0 else "worse" if gain.high < 0 else open_ended
+    return f"Selected experts fit the data {better} than the others: {said} (difference {shown_value(gain)})."
+
+
+def _value(value: Value) -> Value:
+    """The number without its interval."""
+    return value.value if isinstance(value, Estimate) else value
 
 
 def _number(value: Value) -> float | None:

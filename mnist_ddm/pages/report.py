@@ -9,12 +9,15 @@ from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.select import proper_name
 from mnist_ddm.claims.word import counts, full_table, holm_note
+from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
 from mnist_ddm.figures.plot import read_plot
 from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
-from mnist_ddm.pages.headline import answer, here, in_the_paper
+from mnist_ddm.pages.headline import alignment, here, in_the_paper, stability
 from mnist_ddm.pages.page import data_uri, render_page
+from mnist_ddm.pages.terms import glossary, with_terms
+from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.files import read_json, sha256, write_json, write_text
 from mnist_ddm.storage.names import inside
@@ -24,8 +27,11 @@ from mnist_ddm.study.results import Results, read_manifest, read_results
 from mnist_ddm.study.samples import SHOWN_ROUTINGS
 from mnist_ddm.tables.files import to_csv, to_json
 from mnist_ddm.tables.table import Table
+from mnist_ddm.tables.terminal import shown_value
 
 REPORT, VERDICTS = "report.html", "verdicts"
+_FIRST_SAMPLES = (MONOLITH, "top1", "top2", "full", "once")
+"""Routings whose samples stand on the first screen."""
 _GROUPS: Mapping[str, str] = {
     "alignment": "Expert-data alignment",
     "quality": "Quality of the samples",
@@ -35,12 +41,14 @@ _GROUPS: Mapping[str, str] = {
 }
 _HELPERS: Mapping[str, Any] = {
     "cell": cell,
+    "plain_value": lambda value: shown_value(value.value if isinstance(value, Estimate) else value),
     "is_number": is_number,
     "told_columns": told_columns,
     "badge": badge,
     "svg": plot_svg,
     "legend": plot_legend,
     "proper_name": proper_name,
+    "terms": with_terms,
 }
 
 
@@ -99,11 +107,10 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "description": f"Verdicts on the claims of arXiv 2602.02685, measured on the system {results.system}.",
         "results": results,
         "manifest": manifest,
-        "answer": answer(results),
+        "answers": [alignment(results), stability(results)],
         "plots": [plot for plot in (here(results), in_the_paper(results)) if plot is not None],
         "judgements": judgements,
         "counts": counts(judgements),
-        "headlines": [j for j in judgements if j.claim.headline] or list(judgements),
         "meanings": {v: text for v, text in MEANINGS.items() if any(j.verdict is v for j in judgements)},
         "verdicts": Verdict,
         "holm": holm_note(judgements),
@@ -113,22 +120,31 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "style": routing_style,
         "facts": _facts(manifest),
     }
-    return render_page("report.html", values, styles=("report.css",))
+    return render_page("report.html", values, styles=("report.css",), scripts=("report.js",))
 
 
 def _section(
     folder: Path, name: str, entry: AnalysisEntry, results: Results, by_claim: Mapping[str, Judgement]
 ) -> dict[str, Any]:
     analysis = known_analyses().get(name)
+    question = analysis.question if analysis else name
+    tables = [results.tables[t] for t in entry.tables]
+    plots = [read_plot(inside(folder, f"{PLOTS}/{p}.json")) for p in entry.plots]
     concerned: list[Judgement] = [j for j in by_claim.values() if j.claim.analyses[0] == name]
     return {
         "id": name,
         "group": analysis.group if analysis else "",
-        "question": analysis.question if analysis else name,
+        "question": question,
         "judgements": concerned,
-        "tables": [results.tables[t] for t in entry.tables],
-        "plots": [read_plot(inside(folder, f"{PLOTS}/{p}.json")) for p in entry.plots],
+        "tables": tables,
+        "plots": [plot for plot in plots if plot.shows_something],
+        "glossary": glossary(_words(question, tables)),
     }
+
+
+def _words(question: str, tables: Sequence[Table]) -> list[str]:
+    """The texts of a section in which symbols may occur."""
+    return [question, *(text for t in tables for text in (t.title, *(c.heading for c in t.columns), *t.notes))]
 
 
 def _samples(folder: Path) -> list[dict[str, Any]]:
@@ -136,7 +152,8 @@ def _samples(folder: Path) -> list[dict[str, Any]]:
     for routing in SHOWN_ROUTINGS:
         file = folder / SAMPLES / f"{routing}.png"
         if file.exists():
-            samples.append({"routing": routing, "uri": data_uri(read_bytes(file))})
+            uri = data_uri(read_bytes(file))
+            samples.append({"routing": routing, "uri": uri, "first": routing in _FIRST_SAMPLES})
     return samples
 
 

@@ -211,6 +211,10 @@ class RunFolder:
             read_table(inside(self.folder, f"{RESULTS}/{t}.json")) for t in self._manifest["analyses"][name]["tables"]
         ]
 
+    def table_file(self, name: str) -> Path:
+        """The CSV of a table."""
+        return inside(self.folder, f"{RESULTS}/{name}.csv")
+
     @property
     def pictures(self) -> list[Path]:
         """Every plot that was written, as a picture."""

@@ -87,7 +87,7 @@ class GaussianPool(ExpertPool):
         self.router_roughness = router_roughness
         rows = [generator(0, Purpose.SYSTEM, i).standard_normal(means[0].numel()) for i in range(k)]
         directions = torch.stack([torch.from_numpy(row) for row in rows])
-        self._error_directions = (
+        self.error_directions = (
             torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device, numbers)
         )
 
@@ -155,13 +155,13 @@ class GaussianPool(ExpertPool):
         if self.expert_error == 0:
             return exact
         elsewhere = 1 - self.posterior_logits(x, t).softmax(dim=1)[:, expert]
-        return exact + self.expert_error * expand_time(elsewhere, x) * self._error_directions[expert].to(x.dtype)
+        return exact + self.expert_error * expand_time(elsewhere, x) * self.error_directions[expert].to(x.dtype)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
         logits = self.posterior_logits(x, t) / self.router_temperature
         if self.router_roughness == 0:
             return logits
-        along = x.flatten(1) @ self._error_directions.flatten(1).to(x.dtype).T
+        along = x.flatten(1) @ self.error_directions.flatten(1).to(x.dtype).T
         return logits + ROUGH * (math.sqrt(2) * self.router_roughness / ROUGH * along).sin()
 
     @property

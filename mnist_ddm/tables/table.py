@@ -28,6 +28,7 @@ class Column:
         values: of a key, the values that there may be, each with its words for people; empty if they are open.
         accepts: of a key with open values, whether there may be a value.
         optional: a system or a setting may leave it out.
+        minor: it goes last into a narrow terminal.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Column:
     values: Mapping[str, str] = field(default_factory=dict)
     accepts: Callable[[str], bool] | None = None
     optional: bool = False
+    minor: bool = False
 
     @property
     def heading(self) -> str:

@@ -14,14 +14,39 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _LOG_SECONDS = 30.0
 """Without a terminal, a plain line this often instead of a moving bar."""
 
 
 @contextmanager
+def waiting(console: Console, what: str) -> Iterator[None]:
+    """Say on a terminal what is being waited for; nothing of it stays."""
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(f"{what} ...")):
+        yield
+
+
+@contextmanager
+def counted(console: Console, what: str, names: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """A bar over steps of unknown length, such as `tables 7 of 18`; yields a function of how many are done."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=len(names))
+
+        def done(count: int) -> None:
+            now = f"{what} {count + 1} of {len(names)}: {names[count]}" if count < len(names) else f"{what} written"
+            progress.update(bar, completed=count, description=now)
+
+        yield done
+
+
+@contextmanager
 def progress_bars(
-    names: list[str], console: Console, costs: Sequence[float] | None = None
+    names: list[str], console: Console, costs: Sequence[float] | None = None, opening: str = ""
 ) -> Iterator[Callable[[int, float], None]]:
     """Bars for the running jobs and one for the whole; yields a function of a job's number and its fraction.
 
@@ -29,6 +54,7 @@ def progress_bars(
         names: of the jobs.
         console: where to draw.
         costs: of the jobs, in any unit, so that the whole and its remaining time are right; equal by default.
+        opening: what is said until anything is done, such as that workers start.
     """
     total = sum(costs) if costs else 0
     shares = [cost / total for cost in costs] if costs and total else [1 / len(names)] * len(names)
@@ -37,7 +63,8 @@ def progress_bars(
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        whole = progress.add_task("all" if len(names) > 1 else names[0], total=1.0)
+        title = "all" if len(names) > 1 else names[0]
+        whole = progress.add_task(opening or title, total=1.0)
         bars: dict[int, TaskID] = {}
         fractions = dict.fromkeys(range(len(names)), 0.0)
 
@@ -47,7 +74,8 @@ def progress_bars(
                 if job not in bars:
                     bars[job] = progress.add_task(names[job], total=1.0)
                 progress.update(bars[job], completed=fraction, visible=fraction < 1)
-            progress.update(whole, completed=sum(shares[i] * f for i, f in fractions.items()))
+            done = sum(shares[i] * f for i, f in fractions.items())
+            progress.update(whole, completed=done, description=title if done else opening or title)
 
         yield update
 

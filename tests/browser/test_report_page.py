@@ -1,11 +1,14 @@
 """The report and the page of two runs in a real browser: wide and narrow, light and dark, on paper."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+_OPEN = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
 
 CLAIMS = ("table-9-entropy", "router-learns-clusters", "table-1-rank", "tradeoff-necessary")
 
@@ -35,14 +38,49 @@ def test_a_page_is_quiet_and_fits(open_page, pages, name, width, dark):
 def test_the_first_screen_gives_the_answer(open_page, pages):
     page = open_page(pages / "run/report.html", width=1280, height=800)
     tops = page.run(
-        "return ['.answer', 'svg.plot', '.counts'].map(s => document.querySelector(s).getBoundingClientRect().top)"
+        "return ['.answer', '.counts', '#claims'].map(s => document.querySelector(s).getBoundingClientRect().top)"
     )
     assert max(tops) < 800
+    assert page.run("return document.querySelectorAll('.answer li').length") == 2
     assert "No claim about the paper" in page.run("return document.body.innerText")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_report_is_short_before_anything_is_opened(open_page, pages, width):
+    page = open_page(pages / "run/report.html", width=width, touch=width < 500)
+    assert page.run("return document.documentElement.scrollHeight") <= 6000
+    assert page.run("return document.querySelectorAll('details[open]').length") == 0
+
+
+def test_claims_are_filtered_and_found(open_page, pages):
+    page = open_page(pages / "run/report.html")
+    shown = "return [...document.querySelectorAll('details.claim:not([hidden])')].map(d => d.id.slice(6))"
+    everything = page.run("return document.querySelectorAll('details.claim').length")
+    page.run("document.querySelector('input[value=all]').click()")
+    assert len(page.run(shown)) == everything
+    page.run("const s = document.getElementById('search'); s.value = 'entropy'; s.dispatchEvent(new Event('input'))")
+    assert "table-9-entropy" in page.run(shown)
+    assert len(page.run(shown)) < everything
+    assert f"of {everything} claims" in page.run("return document.getElementById('told').textContent")
+
+
+def test_a_link_opens_a_claim_that_was_filtered_away(open_page, pages):
+    page = open_page(pages / "run/report.html")
+    page.run("document.querySelectorAll('details.claim').forEach(d => { d.hidden = true; })")
+    page.run("location.hash = 'claim-table-9-entropy'")
+    state = page.run("const d = document.getElementById('claim-table-9-entropy'); return [d.open, d.hidden]")
+    assert state == [True, False]
+
+
+def test_no_card_speaks_of_a_bare_number(open_page, pages):
+    text = open_page(pages / "run/report.html").run("return document.body.textContent")
+    assert not re.search(r"[;:] [\d.]+ within \d+% of", text)
+    assert "These do not" not in text
 
 
 def test_plots_are_named_and_described(open_page, pages):
     page = open_page(pages / "run/report.html")
+    page.run(_OPEN)
     pictures = [name for role, name in page.nodes() if role in ("image", "img", "graphics-document")]
     assert len(pictures) >= 5
     assert all(pictures)
@@ -52,6 +90,7 @@ def test_plots_are_named_and_described(open_page, pages):
 
 def test_text_in_plots_is_large_enough_on_a_telephone(open_page, pages):
     page = open_page(pages / "run/report.html", width=390, touch=True)
+    page.run(_OPEN)
     heights = page.run(
         "return [...document.querySelectorAll('svg.plot text')].map(t => t.getBoundingClientRect().height)"
     )
@@ -60,12 +99,14 @@ def test_text_in_plots_is_large_enough_on_a_telephone(open_page, pages):
 
 def test_links_lead_to_claims(open_page, pages):
     page = open_page(pages / "run/report.html")
+    page.run(_OPEN)
     page.run("document.querySelector('.claims a').click()")
     assert page.run("return document.querySelector('.claim:target') !== null")
 
 
 def test_wide_tables_scroll_inside_themselves_by_keyboard(open_page, pages):
     page = open_page(pages / "run/report.html", width=390, touch=True)
+    page.run(_OPEN)
     assert page.run(
         "return [...document.querySelectorAll('.scroll')].every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))"
     )
@@ -76,4 +117,7 @@ def test_print_is_light_and_keeps_everything(open_page, pages):
     page = open_page(pages / "run/report.html", dark=True)
     page.command("Emulation.setEmulatedMedia", media="print")
     assert page.run("return getComputedStyle(document.documentElement).getPropertyValue('--text').trim()") == "#1a1e22"
+    heights = page.run("return [...document.querySelectorAll('.card')].map(c => c.getBoundingClientRect().height)")
+    assert heights
+    assert min(heights) > 20
     assert len(page.command("Page.printToPDF", printBackground=True)["data"]) > 50_000

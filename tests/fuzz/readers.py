@@ -171,7 +171,7 @@ def _runs(place: Path) -> list[Reader]:
         for file in tables:
             read = read_table(file)
             to_csv(read).encode()
-            console.print(*to_rich(read, 100))
+            console.print(to_rich(read, 100))
             for row in read.rows:
                 for column in told_columns(read):
                     str(cell(row.get(column.key)))

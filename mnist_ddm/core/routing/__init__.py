@@ -22,6 +22,7 @@ from mnist_ddm.core.routing.grammar import (
     known_routings,
     parse_routing,
     register_routing,
+    routing_help,
 )
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.strategies import (
@@ -71,4 +72,5 @@ __all__ = [
     "one_hot",
     "parse_routing",
     "register_routing",
+    "routing_help",
 ]

@@ -1,5 +1,6 @@
 """The one spelling of routings, which the command line, files and plots share."""
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -165,6 +166,19 @@ def register_routing(name: str, make: Make | type[Routing] | Routing) -> None:
         adopt_routings({name: lambda argument: make()})
     else:
         adopt_routings({name: make})
+
+
+def routing_help() -> dict[str, str]:
+    """What each spelling of `known_routings` and `known_modifiers` that is the package's own does, in one sentence."""
+    own = {spelling: spelling.split(",")[0] for spelling, _ in _STRATEGIES.values()}
+    own |= {spelling: "full" + spelling.split(",")[0] for spelling in known_modifiers()}
+    return {spelling: _first_sentence(parse_routing(text)) for spelling, text in own.items()}
+
+
+def _first_sentence(routing: Routing) -> str:
+    """Of a strategy's docstring, without its mathematics."""
+    line = " ".join((inspect.getdoc(type(routing)) or "").split("\n\n")[0].split())
+    return re.sub(r":? ?:math:`[^`]*`", "", line).replace("`", "")
 
 
 def _entry_points() -> list[EntryPoint]:

@@ -12,6 +12,7 @@ most K rows, so their Frobenius norms and products are sums over pairs of expert
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.field import RoutedField
 from mnist_ddm.core.jacobians import jacobian_terms
 from mnist_ddm.core.noise import signs
@@ -36,9 +37,9 @@ def router_consistency(visit: Visit) -> Tensor:
     if not isinstance(field, RoutedField) or experts is None or not field.routing.needs_router:
         raise InputError("consistency needs experts and a router, but the field has none")
     weights, slopes = _weights_and_slopes(field, visit)
-    velocities = experts.double().flatten(2)
+    velocities, t = widened(experts).flatten(2), visit.t
     apart = velocities - torch.einsum("bk,bkd->bd", weights, velocities)[:, None]
-    implied = -(1 - visit.t) / visit.t * weights[:, :, None] * apart
+    implied = -(1 - t) / t * weights[:, :, None] * apart
     pairs = torch.einsum("bid,bjd->bij", apart, apart)
 
     def product(a: Tensor, b: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def router_consistency(visit: Visit) -> Tensor:
     samples, here = visit.samples.select(every), visit.evaluation.weights
     jacobian = jacobian_terms(field, visit.x, visit.times, samples, visit.interval, here).whole
     probe = signs(visit.samples.seeds, field.pool.state_shape).to(visit.x)
-    pushed, pulled = jacobian.jvp(probe).double().flatten(1), jacobian.vjp(probe).double().flatten(1)
+    pushed, pulled = (widened(j).flatten(1) for j in (jacobian.jvp(probe), jacobian.vjp(probe)))
     found = (
         product(slopes, slopes),
         product(implied, implied),
@@ -70,8 +71,8 @@ def _weights_and_slopes(field: RoutedField, visit: Visit) -> tuple[Tensor, Tenso
         point = visit.x.clone().detach().requires_grad_()
         _, weights = field.weights(point, visit.times, visit.samples.select(every), visit.interval)
         if not weights.requires_grad:
-            return weights.double(), weights.new_zeros(*weights.shape, point[0].numel()).double()
+            return widened(weights), widened(weights.new_zeros(*weights.shape, point[0].numel()))
         slopes = [
             torch.autograd.grad(weights[:, k].sum(), point, retain_graph=True)[0] for k in range(weights.shape[1])
         ]
-    return weights.detach().double(), torch.stack(slopes, dim=1).double().flatten(2)
+    return widened(weights.detach()), widened(torch.stack(slopes, dim=1)).flatten(2)

@@ -109,7 +109,7 @@ def spatial_median_weights(points: Tensor, p: Tensor) -> Tensor:
 def _between(points: Tensor, p: Tensor) -> Tensor:
     """The median by Newton's method, from the mean; where it is none of the points ``(B, K, d)``, shape ``(B, d)``."""
     v = torch.einsum("bk,bkd->bd", p, points)
-    lengths = torch.tensor(_LENGTHS, dtype=v.dtype, device=v.device)
+    lengths = v.new_tensor(_LENGTHS)
     identity = torch.eye(v.shape[1], dtype=v.dtype, device=v.device)
     for _ in range(_STEPS):
         distance = _distances(v, points)

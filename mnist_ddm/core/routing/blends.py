@@ -109,7 +109,7 @@ def spatial_median_weights(points: Tensor, p: Tensor) -> Tensor:
 def _between(points: Tensor, p: Tensor) -> Tensor:
     """The median by Newton's method, from the mean; where it is none of the points ``(B, K, d)``, shape ``(B, d)``."""
     v = torch.einsum("bk,bkd->bd", p, points)
-    lengths = v.new_tensor(_LENGTHS)
+    lengths = torch.stack([v.new_full((), length) for length in _LENGTHS])
     identity = torch.eye(v.shape[1], dtype=v.dtype, device=v.device)
     for _ in range(_STEPS):
         distance = _distances(v, points)

@@ -244,9 +244,10 @@ def test_a_training_that_goes_on_under_another_torch_says_so_on_its_card(images,
     assert "torch 2.0.1, then" in said
 
 
-def test_zero_experts_are_refused_and_not_taken_for_none_given(images, tmp_path):
-    with pytest.raises(InputError, match="number of experts must be at least 1, not 0"):
-        plan(images, tmp_path / "x", n_experts=0)
+@pytest.mark.parametrize("number", [0, -1, 60_001, 2**64])
+def test_a_number_of_experts_that_cannot_be_is_refused_and_not_taken_for_none_given(images, tmp_path, number):
+    with pytest.raises(InputError, match="number of experts must be between 1 and 60000"):
+        plan(images, tmp_path / "x", n_experts=number)
     assert not (tmp_path / "x").exists()
 
 

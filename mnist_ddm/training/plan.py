@@ -61,8 +61,9 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
             raise InputError(f"the number of steps must be at least 1, not {self.steps}")
-        if self.n_experts is not None and self.n_experts < 1:
-            raise InputError(f"the number of experts must be at least 1, not {self.n_experts}")
+        most = len(self.images.train_labels)
+        if self.n_experts is not None and not 1 <= self.n_experts <= most:
+            raise InputError(f"the number of experts must be between 1 and {most}, not {self.n_experts}")
         if self.keep_every < 0:
             raise InputError(f"--keep-every must be at least 0, not {self.keep_every}")
         if not 0 <= self.seed <= MAX_SEED:

@@ -80,8 +80,15 @@ def test_a_mean_of_few_events_has_no_interval(events, given):
     errors = np.full(500, 3e-6)
     errors[:events] = np.linspace(0.05, 1.3, events)
     assert math.isnan(heavy_mean_estimate(errors, 0.01).low) is not given
-    assert math.isnan(heavy_ratio_estimate(errors, errors[::-1], 0.01).low) is not given
     assert heavy_mean_estimate(errors, 0.01).value == pytest.approx(errors.mean())
+    assert math.isnan(heavy_ratio_estimate(errors, errors[::-1], 0.01).low) is not given
+
+
+@pytest.mark.parametrize(("differing", "given"), [(0, False), (9, False), (10, True)])
+def test_a_ratio_of_errors_needs_pairs_that_differ(differing, given):
+    errors = np.linspace(0.1, 1, 40)
+    others = np.where(np.arange(40) < differing, errors + 0.5, errors)
+    assert math.isnan(heavy_ratio_estimate(others, errors, 0.01).low) is not given
 
 
 def test_a_median_has_the_interval_of_order_statistics():

@@ -25,11 +25,15 @@ def heavy_mean_estimate(values: Array, event: float) -> Estimate:
 
 
 def heavy_ratio_estimate(a: Array, b: Array, event: float) -> Estimate:
-    """The ratio of two means over the same samples, as `ratio_estimate`, with an interval only if events carry both."""
+    """The ratio of two means over the same samples, as `ratio_estimate`, with an interval only if events carry it.
+
+    They carry both means, and enough pairs differ by an event: two routings that are the same for nearly every sample
+    have a ratio near 1 until the sample comes that decides it.
+    """
     above, below = float(np.mean(a)), float(np.mean(b))
     if min(above, below) <= 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    if not (_carried(a, event) and _carried(b, event)):
+    if not (_carried(a, event) and _carried(b, event) and _carried(np.abs(a - b), event)):
         return Estimate(above / below, float("nan"), float("nan"))
     low, high = mean_moves(a / above - b / below)
     return Estimate(above / below, above / below * math.exp(low), above / below * math.exp(high))

@@ -124,7 +124,7 @@ def judged(folder: Path) -> dict[str, Any]:
 def _truth(true: ReadingVerdict) -> str:
     if any(c.exact for c in true.reading.comparisons):  # a p-value has no mean
         return ""
-    if any(c.small for c in true.contrasts):
+    if true.verdict is Verdict.DIRECTION and any(c.small for c in true.contrasts):
         return "as said, too small to matter"
     return _SAID.get(true.verdict, "")
 

@@ -68,6 +68,16 @@ def _error_mean(p):
     return p * sum(_TAIL) / 2 + (1 - p) * _BODY * math.exp(0.125)
 
 
+_EVERY = 0.675
+"""The mean of errors that are uniform over `_TAIL`."""
+
+
+def _nearly_equal(rng, n):
+    """Two routings that come to the same image but where one of them crosses a switch."""
+    second = rng.uniform(*_TAIL, n)
+    return np.where(rng.random(n) < 0.05, 0.05, second), second
+
+
 def _correlated(rng, n, r):
     a = rng.normal(size=n)
     return a, r * a + math.sqrt(1 - r * r) * rng.normal(size=n)
@@ -176,6 +186,13 @@ def _kinds():
             truth,
             None if p == q else 1.0,
         )
+    yield Kind(
+        "ratio of means of events",
+        "all visible, equal but in 0.05 of the samples",
+        lambda r, n: heavy_ratio_estimate(*_nearly_equal(r, n), EVENT),
+        (0.05 * 0.05 + 0.95 * _EVERY) / _EVERY,
+        1.0,
+    )
     yield Kind(
         "difference of two means",
         "lognormal, sigma 0.5, independent",

@@ -1,4 +1,7 @@
-"""Samples of any system that can draw itself, as pictures."""
+"""Samples of any system that can draw itself, as pictures.
+
+Matplotlib is imported where points are drawn alone: images need none, and it takes seconds.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +15,6 @@ from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.figures.pictures import GridNames, save_grid
-from mnist_ddm.figures.points import extent, point_tiles, save_courses, save_scatter
 
 STRIP_TIMES: Final = 11
 _REAL: Final = 500
@@ -43,6 +45,8 @@ def save_samples(
     """
     drawing = pool.draw(states.to(pool.device))
     if isinstance(drawing, Points):
+        from mnist_ddm.figures.points import save_scatter
+
         save_scatter(drawing.places, drawing.axes, real_places(pool), path, description)
     else:
         save_grid(drawing.images, path, description, columns, GridNames(images=captions) if captions else None)
@@ -79,6 +83,8 @@ def save_strips(pool: ExpertPool, recording: Recording, path: Path, description:
         way = pool.draw(observed["x"].flatten(0, 1).to(pool.device))
         assert isinstance(way, Points)  # of one system
         courses = torch.cat([way.places.reshape(n, visits, 2), ends.places[:, None]], dim=1)
+        from mnist_ddm.figures.points import save_courses
+
         save_courses(courses, ends.axes, real_places(pool), path, description)
         return
     picked = torch.linspace(0, len(recording.times) - 1, STRIP_TIMES - 1).round().long()
@@ -122,11 +128,15 @@ class Canvas:
             self._real = real_places(pool)
             drawn = [pool.draw(states.to(pool.device)) for states in shown]
             places = [drawing.places for drawing in drawn if isinstance(drawing, Points)]
+            from mnist_ddm.figures.points import extent
+
             self._side = extent([*places, *([self._real] if self._real is not None else [])])
 
     def __call__(self, states: Tensor) -> Tensor:
         """Images ``(B, C, H, W)``, float32 on the CPU, of states ``(B, *state_shape)``."""
         drawing = self._pool.draw(states.to(self._pool.device))
         if isinstance(drawing, Points):
+            from mnist_ddm.figures.points import point_tiles
+
             return point_tiles(drawing.places, self._side, self._real, _TILE)
         return drawing.images.float().cpu()

@@ -54,8 +54,7 @@ class Pretrained:
                     path.unlink(missing_ok=True)
             if not path.exists():
                 raise InputError(
-                    f"{purpose} needs a file that cannot be downloaded now; get {self.url} and put it at {path}, "
-                    f"or use {instead}"
+                    f"{purpose} needs {path}, which cannot be downloaded now; put {self.url} there, or use {instead}"
                 )
         if not sha256(path).startswith(self.hash_start):
             raise InputError(f"{path} is damaged (its hash does not begin with {self.hash_start}); delete it")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from mnist_ddm import Study
 from mnist_ddm.claims.judge import judge_run
-from mnist_ddm.cli.info import _card_table
+from mnist_ddm.cli.info import _print_card
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.data import load_images
 from mnist_ddm.exercises import leaderboard
@@ -47,6 +47,7 @@ from mnist_ddm.study.verify import check_files, check_recordings
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.tables.files import read_table, to_csv, to_json
 from mnist_ddm.tables.terminal import to_rich
+from mnist_ddm.terminal.screen import Screen
 from mnist_ddm.training.loop import loss_log
 from mnist_ddm.training.module import TrainingModule
 from mnist_ddm.training.state import load_state, save_state
@@ -120,8 +121,7 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
         assert all(is_finite(value) for value in model.state_dict().values())
 
     def cards() -> None:
-        console = Console(file=io.StringIO(), width=100)
-        console.print(_card_table(copy))
+        _print_card(Screen(file=io.StringIO(), width=100), copy)
 
     def system_card() -> None:
         card = read_system_card(copy)

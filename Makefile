@@ -17,12 +17,11 @@ help:
 
 setup: $(READY)
 
-# Linux wheels of torch bring gigabytes of CUDA. Without a GPU the CPU's wheels are tried first; where TORCH_INDEX cannot be
-# reached (offline, behind a mirror) or is empty, whatever pip's own index has is taken.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-CPU_WHEELS = test -z "$(TORCH_INDEX)" || test "$$(uname -s)" != Linux || command -v nvidia-smi >/dev/null \
-	|| $(BIN)/python -m pip install --quiet --timeout 5 --retries 0 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" 2>/dev/null \
-	|| echo "no wheels at $(TORCH_INDEX); taking those of pip's own index"
+# Linux wheels of torch bring gigabytes of CUDA. `make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu` takes those for
+# CPUs alone; both packages must come from that index, or they do not fit each other.
+TORCH_INDEX ?=
+CPU_WHEELS = test -z "$(TORCH_INDEX)" \
+	|| $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21"
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -237,7 +237,7 @@ def test_a_metric_without_its_weights_says_what_to_do_before_any_sampling(tmp_pa
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", _offline)
     pool = load_system("mnist")
-    with pytest.raises(InputError, match=r"get https://.*inception_v3_google-0cc3c7bd\.pth and put it at"):
+    with pytest.raises(InputError, match=r"; put https://.*inception_v3_google-0cc3c7bd\.pth there"):
         Quality().needs(pool, QualitySettings(n=1, features="inception"))
     with pytest.raises(InputError, match="LPIPS with squeeze needs"):
         Disagreement().needs(pool, RefinementSettings(n=1, steps=1, distance="squeeze"))

@@ -202,6 +202,10 @@ _SELDOM = {"info": 0.1, "paris": 0.2, "report": 0.3, "compare": 0.5, "verify": 0
 """Commands that take long even in small."""
 
 
+ENDLESS = ("watch",)
+"""Options with which a command goes on until somebody stops it."""
+
+
 def command_line(rng, known):
     """One line: a command, some of its options and arguments, and now and then something that it does not know."""
     words, command = rng.choices(known, [_SELDOM.get(words[0], 1) for words, _ in known])[0]
@@ -210,6 +214,8 @@ def command_line(rng, known):
     small = {"n": "2", "steps": "1", "workers": "1", "fidelity_n": "1", "fidelity_steps": "1"}
     given = []
     for parameter in command.params:
+        if parameter.name in ENDLESS:
+            continue
         often = 0.02 if parameter.name in OF_SYSTEMS else 0.2
         if parameter.name in small or (parameter.required and rng.random() < 0.9) or rng.random() < often:
             given.append(parameter)

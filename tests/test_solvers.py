@@ -8,7 +8,7 @@ import torch
 
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.solvers import SOLVERS, Slope, StepGrid, evaluations, solver_named
+from mnist_ddm.core.solvers import MOST_STEPS, SOLVERS, Slope, StepGrid, evaluations, solver_named
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.systems import gaussian
@@ -101,3 +101,10 @@ def test_fewer_than_one_step_is_refused(steps):
 def test_an_unknown_solver_is_refused_with_the_list():
     with pytest.raises(InputError, match="euler, heun, ab2"):
         solver_named("rk4")
+
+
+def test_a_grid_of_more_steps_than_anybody_waits_for_is_refused():
+    StepGrid(MOST_STEPS)
+    for steps, refine in ((2**31, 1), (MOST_STEPS, 2)):
+        with pytest.raises(InputError, match="at most 1,000,000"):
+            StepGrid(steps, refine)

@@ -16,6 +16,10 @@ Velocity = Callable[[Tensor, float], Tensor]
 """A velocity field: from states ``(B, ...)`` and one time for all of them to velocities of the same shape."""
 
 
+MOST_STEPS = 1_000_000
+"""Of a grid: its times are listed, and nobody waits for more."""
+
+
 @dataclass(frozen=True)
 class StepGrid:
     """A uniform grid of times from 1 down to 0.
@@ -35,6 +39,8 @@ class StepGrid:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.refine < 1:
             raise InputError(f"the number of steps must be at least 1, not {min(self.steps, self.refine)}")
+        if self.steps * self.refine > MOST_STEPS:
+            raise InputError(f"the number of steps must be at most {MOST_STEPS:,}, not {self.steps * self.refine:,}")
 
     @property
     def size(self) -> int:

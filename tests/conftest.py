@@ -101,11 +101,8 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, place):
-    """Run the command in `place`; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("MNIST_DDM_CACHE", str(place / "cache"))
+def call_command(monkeypatch, capsys):
+    """Run the command where the test is; returns exit code, standard output and standard error."""
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
@@ -115,6 +112,15 @@ def run(monkeypatch, capsys, place):
         return end.value.code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def run(monkeypatch, call_command, place):
+    """Run the command in `place`; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(place / "cache"))
+    return call_command
 
 
 @pytest.fixture(scope="session")

@@ -15,19 +15,11 @@ from mnist_ddm import cli
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, call_command, tmp_path):
     """Run the command in an empty folder; returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return call
+    return call_command
 
 
 ANALYZE = ("analyze", "--system", "gaussian", "--workers", 1)  # no time for starting processes

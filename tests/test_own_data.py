@@ -1,14 +1,12 @@
 """Own data, from files to verdicts: seven shapes, which nothing may take for digits or hold against MNIST."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_ddm import cli
 from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.data import MNIST_DIGEST, load_images, title_of
 from mnist_ddm.data.labels import labels_said
@@ -61,19 +59,11 @@ def checkpoint(shapes) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, call_command, tmp_path):
     """Run the command in an empty folder; returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return call
+    return call_command
 
 
 def test_a_checkpoint_finds_its_data_and_is_called_after_them(run, shapes, checkpoint, tmp_path):

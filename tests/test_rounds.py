@@ -10,6 +10,8 @@ from test_claims import claim, compare, results
 from mnist_ddm import Study
 from mnist_ddm.claims.judge import Verdict, judge, judge_all
 from mnist_ddm.claims.rounds import LARGEST, LEVEL_OF_A_LOOK, LOOKS, next_round, predicted_power
+from mnist_ddm.cli.rounds import _answers
+from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.recordings import RecordingStore
 
@@ -106,3 +108,21 @@ def test_the_largest_recordings_that_exist_are_found(gaussian, tmp_path):
     larger = Study(gaussian, ["averaging-variance"], n=5, steps=4, store=store, sizes={"averaging-variance": 12})
     assert larger.settings["averaging-variance"].n == 12
     assert not larger.plan().missing
+
+
+@pytest.mark.parametrize(("error", "goes_on"), [(InputError, True), (NotFiniteError, False)])
+def test_a_look_leaves_out_what_cannot_be_answered(gaussian, monkeypatch, error, goes_on):
+    study = Study(gaussian, ["averaging-variance", "expert-deviation"], n=5, steps=4)
+    recordings, answer_one = study.record(), Study.answer_one
+
+    def fails(self, name, made):
+        if name == "expert-deviation":
+            raise error("no")
+        return answer_one(self, name, made)
+
+    monkeypatch.setattr(Study, "answer_one", fails)
+    if goes_on:
+        assert set(_answers(study, recordings)) == {"averaging-variance"}
+    else:
+        with pytest.raises(error):
+            _answers(study, recordings)

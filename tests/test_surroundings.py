@@ -12,7 +12,7 @@ import click
 import joblib
 import pytest
 
-from mnist_ddm import InputError, cli, load_system
+from mnist_ddm import InputError, load_system
 from mnist_ddm.compute.parallel import default_workers
 from mnist_ddm.core.routing import grammar, parse_routing
 from mnist_ddm.errors import one_line
@@ -28,19 +28,11 @@ SMALL = ("analyze", "--system", "gaussian", "--analysis", "averaging-variance", 
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, call_command, tmp_path):
     """Run the command in an empty folder; returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    yield call
+    yield call_command
     signal.signal(signal.SIGTERM, before)
 
 

@@ -104,7 +104,8 @@ def reproduce(
             "--until-decided looks at one training, on one machine; leave the other --checkpoint or --shard out"
         )
     study = study_of(systems[0])
-    if recorded and len(systems) == 1:
+    larger: dict[str, int] = {}
+    if recorded:
         larger = study.recorded_sizes(_SIZES)
         study = Study(study.pool, _analyses_of(claims), scale=scale, seed=seed, sizes=larger)
     _print_plan(console, study, claims, count)
@@ -122,11 +123,11 @@ def reproduce(
         if until_decided:
             if out is not None and out.exists() and not is_empty(out):
                 raise InputError(f"{out} is not an empty folder; choose another --out")
-            pool = study.pool
-            already = {name: own.n for name, own in study.settings.items()} if recorded else {}
-            sized = lambda sizes: Study(  # noqa: E731
-                pool, list(study.analyses), scale=scale, seed=seed, sizes={**already, **sizes}
-            )
+            pool, names = study.pool, list(study.analyses)
+
+            def sized(sizes: Mapping[str, int]) -> "Study":
+                return Study(pool, names, scale=scale, seed=seed, sizes={**larger, **sizes})
+
             study, look = decide(console, sized, claims, count, backend, hours)
             more = {"look": look, "level": LEVEL_OF_A_LOOK}
         what = {**study.identity, **more, "claims": list(only)}

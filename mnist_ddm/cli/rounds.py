@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from mnist_ddm.analyses.analysis import Answer
     from mnist_ddm.claims.ledger import Claim
-    from mnist_ddm.study.study import Study
+    from mnist_ddm.study.study import Recordings, Study
 
 
 def until_decided(
@@ -43,7 +44,7 @@ def until_decided(
     for look in range(1, LOOKS + 1):
         study = study_of(sizes)
         recordings = record_with_progress(console, study.plan(), workers, backend)
-        judgements = judge_all(claims, results_of(study, study.answer(recordings), LEVEL_OF_A_LOOK))
+        judgements = judge_all(claims, results_of(study, _answers(study, recordings), LEVEL_OF_A_LOOK))
         console.print(f"look {look} of at most {LOOKS}: {counts_line(judgements)}")
         now = {name: settings.n for name, settings in study.settings.items()}
 
@@ -66,6 +67,21 @@ def until_decided(
         console.print(f"  next: {shown}; {shown_duration(left)} are left")
         sizes |= following.sizes
     return study, look
+
+
+def _answers(study: "Study", recordings: "Recordings") -> dict[str, "Answer"]:
+    """What the analyses say; one that cannot is left out, as in the run that is written in the end."""
+    from mnist_ddm.errors import InputError, NotFiniteError
+
+    answers = {}
+    for name in study.analyses:
+        try:
+            answers[name] = study.answer_one(name, recordings)
+        except NotFiniteError:  # the other analyses of such a system would mean nothing either
+            raise
+        except InputError:
+            continue
+    return answers
 
 
 def _cost_of(

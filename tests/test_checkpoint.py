@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ import torch
 from mnist_ddm.cli import cli
 from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.models.checkpoint import (
+    SystemCard,
     load_part,
+    load_weights,
+    open_system,
     part_kind,
     part_names,
     read_part_card,
@@ -18,8 +22,9 @@ from mnist_ddm.models.checkpoint import (
     system_digest,
 )
 from mnist_ddm.models.presets import preset_named
-from mnist_ddm.storage.files import read_tensors, sha256, write_tensors
+from mnist_ddm.storage.files import digest, read_tensors, sha256, write_tensors
 from mnist_ddm.systems.mnist import SHIPPED, MnistPool, checkpoints_folder
+from mnist_ddm.training.plan import TrainingPlan, training_jobs
 
 
 @pytest.fixture
@@ -116,6 +121,32 @@ def test_experts_whose_answers_overflow_are_named_with_sample_and_step(copy, tmp
     assert not list(out.parent.rglob("*.png"))
     assert not list(out.parent.rglob("*.csv"))
     assert not list(out.parent.rglob("*.html"))
+
+
+def test_a_card_that_says_nothing_of_a_linear_start_means_one_and_keeps_its_digest(tmp_path):
+    """Cards of before there were plain UNets: `paper` had a linear start then, and their parts know this digest."""
+    before = SystemCard("paper", "digit", 10, 10, 0, "MNIST", "ab")
+    assert system_digest(before) == digest(
+        {"preset": "paper", "partition": "digit", "n_experts": 10, "classes": 10, "seed": 0, "data_digest": "ab"}
+    )
+    assert system_digest(replace(before, linear=False)) != system_digest(before)
+    open_system(tmp_path / "old", before)
+    assert "linear" not in json.loads((tmp_path / "old" / "card.json").read_text())
+    assert read_system_card(tmp_path / "old") == before
+    with torch.random.fork_rng():
+        model = preset_named("paper-linear").build("expert", 10, 10)
+    write_tensors(tmp_path / "a.safetensors", model.state_dict())
+    assert load_weights(tmp_path / "a.safetensors", "expert", before, "cpu").config.linear
+    with pytest.raises(InputError, match="does not fit the preset 'paper'"):
+        load_weights(tmp_path / "a.safetensors", "expert", replace(before, linear=False), "cpu")
+    with pytest.raises(InputError, match=r"another run \(linear: True there, False asked\)"):
+        open_system(tmp_path / "old", replace(before, linear=False))
+
+
+def test_the_training_of_a_plain_system_says_so_on_its_card(images, tmp_path):
+    plan = TrainingPlan(images=images, preset=preset_named("classroom-plain"), out=tmp_path / "plain", steps=1)
+    assert not training_jobs(plan, ["expert-3"])[0].system.linear
+    assert json.loads((tmp_path / "plain" / "card.json").read_text())["linear"] is False
 
 
 def test_a_pool_is_named_by_its_weights(copy, tiny_checkpoint, images):

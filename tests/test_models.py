@@ -88,6 +88,32 @@ def test_what_the_linear_velocity_leaves_has_the_stated_scale():
     assert float(x.square().mean().sqrt()) == pytest.approx(float(state_scale[0]), rel=0.01)
 
 
+def test_a_plain_unet_is_its_network_alone_and_starts_as_nothing(images):
+    preset = preset_named("tiny").started(linear=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, again = (preset.build("expert", 10, 10).eval() for _ in range(2))
+    x, t = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.rand(3)
+    assert torch.equal(model(x, t), torch.zeros_like(x))
+    again.load_state_dict(model.state_dict())
+    again.fit_linear(to_state(images.train_images[:50]))
+    assert not any(name.startswith("linear.") for name in model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    assert torch.equal(model(x, t), model._network(x, t))
+    assert model.stem.weight.shape[1] == 16
+
+
+def test_a_preset_that_is_like_another_differs_in_what_it_says_alone():
+    for name, other in (("classroom-plain", "classroom"), ("paper-linear", "paper")):
+        own, like = preset_named(name), preset_named(other)
+        assert own.unet.linear is not like.unet.linear
+        assert own.started(linear=like.unet.linear).unet == like.unet
+        assert (own.router, own.classifier, own.recipes) == (like.router, like.classifier, like.recipes)
+        assert own.sizes["router"] == like.sizes["router"]
+
+
 def test_a_jacobian_product_works_forward_and_backward():
     """Later analyses need both modes of differentiation through every network."""
     model = preset_named("tiny").build("expert", 10, 10).eval().requires_grad_(False)

@@ -6,7 +6,7 @@ is finished. Parts that were trained on different machines are joined by copying
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_ddm.errors import InputError
-from mnist_ddm.models.presets import Preset, preset_named
+from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
 from mnist_ddm.storage.typed import as_kind
 
@@ -41,6 +41,7 @@ class SystemCard:
         labels: what the data call each class, where they do not call them 0, 1, ... (`--relabel`).
         names: what people call each class; empty if nobody said.
         place: where the data were, as seen from the folder of the card; empty for data that ship.
+        linear: whether experts and monolith have a linear start (`models/unet.py`).
     """
 
     preset: str
@@ -53,6 +54,7 @@ class SystemCard:
     labels: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     place: str = ""
+    linear: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,11 @@ def kept_steps(folder: Path, part: str) -> list[int]:
 
 
 def system_identity(card: SystemCard) -> dict[str, Any]:
-    """What makes two systems the same one: not what data are called or where they lie, which differs by machine."""
-    return {name: value for name, value in asdict(card).items() if name not in _FOR_PEOPLE and value != ()}
+    """What makes two systems the same one: not what data are called or where they lie, which differs by machine.
+
+    What goes without saying is left out, so that a card of before it could be said is the same.
+    """
+    return {name: value for name, value in _said(card).items() if name not in _FOR_PEOPLE}
 
 
 def system_digest(card: SystemCard) -> str:
@@ -125,10 +130,11 @@ def open_system(folder: Path, card: SystemCard) -> None:
     """
     path = folder / CARD
     if path.exists():
-        mine, other = system_identity(card), system_identity(read_system_card(folder))
-        if mine != other:
-            keys = [key for key in {**other, **mine} if mine.get(key) != other.get(key)]
-            differs = ", ".join(f"{k}: {other.get(k)!r} there, {mine.get(k)!r} asked" for k in keys)
+        there = read_system_card(folder)
+        if system_identity(card) != system_identity(there):
+            mine, other = asdict(card), asdict(there)
+            keys = [key for key in mine if key not in _FOR_PEOPLE and mine[key] != other[key]]
+            differs = ", ".join(f"{k}: {other[k]!r} there, {mine[k]!r} asked" for k in keys)
             raise InputError(f"{folder} holds another run ({differs}); choose another --out")
         stored = read_json(path)
         if (new := stored | {name: value for name in _FOR_PEOPLE if (value := _plain(card)[name])}) != stored:
@@ -136,9 +142,12 @@ def open_system(folder: Path, card: SystemCard) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder and holds no {CARD}; choose another --out")
-    write_json(
-        path, {"schema": SCHEMA, **{name: value for name, value in _plain(card).items() if value not in ([], "")}}
-    )
+    write_json(path, {"schema": SCHEMA, **{name: value for name, value in _plain(card).items() if name in _said(card)}})
+
+
+def _said(card: SystemCard) -> dict[str, Any]:
+    """What a card says that does not go without saying."""
+    return {f.name: getattr(card, f.name) for f in fields(card) if getattr(card, f.name) != f.default}
 
 
 def _plain(card: SystemCard) -> dict[str, Any]:
@@ -240,15 +249,16 @@ def load_part(folder: Path, part: str, system: SystemCard, device: str | torch.d
         raise InputError(f"the checkpoint {folder} has no {path.name}; restore it or train that part again")
     if sha256(path) != card.sha256:
         raise InputError(f"{path} is truncated or was changed: its hash is not that of its card; restore it")
-    return load_weights(path, preset_named(system.preset), part_kind(part), system, device)
+    return load_weights(path, part_kind(part), system, device)
 
 
-def load_weights(path: Path, preset: Preset, kind: str, system: SystemCard, device: str | torch.device) -> nn.Module:
+def load_weights(path: Path, kind: str, system: SystemCard, device: str | torch.device) -> nn.Module:
     """A network of the given kind with the weights of a safetensors file, in evaluation mode.
 
     Raises:
-        InputError: if the file's tensors are not those of the preset.
+        InputError: if the file's tensors are not those of the system's preset.
     """
+    preset = preset_named(system.preset).started(linear=system.linear)
     tensors, _ = read_tensors(path, finite=True)
     with torch.random.fork_rng(devices=[]):
         model = preset.build(kind, system.n_experts, system.classes)

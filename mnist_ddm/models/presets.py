@@ -1,7 +1,7 @@
 """Presets: the sizes of the networks and how each is trained, as data in `presets.toml`."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -91,6 +91,10 @@ class Preset:
             model = DigitClassifier(self.classifier, classes)
         return model.to(memory_format=torch.channels_last)
 
+    def started(self, *, linear: bool) -> "Preset":
+        """The same sizes for UNets with a linear start or without one."""
+        return replace(self, unet=replace(self.unet, linear=linear))
+
     def size(self, part: str) -> str:
         """Parameters and floating-point operations of one of `PARTS` for ten experts and classes, to be read."""
         size = self.sizes["expert" if part == "monolith" else part]
@@ -128,4 +132,11 @@ def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(files("mnist_ddm.models").joinpath("presets.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("mnist_ddm.models").joinpath("presets.toml").read_text(encoding="utf-8"))
+    return {name: _over(table[entry["like"]], entry) if "like" in entry else entry for name, entry in table.items()}
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """A table with what another one says of it said instead."""
+    both = {key: _over(below[key], value) for key, value in above.items() if isinstance(value, dict)}
+    return {**below, **above, **both}

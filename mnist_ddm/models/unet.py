@@ -1,14 +1,15 @@
 r"""The UNet that predicts velocity: an expert, or the monolith.
 
-It starts from the exact velocity of Gaussian data with the mean and the principal components of the *expert's own*
-training images (`mnist_ddm.models.linear`), and learns the rest:
+A plain one is the network itself, :math:`v(x, t) = F_\theta(x, t)`. One with a linear start begins as the exact
+velocity of Gaussian data with the mean and the principal components of the *expert's own* training images
+(`mnist_ddm.models.linear`), and learns the rest:
 
 .. math:: v(x, t) = v_{lin}(x, t) + \sigma_{left}(t)\, F_\theta(z, \hat x_{lin}, t),
 
 with :math:`z = (x - \alpha \mu) / \sigma_x(t)` and the linear guess :math:`\hat x_{lin} = x - t\, v_{lin}` as inputs.
 As in the preconditioning of Karras et al. (2022), :math:`F_\theta` sees and predicts numbers of about unit variance at
 every ``t``; here the skip connection is a Wiener filter instead of a scalar, which gives a short training the
-large-scale structure of the images from its first step. :math:`F_\theta` starts as 0.
+large-scale structure of the images from its first step. :math:`F_\theta` starts as 0 in both.
 """
 
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ class UNetConfig:
         blocks: residual blocks of each level, on the way down and again on the way up.
         attention: whether each level has self-attention after its blocks.
         heads: attention heads.
-        components: principal components of the linear start.
         time_width: width of the time embedding.
+        components: principal components of a linear start.
+        linear: whether there is a linear start.
     """
 
     patch: int
@@ -43,8 +45,9 @@ class UNetConfig:
     blocks: tuple[int, ...]
     attention: tuple[bool, ...]
     heads: int
-    components: int
     time_width: int
+    components: int
+    linear: bool = True
 
 
 @final
@@ -54,11 +57,11 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.linear = GaussianVelocity(SIDE * SIDE, config.components)
+        self.linear = GaussianVelocity(SIDE * SIDE, config.components) if config.linear else None
         pixels, widths = config.patch**2, config.channels
         levels = range(len(widths))
         self.time = TimeEmbedding(config.time_width)
-        self.stem = nn.Conv2d(2 * pixels, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(pixels if self.linear is None else 2 * pixels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(_Level(widths[i], widths[i], config, i) for i in levels)
         self.shrink = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in levels[:-1])
         self.middle = ResidualBlock(widths[-1], widths[-1], config.time_width)
@@ -68,11 +71,14 @@ class UNet(nn.Module):
         self.head = zeroed(nn.Conv2d(widths[0], pixels, 3, padding=1))
 
     def fit_linear(self, states: Tensor) -> None:
-        """Take the linear start from training states ``(N, 1, 28, 28)``."""
-        self.linear.fit(states.flatten(1))
+        """Take the linear start, if there is one, from training states ``(N, 1, 28, 28)``."""
+        if self.linear is not None:
+            self.linear.fit(states.flatten(1))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The velocity at states ``(B, 1, 28, 28)`` and times ``(B,)``."""
+        if self.linear is None:
+            return self._network(x, t)
         flat = x.flatten(1)
         velocity, state_scale, left_scale = self.linear(flat, t)
         centred = (flat - (1 - t[:, None]) * self.linear.mean) / state_scale

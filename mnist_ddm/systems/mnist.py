@@ -32,7 +32,6 @@ from mnist_ddm.models.checkpoint import (
     read_system_card,
 )
 from mnist_ddm.models.classifier import DigitClassifier
-from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.files import digest, sha256
 from mnist_ddm.systems.mnist_measures import MnistMeasures, Said
 
@@ -55,8 +54,7 @@ def checkpoints_folder() -> Path:
 @cache
 def _stage(files: tuple[Path, ...], card: SystemCard, device: torch.device) -> tuple[list[nn.Module], str]:
     """The experts kept in some files and a hash of those; read once, as every run of a plan asks for them."""
-    preset = preset_named(card.preset)
-    experts = [load_weights(file, preset, "expert", card, device) for file in files]
+    experts = [load_weights(file, "expert", card, device) for file in files]
     return experts, digest([sha256(file) for file in files])
 
 

@@ -83,6 +83,7 @@ class TrainingPlan:
             labels=self.images.labels,
             names=self.images.names,
             place=_seen_from(self.out, self.images.folder),
+            linear=self.preset.unet.linear,
         )
 
 

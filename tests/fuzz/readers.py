@@ -113,11 +113,10 @@ def _plain(place: Path) -> list[Reader]:
 def _cards(place: Path, checkpoint: Path) -> list[Reader]:
     copy = shutil.copytree(checkpoint, place / "checkpoint")
     system = read_system_card(copy)
-    preset = preset_named(system.preset)
     router = copy / "router.safetensors"
 
     def weights() -> None:
-        model = load_weights(router, preset, "router", system, "cpu")
+        model = load_weights(router, "router", system, "cpu")
         assert all(is_finite(value) for value in model.state_dict().values())
 
     def cards() -> None:
@@ -130,7 +129,7 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
         open_system(copy, card)
 
     state, parameters = place / "state" / "it.safetensors", torch.nn.Linear(3, 2)
-    recipe = preset.recipes["router"]
+    recipe = preset_named(system.preset).recipes["router"]
     module = TrainingModule(parameters, None, recipe)
     fresh = TrainingModule(parameters, None, recipe)
     optimizer = module.configure_optimizers()

@@ -47,7 +47,7 @@ class TrajectorySettings(Settings):
 
     Attributes:
         steps: N, the number of solver steps.
-        solver: `heun`, `euler` or `ab2`.
+        solver: `heun`, `euler` or `ab2`; `heun@churn=2` with noise.
         routings: to compare, where an analysis compares routings; empty for its own choice.
     """
 

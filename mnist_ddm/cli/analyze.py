@@ -40,7 +40,7 @@ _LONGEST_SHOWN = 20
 )
 @click.option("--n", type=int, default=None, help="Number of samples.  [default: the paper's]")
 @click.option("--steps", type=int, default=None, help="Solver steps.  [default: the paper's]")
-@click.option("--solver", default=None, help="heun, euler or ab2.  [default: heun]")
+@click.option("--solver", default=None, help="heun, euler or ab2; heun@churn=2 with noise.  [default: heun]")
 @click.option(
     "--distance",
     callback=options.not_empty,

@@ -20,7 +20,7 @@ from mnist_ddm.terminal.screen import Screen
 )
 @click.option("--n", type=int, default=3, show_default=True, help="Number of samples to choose from.")
 @click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
-@click.option("--solver", default="heun", show_default=True, help="heun, euler or ab2.")
+@click.option("--solver", default="heun", show_default=True, help="heun, euler or ab2; heun@churn=2 with noise.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -85,7 +85,7 @@ def _overview(console: Screen) -> None:
         ("routings", ", ".join([*known_routings(), "monolith"])),
         ("analyses", f"{len(known_analyses())} in the groups {', '.join(groups()[:-1])}"),
         ("presets", ", ".join(preset_names())),
-        ("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values())),
+        ("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()) + "; @churn=2 adds noise"),
         ("versions", ", ".join(f"{k} {known[k]}" for k in _VERSIONS if k in known)),
         ("devices", f"{', '.join(devices)}; {default_workers()} cores"),
         ("cache", _cache_line()),

@@ -16,7 +16,7 @@ from mnist_ddm.terminal.screen import Screen
 @click.option("--routing", default="top2", show_default=True, help="top1, top2, ..., full, once, label, or monolith.")
 @click.option("--n", type=int, default=64, show_default=True, help="Number of samples.")
 @click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
-@click.option("--solver", default="heun", show_default=True, help="heun, euler or ab2.")
+@click.option("--solver", default="heun", show_default=True, help="heun, euler or ab2; heun@churn=2 with noise.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("grid.png"), show_default=True, help="The picture to write."
 )

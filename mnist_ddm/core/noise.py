@@ -60,6 +60,8 @@ class Purpose(IntEnum):
     """Of a routing that perturbs the router's logits."""
     PROBE = 15
     """Directions along which traces are estimated."""
+    CHURN = 16
+    """What a solver with churn puts in the place of a state's noise."""
 
 
 def generator(seed: int, purpose: Purpose, index: int = 0, part: int = 0) -> np.random.Generator:
@@ -127,12 +129,18 @@ def _uniforms(seeds: Tensor, purpose: Purpose, index: int, n: int) -> Tensor:
 
 
 def initial_noise(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal start states, float32, shape ``(B, *shape)``; row ``i`` depends on ``seeds[i]`` alone.
+    """Standard normal start states, float32, shape ``(B, *shape)``; row ``i`` depends on ``seeds[i]`` alone."""
+    return normals(seeds, shape, Purpose.NOISE)
 
-    Two normal numbers from two uniform ones (Box and Muller 1958), in float64.
+
+def normals(seeds: Tensor, shape: tuple[int, ...], purpose: Purpose, index: int = 0) -> Tensor:
+    """Standard normal states, float32, shape ``(B, *shape)``; row ``i`` depends on ``seeds[i]`` alone.
+
+    Two normal numbers from two uniform ones (Box and Muller 1958), in float64. ``index`` tells repeated draws of one
+    sample apart.
     """
     size = math.prod(shape)
-    uniform = _uniforms(seeds, Purpose.NOISE, 0, size + size % 2).reshape(len(seeds), -1, 2)
+    uniform = _uniforms(seeds, purpose, index, size + size % 2).reshape(len(seeds), -1, 2)
     radius, angle = (-2 * torch.log1p(-uniform[..., 0])).sqrt(), 2 * math.pi * uniform[..., 1]
     normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=2)
     return normal.flatten(1)[:, :size].float().reshape(len(seeds), *shape)

@@ -11,11 +11,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.field import Evaluation, VelocityField, make_field
+from mnist_ddm.core.field import Evaluation, RoutedField, VelocityField, make_field
 from mnist_ddm.core.flow import interpolate, velocity_target
-from mnist_ddm.core.noise import MAX_SEED, initial_noise, sample_seeds
+from mnist_ddm.core.noise import MAX_SEED, Purpose, initial_noise, normals, sample_seeds
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Samples
+from mnist_ddm.core.routing.base import parts_of
 from mnist_ddm.core.solvers import Slope, Solver, StepGrid, evaluations, solver_named
 from mnist_ddm.errors import InputError
 
@@ -132,13 +133,13 @@ class Sampling(Visits):
         routing: spelling of a routing, or `monolith`.
         n: number of samples.
         seed: of all samples.
-        solver: `heun` or `euler`.
+        solver: `heun`, `euler` or `ab2`; `heun@churn=2` with noise.
         steps: N, the number of steps.
         refine: cut each step into this many.
         variant: of the system (`ExpertPool.variant`), or nothing for the system as it is.
 
     Raises:
-        InputError: if a number is out of range.
+        InputError: if a number is out of range, or steps are to be refined of which each has noise of its own.
     """
 
     routing: str
@@ -151,8 +152,11 @@ class Sampling(Visits):
 
     def __post_init__(self) -> None:
         _check(self.n, self.seed)
-        solver_named(self.solver)
         StepGrid(self.steps, self.refine)
+        if solver_named(self.solver).stochastic and self.refine > 1:
+            raise InputError(
+                f"smaller steps of {self.solver} take other noise and do not refine a trajectory; choose heun"
+            )
 
     @property
     def grid(self) -> StepGrid:
@@ -178,7 +182,11 @@ class Sampling(Visits):
         return everything if self.variant else {k: v for k, v in everything.items() if k != "variant"}
 
     def field(self, pool: ExpertPool) -> VelocityField:
-        return make_field(pool.variant(self.variant) if self.variant else pool, self.routing)
+        field = make_field(pool.variant(self.variant) if self.variant else pool, self.routing)
+        parts = parts_of(field.routing) if isinstance(field, RoutedField) else ()
+        if solver_named(self.solver).stochastic and any(part.follows_flow for part in parts):
+            raise InputError(f"{self.routing} follows a trajectory without noise; choose a solver without churn")
+        return field
 
     def walk(self, field: VelocityField, block: range, all_experts: Container[int] = ()) -> Iterator[Visit]:
         x, samples = start(field.pool, sample_seeds(self.seed, len(block), block.start))
@@ -290,7 +298,10 @@ def trajectory(
             later.append(there.calls)
             return there.velocity
 
-        x = solver.step(velocity, x, t, t_next, evaluation.velocity, before)
+        def noise(step: int = step, like: Tensor = x) -> Tensor:
+            return normals(samples.seeds, tuple(like.shape[1:]), Purpose.CHURN, step).to(like)
+
+        x = solver.step(velocity, x, t, t_next, evaluation.velocity, before, noise)
         before = Slope(t, evaluation.velocity)
         calls = sum(later, calls)
     assert evaluation is not None  # a grid has at least one step

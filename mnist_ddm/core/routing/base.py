@@ -153,6 +153,11 @@ class Routing(ABC):
         """Whether the weights depend on training states, which not every system has."""
         return False
 
+    @property
+    def follows_flow(self) -> bool:
+        """Whether what it keeps of a trajectory is right only where no noise is added on the way."""
+        return False
+
     @abstractmethod
     def check(self, n_experts: int) -> None:
         """Refuse a pool that the strategy does not fit.

@@ -48,6 +48,10 @@ class Density(Modifier):
     def needs_router(self) -> bool:
         return False
 
+    @property
+    def follows_flow(self) -> bool:
+        return True
+
     def most_experts(self, n_experts: int) -> int:
         return n_experts
 

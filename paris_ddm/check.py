@@ -21,13 +21,14 @@ from paris_ddm.pool import ParisPool, ParisSettings
 
 ALTERNATIVES: dict[str, tuple[object, ...]] = {
     "norm_eps": (1e-6, 1e-5),
+    "head_norm_eps": (1e-6, 1e-5),
     "time": get_args(Time),
     "head_activation": get_args(Activation),
     "patch_order": get_args(Order),
     "null_text": get_args(NullText),
 }
 """Every value of every detail."""
-OF_ROUTER = ("head_activation",)
+OF_ROUTER = ("head_norm_eps", "head_activation")
 """Details that experts do not have: the router's own loss decides them."""
 _TABLE = Schema(
     "paris-check",

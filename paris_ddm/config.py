@@ -12,6 +12,7 @@ Time = Literal["999t", "round", "1000t"]
 Activation = Literal["gelu-tanh", "gelu", "silu"]
 Order = Literal["hwc", "chw"]
 NullText = Literal["empty", "zeros"]
+_EPSILONS = frozenset(("norm_eps", "head_norm_eps"))
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Details:
     """What public sources do not settle; the defaults are those of the best known port.
 
     Attributes:
-        norm_eps: of every LayerNorm, 1e-6 or 1e-5.
+        norm_eps: of every LayerNorm without weights of its own, 1e-6 or 1e-5.
+        head_norm_eps: of the one with weights, in the router's head: 1e-6, or torch's default, 1e-5.
         time: what the time embedding gets: 999 t, its rounded value, or 1000 t.
         head_activation: in the router's head.
         patch_order: of the numbers inside an output patch: height, width, channel or channel, height, width.
@@ -30,14 +32,16 @@ class Details:
     """
 
     norm_eps: float = 1e-6
+    head_norm_eps: float = 1e-6
     time: Time = "999t"
     head_activation: Activation = "gelu-tanh"
     patch_order: Order = "hwc"
     null_text: NullText = "empty"
 
     def __post_init__(self) -> None:
-        if self.norm_eps not in (1e-6, 1e-5):
-            raise InputError(f"norm_eps must be 1e-6 or 1e-5, not {self.norm_eps}")
+        for name in _EPSILONS:
+            if getattr(self, name) not in (1e-6, 1e-5):
+                raise InputError(f"{name} must be 1e-6 or 1e-5, not {getattr(self, name)}")
         for name, kind in (
             ("time", Time),
             ("head_activation", Activation),
@@ -46,6 +50,12 @@ class Details:
         ):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}")
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What decides numbers; a detail that came later only where it differs, so that older recordings keep names."""
+        later = {"head_norm_eps"} if self.head_norm_eps == Details.head_norm_eps else set()
+        return {name: value for name, value in vars(self).items() if name not in later}
 
 
 def parse_details(stated: Sequence[str]) -> Details:
@@ -61,11 +71,11 @@ def parse_details(stated: Sequence[str]) -> Details:
         if name not in known or not equals:
             raise unknown("detail", text, [f"{name}=..." for name in known])
         values[name] = value
-    if "norm_eps" in values:
+    for name in _EPSILONS & values.keys():
         try:
-            values["norm_eps"] = float(values["norm_eps"])
+            values[name] = float(values[name])
         except ValueError:
-            raise InputError(f"norm_eps must be 1e-6 or 1e-5, not {values['norm_eps']!r}") from None
+            raise InputError(f"{name} must be 1e-6 or 1e-5, not {values[name]!r}") from None
     return Details(**values)
 
 

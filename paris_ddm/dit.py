@@ -258,7 +258,7 @@ class RouterDiT(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(dim, dim),
             activation(),
-            nn.LayerNorm(dim, eps=details.norm_eps),
+            nn.LayerNorm(dim, eps=details.head_norm_eps),
             activation(),
             nn.Linear(dim, config.num_clusters),
         )

@@ -147,7 +147,7 @@ class ParisPool(ExpertPool):
     def _weights(self) -> dict[str, str]:
         """Hashes of files and details alone; guidance and captions come on top."""
         of = self._hashes.of
-        common = [*of(TEXT_ENCODER, TOKENIZER), vars(self.settings.details), self.settings.dtype]
+        common = [*of(TEXT_ENCODER, TOKENIZER), self.settings.details.identity, self.settings.dtype]
         routed = of(*(f"expert_{k}" for k in range(self.n_experts)), ROUTER, CLUSTERS, REAL)
         models = {"experts": digest([*routed, common])}
         return models | ({"monolith": digest([*of(MONOLITH), common])} if self.has_monolith else {})

@@ -181,7 +181,7 @@ def test_check_gives_paired_differences_and_admits_what_it_cannot_decide(tiny_pa
     for loss in losses:
         by_detail.setdefault(loss.detail, []).append(loss)
     assert {name: len(rows) for name, rows in by_detail.items()} == {
-        "norm_eps": 2, "time": 3, "head_activation": 3, "patch_order": 2, "null_text": 2,
+        "norm_eps": 2, "head_norm_eps": 2, "time": 3, "head_activation": 3, "patch_order": 2, "null_text": 2,
     }  # fmt: skip
     for rows in by_detail.values():
         best = min(rows, key=lambda row: row.loss.value)

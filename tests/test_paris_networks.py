@@ -174,6 +174,33 @@ def test_details_change_the_result_as_they_say():
         Details(time="998t")
 
 
+def test_the_head_of_the_router_has_an_epsilon_of_its_own():
+    x, t, _ = inputs()
+    weights = random_state(RouterDiT(ROUTER, SIDE))
+
+    def logits(**details):
+        network = RouterDiT(ROUTER, SIDE, Details(**details)).double()
+        network.load_state_dict(weights, strict=False)
+        hidden = []
+        network.head[0].register_forward_hook(lambda module, given, out: hidden.append(given[0]))
+        return network(x, t), hidden[0]
+
+    (plain, tokens), (head, same), (rest, moved) = logits(), logits(head_norm_eps=1e-5), logits(norm_eps=1e-5)
+    assert torch.equal(tokens, same)
+    assert not torch.equal(tokens, moved)
+    hidden = functional.gelu(linear(tokens, weights, "head.0"), approximate="tanh")
+    affine = norm(hidden, 1e-5) * weights["head.2.weight"] + weights["head.2.bias"]
+    expected = linear(functional.gelu(affine, approximate="tanh"), weights, "head.4")[: len(x)]
+    torch.testing.assert_close(head, expected, rtol=1e-12, atol=1e-12)
+    assert (head - plain).abs().max() > 1e-10  # and rounding is below 1e-12
+    assert (rest - plain).abs().max() > 1e-10  # and rounding is below 1e-12
+
+
+def test_a_detail_that_came_later_leaves_older_names():
+    assert Details().identity.keys() == {"norm_eps", "time", "head_activation", "patch_order", "null_text"}
+    assert Details(head_norm_eps=1e-5).identity["head_norm_eps"] == 1e-5
+
+
 def test_positions_tell_rows_from_columns():
     grid = sincos_positions(24, 4)[0].reshape(4, 4, 24)
     assert torch.equal(grid[0, :, 12:], grid[0, :1, 12:].expand(4, -1))  # the row is the second half

@@ -381,6 +381,10 @@ def test_wrong_settings_are_refused(tiny_paris, tmp_path):
     with pytest.raises(InputError, match="the system 'gaussian' takes no --paris-dir"):
         load_system("gaussian", paris_dir=tiny_paris)
     assert parse_details(("norm_eps=1e-5", "null_text=zeros")) == Details(norm_eps=1e-5, null_text="zeros")
+    assert parse_details(("head_norm_eps=0.00001",)) == Details(head_norm_eps=1e-5)
+    for wrong in ("head_norm_eps=1e-4", "head_norm_eps=small"):
+        with pytest.raises(InputError, match="head_norm_eps must be 1e-6 or 1e-5"):
+            parse_details((wrong,))
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch):

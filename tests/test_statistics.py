@@ -128,21 +128,35 @@ def test_what_only_rounding_tells_apart_is_a_tie():
     assert rounded(np.array([0.0, -123456.7, 3.00001e-6])).tolist() == pytest.approx([0, -123460, 3e-6])
 
 
-def test_an_area_has_delongs_interval_on_the_logit():
-    scores = np.concatenate([rng(7).normal(1, size=25), rng(8).normal(size=75)])
-    positive = np.arange(100) < 25
+@pytest.mark.parametrize(("events", "apart", "wider"), [(25, 1.0, 0), (10, 2.5, 1)])
+def test_an_area_has_the_hull_of_delongs_interval_on_the_logit_and_of_newcombes(events, apart, wider):
+    others = 100 - events
+    scores = np.concatenate([rng(7).normal(apart, size=events), rng(8).normal(size=others)])
+    positive = np.arange(100) < events
     estimate = auc_estimate(scores, positive)
     above = np.array([[x > y for y in scores[~positive]] for x in scores[positive]], dtype=float)
     area = above.mean()
-    parts = above.mean(axis=1).var(ddof=1) / 25, above.mean(axis=0).var(ddof=1) / 75
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 24 + parts[1] ** 2 / 74)
+    parts = above.mean(axis=1).var(ddof=1) / events, above.mean(axis=0).var(ddof=1) / others
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (events - 1) + parts[1] ** 2 / (others - 1))
     half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts)) / (area * (1 - area))
+    delong = [1 / (1 + math.exp(-math.log(area / (1 - area)) + side * half)) for side in (1, -1)]
+    areas = np.linspace(1e-6, 1 - 1e-6, 2_000_001)
+    about = 49 * ((1 - areas) / (2 - areas) + areas / (1 + areas))
+    variance = areas * (1 - areas) * (1 + about) / (events * others)
+    inside = areas[(area - areas) ** 2 <= stats.norm.ppf(0.975) ** 2 * variance]
     assert estimate.value == pytest.approx(area)
-    assert math.log(estimate.low / (1 - estimate.low)) == pytest.approx(math.log(area / (1 - area)) - half)
-    assert math.log(estimate.high / (1 - estimate.high)) == pytest.approx(math.log(area / (1 - area)) + half)
+    assert estimate.low == pytest.approx(min(delong[0], inside.min()), abs=1e-6)
+    assert estimate.high == pytest.approx(max(delong[1], inside.max()), abs=1e-6)
+    assert [delong[0], inside.min()][wider] < [delong[0], inside.min()][1 - wider], "each of them counts somewhere"
+
+
+def test_an_area_of_scores_that_are_apart_or_all_the_same_has_an_interval():
     apart = auc_estimate(np.arange(100.0), np.arange(100) >= 90)
     assert (apart.value, apart.high) == (1, 1)
     assert 0.6 < apart.low < 0.8
+    same = auc_estimate(np.ones(100), np.arange(100) < 20)
+    assert same.value == 0.5
+    assert same.low < 0.4 < 0.6 < same.high
 
 
 # Nulls of a selection

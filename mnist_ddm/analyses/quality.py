@@ -1,17 +1,19 @@
 """How good are the samples of each routing? The FID column of the paper's Table 3."""
 
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import FID, ROUTING, N, of_paper
 from mnist_ddm.analyses.paper import paper_values
+from mnist_ddm.analyses.quality_differences import DIFFERENCES, difference_table
 from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
 from mnist_ddm.analyses.systems import features_named, fitting
 from mnist_ddm.analyses.within import WITHIN, ClassesApart, parts_plot
@@ -25,7 +27,7 @@ from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.metrics.frechet_limit import FrechetLimit
-from mnist_ddm.metrics.manifold import NEIGHBOURS, precision_and_coverage
+from mnist_ddm.metrics.manifold import NEIGHBOURS, manifold
 from mnist_ddm.metrics.real import frechet_floor, real_features
 from mnist_ddm.metrics.strata import class_shares, imbalance
 from mnist_ddm.stats.intervals import Estimate, mean_estimate, share_estimate
@@ -70,23 +72,6 @@ _TABLE = Schema(
         of_paper("fid", "FID"),
     ),
 )
-_DIFFERENCES = Schema(
-    "quality-differences",
-    (
-        ROUTING,
-        Column("than", "than", "key"),
-        N,
-        Column("fid_difference", "difference of the FIDs of infinitely many"),
-        Column("fid_than", "FID of infinitely many of the second", "note"),
-    ),
-)
-PAIRS = (
-    *itertools.combinations(("full", "top1", "top2", MONOLITH), 2),
-    ("misaligned2", "top2"),
-    ("uniform", "full"),
-    ("full", "label"),
-)
-"""Routings whose samples are compared, the first with the second."""
 _CLASSES = Schema(
     "quality-classes",
     (
@@ -146,7 +131,7 @@ class Quality(Analysis[QualitySettings]):
     id = "quality"
     group = "quality"
     question = "How good are the samples of each routing? (Table 3's FID)"
-    tables = (_TABLE, _DIFFERENCES, WITHIN, _CLASSES, _ADHERENCE)
+    tables = (_TABLE, DIFFERENCES, WITHIN, _CLASSES, _ADHERENCE)
     compares = True
     sizes = Sizes(
         small=QualitySettings(n=16, steps=10),
@@ -173,6 +158,7 @@ class Quality(Analysis[QualitySettings]):
         classes: list[Row] = []
         adherence: list[Row] = []
         limits: dict[str, FrechetLimit] = {}
+        on: dict[str, NDArray[np.bool_]] = {}
         floors = {n: frechet_floor(pool, features, n) for n in {sampling.n for sampling in samplings.values()}}
         for routing, sampling in samplings.items():
             recording = recordings[sampling]
@@ -188,8 +174,11 @@ class Quality(Analysis[QualitySettings]):
                 row["fid_infinite"], limits[routing] = limit.estimate, limit
             kid = reference.kernel(vectors)
             row["kid"] = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
-            first = (shuffled[:common], vectors[:common])
-            row["precision"], row["coverage"] = precision_and_coverage(*first) if common > 1 else (None, None)
+            row["precision"] = row["coverage"] = None
+            if common > 1:
+                near = manifold(shuffled[:common], vectors[:common])
+                on[routing] = near.on.numpy()
+                row["precision"], row["coverage"] = share_estimate(on[routing]), float(near.covered.double().mean())
             row["expert_evaluations"] = float(recording.evaluations.double().mean())
             rows.append({**row, "paper_fid": paper.get(routing)})
             if apart is not None and len(vectors) > 1:
@@ -206,7 +195,7 @@ class Quality(Analysis[QualitySettings]):
         )
         tables = [
             Table(_TABLE, title, tuple(rows), _notes(common, _hash(statistics))),
-            _difference_table(samplings, limits),
+            difference_table(samplings, limits, on),
         ]
         tables += [apart.table(within)] if apart is not None and within else []
         tables += [_class_table(classes)] if classes else []
@@ -336,33 +325,9 @@ def _notes(common: int, statistics: str) -> tuple[str, ...]:
         "method; below 0 where there is next to nothing to see. Empty below twice as many samples as dimensions.",
         "KID: kernel distance, unbiased in n, 0 between two samples of the real distribution; normal interval.",
         f"precision and coverage: with the {NEIGHBOURS}th neighbour, of the first {common} samples against {common} "
-        "real ones.",
+        "real ones; precision with the exact interval of a share over samples.",
         f"reference statistics: sha256 {statistics[:16]}.",
     )
-
-
-def _pairs(routings: Sequence[str]) -> list[tuple[str, str]]:
-    """Those of `PAIRS` that are there, and each routing that is in none of them with Top-2, or with the first."""
-    known = [pair for pair in PAIRS if set(pair) <= set(routings)]
-    base = "top2" if "top2" in routings else routings[0]
-    single = [r for r in routings if r != base and not any(r in pair for pair in known)]
-    return known + [(r, base) for r in single]
-
-
-def _difference_table(samplings: Mapping[str, Sampling], limits: Mapping[str, FrechetLimit]) -> Table:
-    rows: list[Row] = [
-        {
-            "routing": a,
-            "than": b,
-            "n": samplings[a].n,
-            "fid_difference": limits[a].minus(limits[b]) if a in limits and b in limits else None,
-            "fid_than": limits[b].value if b in limits else None,
-        }
-        for a, b in _pairs(list(samplings))
-        if samplings[a].n == samplings[b].n
-    ]
-    notes = ("Paired: sample i of both routings starts from the same noise. Above 0 the first is worse.",)
-    return Table(_DIFFERENCES, "How much worse are the samples of one routing than another's?", tuple(rows), notes)
 
 
 def _class_table(rows: Sequence[Row]) -> Table:
@@ -392,8 +357,9 @@ def _plot(rows: Sequence[Row], features: str, common: int) -> Plot:
 
 def _fidelity_plot(rows: Sequence[Row]) -> Plot:
     def bars(column: Column) -> Series:
-        known = [(str(row["routing"]), share) for row in rows if isinstance(share := row[column.key], float)]
-        return Series(column.title, [routing for routing, _ in known], [share for _, share in known])
+        known = [(str(row["routing"]), share) for row in rows if isinstance(share := row[column.key], float | Estimate)]
+        shares = [share.value if isinstance(share, Estimate) else share for _, share in known]
+        return Series(column.title, [routing for routing, _ in known], shares)
 
     title = "Fidelity and coverage are two things"
     return Plot("quality-coverage", "bars", title, "routing", "share", (bars(PRECISION), bars(COVERAGE)))

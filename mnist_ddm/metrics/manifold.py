@@ -3,6 +3,9 @@
 A Frechet distance mixes the two. Both work on k-nearest-neighbour balls around the real feature vectors.
 """
 
+from dataclasses import dataclass
+from typing import final
+
 import torch
 from torch import Tensor
 
@@ -13,12 +16,26 @@ _BATCH = 512
 """Real vectors that are compared with all others at once, which limits memory."""
 
 
-def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
-    """Precision and coverage of samples against real feature vectors.
+@final
+@dataclass(frozen=True)
+class Manifold:
+    """Which samples lie where the real feature vectors do, and which real ones have a sample near.
 
-    Precision (Kynkaanniemi et al. 2019): the share of samples that lie within the k-th-neighbour ball of some real
-    vector. Coverage (Naeem et al. 2020): the share of real vectors whose ball holds a sample. Both in ``[0, 1]``, and
-    both depend on how many vectors there are.
+    Attributes:
+        on: whether each sample lies within the k-th-neighbour ball of some real vector, shape ``(M,)``; their share is
+            the precision of Kynkaanniemi et al. (2019).
+        covered: whether the ball of each real vector holds a sample, shape ``(N,)``; their share is the coverage of
+            Naeem et al. (2020).
+    """
+
+    on: Tensor
+    covered: Tensor
+
+
+def manifold(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Manifold:
+    """Precision and coverage of samples against real feature vectors, one by one.
+
+    Both depend on how many vectors there are.
 
     Args:
         real: shape ``(N, dim)``.
@@ -31,11 +48,17 @@ def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> t
     if len(real) < 2 or len(fake) == 0:
         raise InputError("precision and coverage need at least two real vectors and one sample")
     real, fake = real.double(), fake.double()
-    exact, precise, covered = "donot_use_mm_for_euclid_dist", torch.zeros(len(fake), dtype=torch.bool), []
+    exact, on, covered = "donot_use_mm_for_euclid_dist", torch.zeros(len(fake), dtype=torch.bool), []
     for part in real.split(_BATCH):
         # The nearest of all is the vector itself, at distance 0.
         radius = torch.cdist(part, real, compute_mode=exact).kthvalue(min(k, len(real) - 1) + 1, dim=1).values
         inside = torch.cdist(part, fake, compute_mode=exact) <= radius[:, None]
-        precise |= inside.any(dim=0)
+        on |= inside.any(dim=0)
         covered.append(inside.any(dim=1))
-    return float(precise.double().mean()), float(torch.cat(covered).double().mean())
+    return Manifold(on, torch.cat(covered))
+
+
+def precision_and_coverage(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
+    """The shares of `manifold`, both in ``[0, 1]``."""
+    found = manifold(real, fake, k)
+    return float(found.on.double().mean()), float(found.covered.double().mean())

@@ -21,6 +21,7 @@ from mnist_ddm.stats.intervals import (
     share_estimate,
     spearman_estimate,
 )
+from mnist_ddm.stats.levels import over_trainings
 from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.shares import discordant_share, share_change, smaller_share
 from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate, median_estimate
@@ -163,6 +164,8 @@ def _kinds():
         lambda r, n: bounded_mean_estimate((r.random((n, 3)) < 0.97).mean(axis=1), 0.0, 1.0),
         0.97,
     )
+    for spread, text in ((0.0, "all alike"), (0.3, "0.3 sd apart")):
+        yield Kind("mean over five trainings", text, lambda r, n, s=spread: _trained(r, n, s), 0.0)
     for p in (0.02, 0.04, 0.1, 0.3):
         yield Kind(
             "mean of events",
@@ -226,7 +229,7 @@ def _kinds():
         lambda r, n: spearman_estimate(r.normal(size=n), errors(r, n, 0.04)),
         0.0,
     )
-    for apart in (0.0, 0.5, 1.5):
+    for apart in (0.0, 0.5, 1.5, 2.5):
         truth = float(stats.norm.cdf(apart / math.sqrt(2)))
         null = 0.5 if apart else None
         yield Kind(
@@ -278,6 +281,11 @@ def _kinds():
     yield Kind(
         "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
     )
+
+
+def _trained(rng, n, spread):
+    """What five trainings say of a mean, from n samples of each."""
+    return over_trainings([mean_estimate(rng.normal(centre, 1, n)) for centre in rng.normal(0, spread, 5)]).estimate
 
 
 def _norm_ratio(rng, n):

@@ -35,7 +35,7 @@ COMMANDS = {
     "exercises check": ("exercises", "check", "euler", "--folder", "out"),
     "exercises grade": GRADE,
 }
-_VOLATILE = {"manifest.json", "report.html", STATE}
+_VOLATILE = {"manifest.json", "report.html", "ro-crate-metadata.json", STATE}
 """Say when or how long as well."""
 
 

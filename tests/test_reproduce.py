@@ -21,9 +21,10 @@ from mnist_ddm.pages.readme import BEGIN, END, put_verdicts, verdict_block
 from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.files import read_json, write_json
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.crate import write_crate
 from mnist_ddm.study.folder import SCHEMA, used_recordings
 from mnist_ddm.study.manifest import AnalysisEntry, Manifest, RecordingEntry, Run
-from mnist_ddm.study.results import read_results
+from mnist_ddm.study.results import read_manifest, read_results
 from mnist_ddm.study.verify import check_files, recomputable
 from mnist_ddm.systems.registry import load_system
 
@@ -180,6 +181,8 @@ def test_a_table_that_its_recordings_do_not_give_is_an_error(run, copy):
     manifest = read_json(copy / "manifest.json")
     manifest["results"]["results/router-calibration.json"] = sha256(file)
     write_json(copy / "manifest.json", manifest)
+    one_line(*run("verify", copy)[::2], "ro-crate-metadata.json", "does not say what manifest.json says")
+    write_crate(copy, "manifest.json", read_manifest(copy))
     one_line(*run("verify", copy, "--all")[::2], "router-calibration.json", "not what its recordings give", "accuracy")
 
 

@@ -114,7 +114,9 @@ def test_a_study_writes_a_run_that_can_be_read(store, tmp_path):
             assert to_json(results.tables[table.name])["rows"] == json.loads(json.dumps(to_json(table)["rows"]))
     assert (folder / "samples" / "full.png").exists()
     assert set(manifest.results) == {
-        str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and f.name != "manifest.json"
+        str(f.relative_to(folder))
+        for f in folder.rglob("*")
+        if f.is_file() and f.name not in ("manifest.json", "ro-crate-metadata.json")
     }
 
 

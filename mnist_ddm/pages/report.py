@@ -21,6 +21,7 @@ from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.files import read_json, sha256, write_json, write_text
 from mnist_ddm.storage.names import inside
+from mnist_ddm.study.crate import write_crate
 from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
 from mnist_ddm.study.manifest import AnalysisEntry, Manifest
 from mnist_ddm.study.results import Results, read_manifest, read_results
@@ -70,6 +71,7 @@ def write_report(folder: Path, judgements: Sequence[Judgement]) -> Path:
     made = (page, folder / f"{VERDICTS}.csv", folder / f"{VERDICTS}.json")
     stored = read_json(folder / MANIFEST)
     write_json(folder / MANIFEST, {**stored, "derived": {file.name: sha256(file) for file in made}})
+    write_crate(folder, MANIFEST, read_manifest(folder))
     return page
 
 

@@ -36,6 +36,7 @@ from mnist_ddm.storage.locks import hold_folder, release_folder
 from mnist_ddm.storage.names import delete_inside, file_name, inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.storage.typed import as_kind
+from mnist_ddm.study.crate import CRATE, write_crate
 from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.record import recording_files
 from mnist_ddm.tables.files import read_table, to_csv, to_json
@@ -146,7 +147,7 @@ class RunFolder:
             "schema": SCHEMA,
             "state": "running",
             "run": dict(what),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": _now(),
             "versions": versions(),
             "code": _code(),
             "git": _git(),
@@ -227,18 +228,24 @@ class RunFolder:
         return self._pictured
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
-        """Complete the manifest: recordings used, hashes of all results, wall time."""
-        own = self.folder / MANIFEST  # those of the runs of several trainings are results of this one
-        files = (f for f in self.folder.rglob("*") if f.is_file() and f != own)
+        """Complete the manifest: recordings used, hashes of all results, wall time; and tell it as a crate."""
+        own = (self.folder / MANIFEST, self.folder / CRATE)  # those of the runs of several trainings are results here
+        files = (f for f in self.folder.rglob("*") if f.is_file() and f not in own)
         results = sorted(f for f in files if f.name not in LEFT_BY_SYSTEMS)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
-        self._manifest |= {"state": "finished", "recordings": dict(recordings), "results": hashes}
+        self._manifest |= {"state": "finished", "ended": _now(), "recordings": dict(recordings), "results": hashes}
         self._save()
+        stated = as_kind(read_json(self.folder / MANIFEST), Manifest, MANIFEST, "a manifest")
+        write_crate(self.folder, MANIFEST, stated)
         release_folder(self.folder)
 
     def _save(self) -> None:
         self._manifest["seconds"] = round(self._seconds + time.monotonic() - self._begin, 1)
         write_json(self.folder / MANIFEST, self._manifest)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _written(manifest: Mapping[str, Any]) -> list[str]:

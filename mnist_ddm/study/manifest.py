@@ -112,6 +112,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         options: that load the system again.
         sources: hashes of the system's data and weights.
         started: when.
+        ended: when the last result was there; empty in older ones.
         seconds: that it took.
         versions: of the software.
         code: a hash of it.
@@ -134,6 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Option] = {}
     sources: dict[str, str] = {}
     started: str = ""
+    ended: str = ""
     seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
     versions: dict[str, str] = {}
     code: str = ""

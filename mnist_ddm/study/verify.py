@@ -12,6 +12,7 @@ from mnist_ddm.storage.files import read_json, sha256
 from mnist_ddm.storage.names import inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.again import study_again
+from mnist_ddm.study.crate import CRATE
 from mnist_ddm.study.folder import MANIFEST, RESULTS
 from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.plan import Plan
@@ -42,7 +43,7 @@ def check_files(folder: Path, named: Mapping[str, str], command: str) -> tuple[i
         if sha256(file) != expected:
             raise InputError(f"{file} was changed: it does not have the hash of {MANIFEST}; restore or delete it")
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
-    return len(named), sorted(present - named.keys() - {MANIFEST})
+    return len(named), sorted(present - named.keys() - {MANIFEST, CRATE})
 
 
 def check_recordings(manifest: Manifest, store: RecordingStore) -> tuple[int, int]:

@@ -1,9 +1,12 @@
 """A student's file in a process of its own, the folder that remembers, the command line, and grading."""
 
 import csv
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.handins import written
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
 from mnist_ddm.exercises.limits import Limits
-from mnist_ddm.exercises.processes import OUTPUT_KEPT
+from mnist_ddm.exercises.nursery import Nursery
+from mnist_ddm.exercises.processes import OUTPUT_KEPT, end
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.exercises.worker import imports_package, load_function
@@ -51,7 +55,7 @@ def run(monkeypatch, capsys, tmp_path):
 def quick(monkeypatch):
     """Checks in this process, for what is not about processes."""
 
-    def check_here(name, file, limits, picture=None, *, confined=False):
+    def check_here(name, file, limits, picture=None, *, confined=False, start=None):
         told = {"imports_package": imports_package(file.read_bytes())}
         try:
             verdict = exercise_named(name).examine(load_function(file, name))
@@ -65,6 +69,38 @@ def quick(monkeypatch):
 
 
 # A process of its own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is a nursery on Linux alone")
+def test_processes_of_a_nursery_end_as_they_would_by_themselves(tmp_path):
+    """How they end, what they print, and what the end of the nursery itself means for them and for those after it."""
+    file, limits = _file(tmp_path, HEAD + "    return 2.0\n"), Limits(clock=30)
+    ends = {
+        "print('here'); import os; os._exit(7)": (7, b"here\n"),
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)": (-11, b""),
+    }
+    with Nursery() as nursery:
+        outcome = run_check("order", file, limits, start=nursery.start)
+        assert (outcome.result, nursery.gone) == ("wrong", False)
+        first = _started(nursery, tmp_path, "while True: pass")
+        for text, (code, printed) in ends.items():
+            process = _started(nursery, tmp_path, text)
+            assert process.wait(60) == code, text
+            assert printed in process.stderr.read()
+            end(process)
+        assert first.poll() is None
+        os.kill(nursery._process.pid, signal.SIGKILL)
+        assert first.wait(60) == -signal.SIGKILL
+        assert nursery.gone
+        file.write_text((SOLUTIONS / "order.py").read_text())
+        assert run_check("order", file, limits, start=nursery.start).passed
+
+
+def _started(nursery, tmp_path, text):
+    file = _file(Path(tempfile.mkdtemp(dir=tmp_path)), text)
+    process = nursery.start(["order", str(file), str(tmp_path), "20", "1024", ""], tmp_path)
+    process.stdin.close()
+    return process
 
 
 @pytest.mark.slow
@@ -255,7 +291,7 @@ def test_a_students_first_hour(run, quick, tmp_path):
     assert "flow: passed" in out
     assert "start euler" in out
     code, out = run("progress")
-    assert "1 of 14 passed" in out
+    assert f"1 of {len(exercise_names())} passed" in out
     assert "2 checks, 1 hint" in out
     code, out = run("start", "flow")
     assert "left as it is" in out

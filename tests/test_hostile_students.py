@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import struct
 from pathlib import Path
 
@@ -93,7 +92,10 @@ def test_each_students_result_stands_alone(tmp_path):
     students = {name: tmp_path / "class" / name for name in ("ada", "bob", "eve", "kim", "mal", "zoe")}
     for student in students.values():
         student.mkdir(parents=True)
-    shutil.copy(SOLUTIONS / "order.py", students["ada"])
+    alike = (SOLUTIONS / "order.py").read_text() + "".join(
+        f"\nnote_{i} = {i}\n" for i in range(6)
+    )  # too long for chance
+    (students["ada"] / "order.py").write_text(alike)
     (students["bob"] / "order.py").write_text("x = " + "(" * 50_000 + ")" * 50_000 + "\n")
     (students["bob"] / STATE).write_text("[" * 100_000)
     (students["eve"] / "order.py").write_text("x = " + "-" * 100_000 + "1\n")
@@ -101,7 +103,7 @@ def test_each_students_result_stands_alone(tmp_path):
     places = [str(tmp_path / "class"), "/tmp/mnist-ddm-hand-in-nowhere"]
     text = DESTROYS.format(places=places, kill=False) + (SOLUTIONS / "order.py").read_text()
     (students["mal"] / "order.py").write_text(text)
-    shutil.copy(SOLUTIONS / "order.py", students["zoe"])
+    (students["zoe"] / "order.py").write_text(alike)
     (students["zoe"] / STATE).write_text(json.dumps({"current": "", "exercises": {"order": {"hints": "=1+1"}}}))
     told = {g.student: g for g in grade_all(student_folders(tmp_path / "class"), ["order"], Limits(), 1)}
     assert {name: grade.result for name, grade in told.items()} == {

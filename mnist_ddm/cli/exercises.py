@@ -12,6 +12,7 @@ from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.limits import Limits
+    from mnist_ddm.exercises.processes import Start
     from mnist_ddm.exercises.workspace import Workspace
 
 EXIT_NOT_YET = 1
@@ -131,6 +132,8 @@ def check(
     """
     from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.limits import Limits
+    from mnist_ddm.exercises.nursery import Nursery
+    from mnist_ddm.exercises.processes import start_fresh
     from mnist_ddm.exercises.registry import sheet_of
     from mnist_ddm.exercises.workspace import Workspace
 
@@ -142,11 +145,13 @@ def check(
     sheet_of(name)
     limits, file = Limits(time_limit, memory_limit), workspace.file(name)
     board, own = leaderboard or folder / "leaderboard.csv", player or folder.resolve().name
-    passed = _check_once(workspace, name, limits, board, own)
-    while watch and not passed:
-        click.echo(f"waiting for {file} to be saved; Ctrl-C ends it")
-        _wait_for_change(file)
-        passed = _check_once(workspace, name, limits, board, own)
+    with Nursery() as nursery:
+        start = nursery.start if watch else start_fresh  # the first check takes as long with both
+        passed = _check_once(workspace, name, limits, board, own, start)
+        while watch and not passed:
+            click.echo(f"waiting for {file} to be saved; Ctrl-C ends it")
+            _wait_for_change(file)
+            passed = _check_once(workspace, name, limits, board, own, start)
     if not passed:
         context.exit(EXIT_NOT_YET)
 
@@ -166,13 +171,15 @@ def _wait_for_change(file: Path) -> None:
         time.sleep(_LOOK_EVERY)
 
 
-def _check_once(workspace: "Workspace", name: str, limits: "Limits", leaderboard: Path, player: str) -> bool:
+def _check_once(
+    workspace: "Workspace", name: str, limits: "Limits", leaderboard: Path, player: str, start: "Start"
+) -> bool:
     """Check the file and say what came of it; returns whether it is right."""
     from mnist_ddm.exercises.registry import sheet_of
 
     sheet = sheet_of(name)
     click.echo(f"checking {workspace.file(name)} ...")
-    outcome, picture = workspace.check(name, limits)
+    outcome, picture = workspace.check(name, limits, start)
     if outcome.printed:
         click.echo("your code printed:")
         click.echo("".join(f"  | {line}\n" for line in outcome.printed.splitlines()), nl=False)

@@ -15,6 +15,7 @@ from mnist_ddm.exercises.confine import memory_of_a_judge, out_of_reach
 from mnist_ddm.exercises.handins import HandIn, is_stub, take, written
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.nursery import Nursery
 from mnist_ddm.exercises.processes import end_all
 from mnist_ddm.exercises.registry import exercise_names
 from mnist_ddm.exercises.runner import run_check
@@ -104,8 +105,12 @@ def grade_all(
     """
     out_of_reach()
     jobs = [(take(folder, exercises), name) for folder in folders for name in exercises]
-    with memory_of_a_judge(_JUDGES_MEGABYTES), ThreadPoolExecutor(max_workers=workers) as threads:
-        running = {threads.submit(_graded, handin, name, limits): i for i, (handin, name) in enumerate(jobs)}
+    with (
+        Nursery() as nursery,
+        memory_of_a_judge(_JUDGES_MEGABYTES),
+        ThreadPoolExecutor(max_workers=workers) as threads,
+    ):
+        running = {threads.submit(_graded, handin, name, limits, nursery): i for i, (handin, name) in enumerate(jobs)}
         try:
             grades: dict[int, Grade] = {}
             for done in as_completed(running):
@@ -118,16 +123,16 @@ def grade_all(
     return _with_copies([grades[i] for i in range(len(jobs))])
 
 
-def _graded(handin: HandIn, name: str, limits: Limits) -> Grade:
+def _graded(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade:
     """A grade, whatever a student's files lead to: the others' must not depend on it."""
     try:
-        return _grade(handin, name, limits)
+        return _grade(handin, name, limits, nursery)
     except Exception as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return Grade(handin.student, name, "error", message=f"the check itself failed ({told})")
 
 
-def _grade(handin: HandIn, name: str, limits: Limits) -> Grade:
+def _grade(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade:
     grade = Grade(handin.student, name, MISSING, hints=handin.hints.get(name))
     if name in handin.refused:
         return replace(grade, result="error", message=handin.refused[name])
@@ -137,7 +142,10 @@ def _grade(handin: HandIn, name: str, limits: Limits) -> Grade:
     if is_stub(source, name):
         return replace(grade, result="not done", message="the stub as it was given")
     with handin.copied() as folder:
-        outcome = run_check(name, folder / f"{name}.py", limits, confined=True)
+        file = folder / f"{name}.py"
+        outcome = run_check(name, file, limits, confined=True, start=nursery.start)
+        if outcome.result == "crash" and nursery.gone:  # another student's code may have ended it
+            outcome = run_check(name, file, limits, confined=True)
     return replace(
         grade,
         result=outcome.result,

@@ -1,26 +1,72 @@
-"""The processes of students: what they print, and their end."""
+"""The processes of students: how they start, what they print, and their end."""
 
 import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
-from typing import IO, final
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Protocol, final
 
 OUTPUT_KEPT = 2000
 """Characters of what a student prints; the rest is counted and dropped."""
 
-_running: set["subprocess.Popen[bytes]"] = set()
+
+class Process(Protocol):
+    """A process that runs a student's file: a `subprocess.Popen`, or one of a nursery (`nursery.Child`)."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, negative for a signal; ``None`` while it runs."""
+
+    def poll(self) -> int | None:
+        """Look whether it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: if that takes longer.
+        """
+
+    def kill(self) -> None:
+        """End it."""
+
+
+Start = Callable[[Sequence[str], Path], Process]
+"""Starts a process, from the arguments of `worker.main` and the folder in which it runs."""
+
+_running: set[Process] = set()
 _lock = threading.Lock()
 
 
-def register(process: "subprocess.Popen[bytes]") -> None:
+def start_fresh(arguments: Sequence[str], folder: Path) -> Process:
+    """A process of its own, with a Python of its own."""
+    return subprocess.Popen(
+        # -P: a student's random.py or types.py must not take the place of Python's own.
+        [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.worker", *arguments],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def register(process: Process) -> None:
     """Note a process that `end_all` ends."""
     with _lock:
         _running.add(process)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: Process) -> None:
     """End a process and whatever it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):

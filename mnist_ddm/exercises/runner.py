@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.processes import Start, start_fresh
 from mnist_ddm.storage.files import sha256
 
 PASSED: Final = "passed"
@@ -49,7 +50,13 @@ class CheckResult:
 
 
 def run_check(
-    name: str, file: Path, limits: Limits, picture: Path | None = None, *, confined: bool = False
+    name: str,
+    file: Path,
+    limits: Limits,
+    picture: Path | None = None,
+    *,
+    confined: bool = False,
+    start: Start = start_fresh,
 ) -> CheckResult:
     """Check a file.
 
@@ -59,6 +66,7 @@ def run_check(
         limits: what it may use.
         picture: where to draw, if the answer is right.
         confined: whether to keep it from files, processes and the network, as far as the system can.
+        start: starts the process; see `nursery.py` for many.
 
     Raises:
         InputError: if the file cannot be read.
@@ -70,7 +78,7 @@ def run_check(
     fingerprint = sha256(file)
     drawn, score = False, None
     with scratch_folder("exercise") as folder:
-        with StudentProcess(name, file, folder, limits, confined=confined) as process:
+        with StudentProcess(name, file, folder, limits, confined=confined, start=start) as process:
             exercise = exercise_named(name)  # while the other process starts
             try:
                 function = process.load()

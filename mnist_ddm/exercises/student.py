@@ -9,7 +9,6 @@ import inspect
 import math
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from mnist_ddm.exercises.answers import WrongAnswer
 from mnist_ddm.exercises.limits import Limits
-from mnist_ddm.exercises.processes import Output, end, register
+from mnist_ddm.exercises.processes import Output, Start, end, register, start_fresh
 from mnist_ddm.exercises.wire import (
     LeftBehind,
     MessageError,
@@ -102,7 +101,9 @@ def _signature(parameters: Any) -> inspect.Signature:
 class StudentProcess:
     """A process that runs one file of a student, and ends with the block in which it is used."""
 
-    def __init__(self, name: str, file: Path, scratch: Path, limits: Limits, *, confined: bool) -> None:
+    def __init__(
+        self, name: str, file: Path, scratch: Path, limits: Limits, *, confined: bool, start: Start = start_fresh
+    ) -> None:
         """Start it; meanwhile the caller may load what judges.
 
         Args:
@@ -111,17 +112,10 @@ class StudentProcess:
             scratch: the folder in which it runs.
             limits: what it may use.
             confined: whether to keep it from files, processes and the network, as far as the system can.
+            start: starts the process.
         """
         given = [name, str(file.resolve()), str(scratch), str(limits.seconds), str(limits.megabytes)]
-        # -P: a student's random.py or types.py must not take the place of Python's own.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.worker", *given, "confined" if confined else ""],
-            cwd=scratch,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._process = start([*given, "confined" if confined else ""], scratch)
         register(self._process)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -154,7 +148,7 @@ class StudentProcess:
             return self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             end(self._process)
-            return self._process.returncode
+            return self._process.wait()
 
     def printed(self) -> str:
         """What the student's code wrote, once the process has ended."""

@@ -12,6 +12,7 @@ from typing import final
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.confine import memory_of_a_judge
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.processes import Start, start_fresh
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, run_check
 from mnist_ddm.storage.door import read_bytes
@@ -93,7 +94,7 @@ class Workspace:
         self._remember(name, replace(before, started=before.started or _now()))
         return fresh
 
-    def check(self, name: str, limits: Limits) -> tuple[CheckResult, Path]:
+    def check(self, name: str, limits: Limits, start: Start = start_fresh) -> tuple[CheckResult, Path]:
         """Check the student's file, and draw the picture if it is right.
 
         Returns:
@@ -107,7 +108,7 @@ class Workspace:
         if not file.is_file():
             raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
         with memory_of_a_judge(_JUDGES_MEGABYTES):
-            outcome = run_check(name, file, limits, picture)
+            outcome = run_check(name, file, limits, picture, start=start)
         now = replace(self.progress(name), checks=self.progress(name).checks + 1)
         if outcome.passed:
             now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)

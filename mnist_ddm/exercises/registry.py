@@ -28,7 +28,7 @@ _SHIPPED = {
     "topk": "TopKWeights",
     "gumbel": "GumbelWeights",
     "ensemble": "FullEnsembleVelocity",
-    "consistency": "RouterConsistency",
+    "consistency": "ImpliedJacobian",
     "dispatch": "BatchedDispatch",
     "power": "PowerIteration",
     "angle": "AngularDeviation",

@@ -14,7 +14,7 @@ from mnist_ddm.figures.palette import COLOURS
 
 
 @final
-class RouterConsistency(ClosedExercise):
+class ImpliedJacobian(ClosedExercise):
     """Three Gaussians, whose exact router can be differentiated."""
 
     name = "consistency"

@@ -1,6 +1,7 @@
 """The smallest own system, of points in the plane: what it does not say has a default that holds for any state."""
 
 import ast
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from mnist_ddm.metrics.fidelity import nearest_training_distance, router_accurac
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import record_all
+from mnist_ddm.systems import registry as systems
 
 FILE = Path(__file__).parents[1] / "examples" / "smallest" / "smallest.py"
 
@@ -148,3 +150,34 @@ def test_a_system_may_have_no_measures_at_all(smallest):
     assert sample(Silent(), Sampling("full", n=3, steps=2)).final.shape == (3, 2)
     with pytest.raises(InputError, match="no real states"):
         sample(Silent(), Noising("full", n=3))
+
+
+def _raises(error):
+    raise error
+
+
+NONSENSE = {
+    "raises": (lambda v: _raises(RuntimeError("boom")), "RuntimeError: boom"),
+    "ends the program": (lambda v: _raises(SystemExit(0)), "SystemExit: 0"),
+    "another shape": (lambda v: v[..., :1], "(3, 1) of float32, where its states are (3, 2) of float32"),
+    "another dtype": (lambda v: v.double(), "(3, 2) of float64"),
+    "no tensor": (lambda v: v.numpy(), "no tensor but ndarray"),
+    "nothing": (lambda v: None, "no tensor but NoneType"),
+}
+
+
+@pytest.mark.parametrize("model", ["velocity", "router_logits"])
+@pytest.mark.parametrize("answer", NONSENSE)
+def test_a_system_of_another_package_that_answers_nonsense_is_named(smallest, monkeypatch, model, answer):
+    spoil, says = NONSENSE[answer]
+    right = getattr(smallest.Blobs, model)
+    monkeypatch.setattr(smallest.Blobs, model, lambda *asked: spoil(right(*asked)))
+    entry = EntryPoint("blobs", "smallest:Blobs", systems.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(systems, "entry_points", lambda group: [entry])
+    if model == "router_logits" and answer == "another dtype":
+        return  # logits may be of any floats
+    with pytest.raises(InputError) as error:
+        sample(systems.load_system("blobs"), Sampling("top1", n=3, steps=2))
+    assert "'blobs'" in str(error.value)
+    if model == "velocity" or "shape" not in answer:
+        assert says in str(error.value)

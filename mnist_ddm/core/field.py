@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.asked import asked_logits, asked_velocity
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing import Routing, RoutingContext, Samples, negligible_weight, parse_routing
@@ -183,7 +184,7 @@ class RoutedField(VelocityField):
             bad = (
                 k
                 for k in range(self._pool.n_experts)
-                if not self._pool.velocity(k, x[one], t[one], chosen).isfinite().all()
+                if not asked_velocity(self._pool, k, x[one], t[one], chosen).isfinite().all()
             )
             expert = next(bad, None)
             who = (
@@ -201,7 +202,7 @@ class RoutedField(VelocityField):
     def _decide(self, context: RoutingContext) -> tuple[Tensor, Tensor]:
         x, pool = context.x, self._pool
         needed = self.routing.needs_router
-        logits = pool.router_logits(x, context.t) if needed else x.new_zeros(len(x), pool.n_experts)
+        logits = asked_logits(pool, x, context.t) if needed else x.new_zeros(len(x), pool.n_experts)
         return logits, asked_weights(self.routing, logits, context)
 
 
@@ -242,7 +243,7 @@ class MonolithField(VelocityField):
         keep_experts: bool = False,
         weights: Tensor | None = None,
     ) -> Evaluation:
-        velocity = self._pool.monolith_velocity(x, t, samples.condition)
+        velocity = asked_velocity(self._pool, None, x, t, samples.condition)
         if (row := first_bad_row(velocity)) is not None:
             culprit = "the monolith gives numbers that are none; train it again or restore its file"
             raise not_finite(self._pool, row, t, samples, interval, culprit)

@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.asked import asked_logits, asked_velocity
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.drawing import Drawing, as_drawing
 from mnist_ddm.core.measures import Measures
@@ -35,6 +36,9 @@ class ExpertPool(ABC):
 
     noise_scale: float = 1.0
     """The standard deviation of the start states at ``t = 1``; another one than 1 shifts the inputs of all models."""
+
+    provider: str = ""
+    """Who made it, if another package did; `load_system` says so, and it is named where the system fails."""
 
     @property
     @abstractmethod
@@ -146,15 +150,16 @@ class ExpertPool(ABC):
     def _answers(self) -> str:
         x, t, condition = self._probe
         with torch.no_grad():
-            velocities = [self.velocity(k, x, t, condition) for k in range(self.n_experts)]
-            answers = [*velocities, self.router_logits(x, t)]
+            velocities = [asked_velocity(self, k, x, t, condition) for k in range(self.n_experts)]
+            answers = [*velocities, asked_logits(self, x, t)]
         told = [self.name, self.prior.tolist(), condition.captions, condition.guidance]
         return digest([*told, *(a.cpu().double().tolist() for a in answers)])
 
     @cached_property
     def _monolith_answers(self) -> str:
         with torch.no_grad():
-            return digest([self.name, self.monolith_velocity(*self._probe).cpu().double().tolist()])
+            x, t, condition = self._probe
+            return digest([self.name, asked_velocity(self, None, x, t, condition).cpu().double().tolist()])
 
     @property
     def _probe(self) -> tuple[Tensor, Tensor, Condition]:

@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.asked import asked_velocity
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import blamed
@@ -103,7 +104,7 @@ class AskedExperts:
 
     def _evaluate(self, expert: int, rows: Tensor) -> Tensor:
         place = rows.to(self._x.device, non_blocking=True)
-        return self._pool.velocity(expert, self._x[place], self._t[place], self._condition.select(rows))
+        return asked_velocity(self._pool, expert, self._x[place], self._t[place], self._condition.select(rows))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.compute.devices import widened
+from mnist_ddm.core.asked import asked_velocity
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.noise import signs
 from mnist_ddm.core.routing.base import Routing, RoutingContext
@@ -99,7 +100,7 @@ def _rates(context: RoutingContext, t: Tensor) -> tuple[Tensor, _Rates]:
     for k in range(pool.n_experts):
         with torch.inference_mode(False), torch.enable_grad():
             point = x.clone().requires_grad_()
-            v = pool.velocity(k, point, t, context.samples.condition)
+            v = asked_velocity(pool, k, point, t, context.samples.condition)
             if not v.requires_grad:
                 raise InputError(f"expert {k} of {pool.name!r} is not differentiable (is it under no_grad?)")
             (product,) = torch.autograd.grad(v, point, probe)

@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.asked import asked_logits
 from mnist_ddm.core.flow import expand_time, predicted_clean
 from mnist_ddm.core.routing.base import Routing, RoutingContext, negligible_weight
 from mnist_ddm.core.routing.modifiers import Modifier
@@ -62,7 +63,7 @@ class Clean(Modifier):
         w = logits.softmax(dim=1)
         velocities = context.experts.velocities(w > negligible_weight(w.dtype))
         clean = predicted_clean(context.x, torch.einsum("bk,bk...->b...", w, velocities), context.t)
-        return self.base.weights(context.pool.router_logits(clean, torch.zeros_like(context.t)), context)
+        return self.base.weights(asked_logits(context.pool, clean, torch.zeros_like(context.t)), context)
 
 
 @final

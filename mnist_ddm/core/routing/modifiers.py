@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.compute.devices import widened
+from mnist_ddm.core.asked import asked_velocity
 from mnist_ddm.core.routing.base import Routing, RoutingContext, number
 from mnist_ddm.core.spectral import BatchFunction, linearize, spectral_norm
 
@@ -138,7 +139,7 @@ class WeightClip(Modifier):
 
             def expert(rows: Tensor, k: int = k) -> BatchFunction:
                 condition = context.samples.condition.select(rows)
-                return lambda z: pool.velocity(k, z, context.t[rows], condition)
+                return lambda z: asked_velocity(pool, k, z, context.t[rows], condition)
 
             every = torch.arange(len(context.x), device=context.x.device)
             measured = spectral_norm(

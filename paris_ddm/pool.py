@@ -216,6 +216,17 @@ class ParisPool(ExpertPool):
         cluster = categorical(self._caption_posteriors(captions), uniforms(seeds, Purpose.CLUSTER))
         return Condition(cluster.to(self._device), captions, self._guidance)
 
+    @property
+    def knows_conditions(self) -> bool:
+        clusters = self._measures.clusters
+        return clusters is not None and clusters.text_bias.numel() > 0
+
+    def condition_posterior(self, condition: Condition) -> Tensor:
+        """By a linear head on the text encoder, fitted to the captions of the clusters' images (`paris cluster`)."""
+        if not self.knows_conditions:
+            return super().condition_posterior(condition)
+        return self._caption_posteriors(condition.captions)
+
     def _caption_posteriors(self, captions: tuple[str, ...]) -> Tensor:
         clusters = self._measures.clusters
         if clusters is None or clusters.text_bias.numel() == 0:

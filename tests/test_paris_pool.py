@@ -14,8 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import sample
+from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
@@ -187,6 +189,17 @@ def test_sampling_does_not_depend_on_workers(pool, tmp_path, global_state):
     again = record(pool, run, ("weights",), RecordingStore(tmp_path))
     assert torch.equal(once.final, again.final)
     assert torch.equal(sample(pool, Sampling("top2", n=2, steps=3)).final, once.final[:2])
+
+
+def test_the_router_that_knows_captions_multiplies_by_what_they_say(pool):
+    seeds = sample_seeds(0, 5)
+    noise, samples = initial_noise(seeds, pool.state_shape), Samples(seeds, pool.condition(seeds))
+    t = torch.full((5,), 0.7)
+    logits, weights = make_field(pool, "full+caption").weights(noise, t, samples)
+    said = pool.measures.clusters.of_caption(pool.pooled_texts(samples.condition.captions)) / pool.prior
+    expected = logits.double().softmax(dim=1) * said
+    torch.testing.assert_close(weights.double(), expected / expected.sum(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
+    assert (weights - logits.softmax(dim=1)).abs().max() > 0.1
 
 
 def test_noised_real_states_have_their_own_captions_and_no_guidance(pool):

@@ -131,6 +131,38 @@ def test_likelihood_is_the_router_without_its_prior(gaussian):
     assert (found - logits.softmax(dim=1)).abs().max() > 0.05
 
 
+class Told(GaussianPool):
+    """Gaussians whose captions say which clusters may be meant, as a text of their numbers."""
+
+    knows_conditions = True
+
+    def condition_posterior(self, condition):
+        may = torch.tensor([[str(k) in caption for k in range(self.n_experts)] for caption in condition.captions])
+        return may * self.prior / (may * self.prior).sum(dim=1, keepdim=True)
+
+
+def test_a_router_that_knows_the_caption_is_the_posterior_of_what_it_leaves(gaussian):
+    x, t = states(gaussian, 3, 0.5)
+    pool = Told(gaussian.means, gaussian.scales, gaussian.prior)
+    captions = ("one of 1 and 3", "anything of 0123", "2")
+    told = RoutingContext(x, t, 0, Samples(torch.arange(3), Condition(torch.zeros(3), captions)), pool)
+    logits = gaussian.posterior_logits(x, t) + 3.7
+    found = parse_routing("full+caption").weights(logits, told)
+    left = GaussianPool(gaussian.means[[1, 3]], gaussian.scales[[1, 3]], gaussian.prior[[1, 3]])
+    expected = torch.zeros(4, dtype=found.dtype)
+    expected[[1, 3]] = left.posterior_logits(x[:1], t[:1]).softmax(dim=1)[0]
+    torch.testing.assert_close(found[0], expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found[1], logits[1].softmax(dim=0), rtol=1e-12, atol=1e-14)
+    assert found[2].tolist() == pytest.approx([0, 0, 1, 0], abs=1e-300)
+    assert parse_routing("top1+caption").weights(logits, told)[0].argmax() == expected.argmax()
+    assert (parse_routing("full+caption").cost(4), parse_routing("full+caption").needs_conditions) == (0, True)
+    with pytest.raises(InputError, match="does not know which clusters a caption belongs to"):
+        make_field(gaussian, "top2+caption")
+    with pytest.raises(InputError, match="does not know"):
+        make_field(gaussian, "each~0.5~top1+caption")
+    make_field(pool, "each~0.5~top1+caption")
+
+
 def test_clean_asks_the_router_about_the_predicted_clean_state(gaussian):
     x, t = states(gaussian, 20, 0.6)
     found = parse_routing("top2@clean").weights(gaussian.posterior_logits(x, t), context(gaussian, x, t))

@@ -35,6 +35,7 @@ ROUTINGS = (
     *("full@T=0.1", "full@T=0.25", "full@T=0.5", "full@T=2", "full@T=4"),
     *("misaligned2", "misaligned2+equal", "full+clip"),
     *("top1@centroids", "top2@centroids", "full@centroids", "top1@centroids=static", "full@centroids=static"),
+    *("top1+caption", "top2+caption", "full+caption"),
 )
 """Those of the paper, its interventions, those that theory suggests, and a router without training."""
 FEWER_ROUTINGS = (
@@ -42,6 +43,7 @@ FEWER_ROUTINGS = (
     *("gumbel", "gumbel2", "top1@likelihood"),
     *("full@T=0.1", "full@T=0.25", "full@T=0.5", "full@T=2", "full@T=4", "misaligned2", "misaligned2+equal"),
     *("top1@centroids", "top2@centroids"),
+    *("top1+caption", "top2+caption", "full+caption"),
 )
 """Without +clip, which measures the Jacobians of all experts at every state."""
 FEW_ROUTINGS = ("top1", "top2", "full", "gumbel", "once", "commit=0.9", "top-p=0.9")

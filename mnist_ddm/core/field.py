@@ -110,6 +110,11 @@ class RoutedField(VelocityField):
             raise InputError(
                 f"the system {pool.name!r} has no real states for {routing.name!r}; choose another routing"
             )
+        if routing.needs_conditions and not pool.knows_conditions:
+            raise InputError(
+                f"the system {pool.name!r} does not know which clusters a caption belongs to, which "
+                f"{routing.name!r} asks; choose another routing"
+            )
         self._pool = pool
         self.routing = routing
 

@@ -135,6 +135,19 @@ class ExpertPool(ABC):
         raise InputError(f"the system {self.name!r} has no monolithic model")
 
     @property
+    def knows_conditions(self) -> bool:
+        """Whether the system can say which clusters a condition belongs to (`condition_posterior`)."""
+        return False
+
+    def condition_posterior(self, condition: Condition) -> Tensor:
+        r""":math:`p(k \mid c)` of what each sample is asked to be, such as its caption, shape ``(B, K)``.
+
+        Raises:
+            InputError: if the system does not know it.
+        """
+        raise InputError(f"the system {self.name!r} does not know which clusters a condition belongs to")
+
+    @property
     def fingerprints(self) -> Mapping[str, str]:
         """Hashes of everything that decides what the pool computes (weights, data, knobs).
 

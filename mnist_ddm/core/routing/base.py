@@ -155,6 +155,11 @@ class Routing(ABC):
         return False
 
     @property
+    def needs_conditions(self) -> bool:
+        """Whether the weights depend on which clusters a condition belongs to, which not every system knows."""
+        return False
+
+    @property
     def follows_flow(self) -> bool:
         """Whether what it keeps of a trajectory is right only where no noise is added on the way."""
         return False

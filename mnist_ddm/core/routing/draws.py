@@ -78,6 +78,10 @@ class Switch(Routing):
     def needs_real_states(self) -> bool:
         return self.before.needs_real_states or self.after.needs_real_states
 
+    @property
+    def needs_conditions(self) -> bool:
+        return self.before.needs_conditions or self.after.needs_conditions
+
     def check(self, n_experts: int) -> None:
         self.before.check(n_experts)
         self.after.check(n_experts)

@@ -39,6 +39,37 @@ class Likelihood(Modifier):
 
 @final
 @dataclass(frozen=True)
+class Captioned(Modifier):
+    r"""A strategy whose router knows the caption as well: the logits :math:`z_k + \log p(k \mid c) - \log \pi_k`.
+
+    A router that sees the state alone says :math:`p(k \mid x_t)`. Within a cluster a state tells nothing new of what
+    its caption says of the cluster, so by Bayes
+    :math:`p(k \mid x_t, c) \propto p(k \mid x_t)\, p(k \mid c) / p(k)`, and no model is trained again:
+    :math:`p(k \mid c)` is what `ExpertPool.condition_posterior` says. A caption that says nothing of the clusters
+    changes nothing.
+    """
+
+    base: Routing
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}+caption"
+
+    @property
+    def needs_conditions(self) -> bool:
+        return True
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        memory, pool = context.samples.memory, context.pool
+        if self.name not in memory:  # a caption stays what it is along a trajectory
+            least = torch.finfo(torch.float64).tiny
+            posterior = pool.condition_posterior(context.samples.condition).double().cpu().clamp(min=least)
+            memory[self.name] = (posterior.log() - pool.prior.double().cpu().clamp(min=least).log()).to(logits)
+        return self.base.weights(logits + memory[self.name], context)
+
+
+@final
+@dataclass(frozen=True)
 class Clean(Modifier):
     r"""A strategy whose router looks at the predicted clean state instead of at the noisy one.
 

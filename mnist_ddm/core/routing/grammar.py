@@ -10,7 +10,7 @@ from mnist_ddm.core.routing.base import Routing
 from mnist_ddm.core.routing.blends import GeometricMean, Median
 from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
-from mnist_ddm.core.routing.evidence import Clean, Implied, Likelihood
+from mnist_ddm.core.routing.evidence import Captioned, Clean, Implied, Likelihood
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.routing.strategies import (
@@ -131,6 +131,7 @@ _MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
     "@clean": ("@clean", _bare(Clean)),
     "@density": ("@density", _bare(Density)),
     "@implied": ("@implied", _bare(Implied)),
+    "+caption": ("+caption", _bare(Captioned)),
     "+clip": ("+clip", _bare(WeightClip)),
     "+equal": ("+equal", _bare(EqualWeights)),
 }

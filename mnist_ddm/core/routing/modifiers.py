@@ -40,6 +40,10 @@ class Modifier(Routing):
     def needs_real_states(self) -> bool:
         return self.base.needs_real_states
 
+    @property
+    def needs_conditions(self) -> bool:
+        return self.base.needs_conditions
+
     def check(self, n_experts: int) -> None:
         self.base.check(n_experts)
 

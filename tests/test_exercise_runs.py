@@ -18,6 +18,7 @@ from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.handins import written
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.naming import answers_in
 from mnist_ddm.exercises.nursery import Nursery
 from mnist_ddm.exercises.processes import OUTPUT_KEPT, end
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
@@ -381,6 +382,41 @@ def test_many_students_are_graded_into_a_csv(run, quick, tmp_path):
     assert {f: f.read_bytes() for f in (tmp_path / "class").rglob("*") if f.is_file()} == before
     code, _ = run("grade", "class", "--exercise", "flow", "--out", "one.csv", "--workers", 1)
     assert len((tmp_path / "one.csv").read_text().splitlines()) == 4
+
+
+NAMED = {
+    "flow.py": True, "Flow.py": True, "flow (1).py": True, "flow-copy.py": True, "ada_flow.py": True,
+    "flow_final2.py": True,
+    "Flow.PY": True, "flow.py.txt": True, "hand in/flow.py": True, "12345_ada lovelace_flow_v2.py": True,
+    "overflow.py": False, "flow_test.py": False, "flow.pyc": False, "workflow.py": False, "flows.py": False,
+    "__MACOSX/flow.py": False, ".flow.py": False, "flow.ipynb": False, "a/b/c/d/flow.py": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_answers_are_found_as_students_name_and_place_them(tmp_path, name):
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("x")
+    assert answers_in(tmp_path, ["flow", "euler"]) == {"flow": [Path(name)] if NAMED[name] else [], "euler": []}
+
+
+def test_of_several_names_the_plain_one_is_meant_and_of_equals_none(run, quick, tmp_path):
+    ada = tmp_path / "class" / "ada"
+    (ada / "mine").mkdir(parents=True)
+    (ada / "mine" / "flow.py").write_text("from helper import flow\n")
+    (ada / "mine" / "helper.py").write_text((SOLUTIONS / "flow.py").read_text())
+    for name in ("heun (1).py", "heun (2).py", "flow (1).py"):
+        (ada / name).write_text("nothing")
+    code, out = run("grade", "class", "--exercise", "flow", "--exercise", "heun", "--exercise", "euler")
+    assert code == 0, out
+    rows = {r["exercise"]: r for r in csv.DictReader((tmp_path / "grades.csv").open())}
+    assert (rows["flow"]["result"], rows["flow"]["file"]) == ("passed", "mine/flow.py")
+    assert rows["heun"]["message"] == "more than one file may be meant (heun (1).py, heun (2).py); keep one of them"
+    assert rows["euler"]["result"] == "not handed in"
+    (ada / "heun.py").write_text((SOLUTIONS / "heun.py").read_text())
+    run("grade", "class", "--exercise", "heun")
+    assert next(csv.DictReader((tmp_path / "grades.csv").open()))["result"] == "passed"
 
 
 def test_long_files_of_the_same_bytes_are_told_and_short_ones_are_not():

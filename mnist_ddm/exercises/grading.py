@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -12,9 +11,10 @@ from typing import Final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.confine import memory_of_a_judge, out_of_reach
-from mnist_ddm.exercises.handins import HandIn, is_stub, take, written
+from mnist_ddm.exercises.handins import HandIn, is_stub, shown_path, take, written
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
 from mnist_ddm.exercises.limits import Limits
+from mnist_ddm.exercises.naming import answers_in
 from mnist_ddm.exercises.nursery import Nursery
 from mnist_ddm.exercises.processes import end_all
 from mnist_ddm.exercises.registry import exercise_names
@@ -29,6 +29,7 @@ _JUDGES_MEGABYTES = 6144
 
 COLUMNS = (
     "student", "exercise", "result", "message", "seconds", "hints_used", "imports_mnist_ddm", "same_file_as", "sha256",
+    "file",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ class Grade:
         sha256: of the file.
         short: whether so little was written that two may well have written the same.
         walled: whether the file ran behind walls.
+        file: that was graded, within the student's folder.
         score: of an open exercise, for the leaderboard.
     """
 
@@ -62,6 +64,7 @@ class Grade:
     sha256: str = ""
     short: bool = False
     walled: bool = False
+    file: str = ""
     score: Entry | None = None
 
 
@@ -77,7 +80,7 @@ def student_folders(folder: Path) -> list[Path]:
         students = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}; give a folder that can") from error
-    if not any(os.path.lexists(f / f"{name}.py") for f in students for name in exercise_names()):
+    if not any(any(answers_in(f, exercise_names()).values()) for f in students):
         raise InputError(
             f"no folder in {folder} holds an exercise such as flow.py; give the folder above the students'"
         )
@@ -136,13 +139,14 @@ def _grade(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade
     grade = Grade(handin.student, name, MISSING, hints=handin.hints.get(name))
     if name in handin.refused:
         return replace(grade, result="error", message=handin.refused[name])
-    source = handin.files.get(f"{name}.py")
-    if source is None:
+    if name not in handin.answers:
         return replace(grade, hints=None)
+    answer = handin.answers[name]
+    source, grade = handin.files[answer], replace(grade, file=answer)
     if is_stub(source, name):
         return replace(grade, result="not done", message="the stub as it was given")
     with handin.copied() as folder:
-        file = folder / f"{name}.py"
+        file = folder / answer
         outcome = run_check(name, file, limits, confined=True, start=nursery.start)
         if outcome.result == "crash" and nursery.gone:  # another student's code may have ended it
             outcome = run_check(name, file, limits, confined=True)
@@ -180,6 +184,11 @@ def to_csv(grades: Sequence[Grade]) -> str:
     for g in grades:
         message = "; ".join(line.strip() for line in g.message.splitlines())
         row = [g.student, g.exercise, g.result, message, f"{g.seconds:.2f}", "" if g.hints is None else g.hints]
-        row += ["yes" if g.imports_package else "", " ".join(g.same_as), g.sha256]
+        row += [
+            "yes" if g.imports_package else "",
+            " ".join(g.same_as),
+            g.sha256,
+            shown_path(g.file),
+        ]
         writer.writerow(map(spreadsheet_cell, row))
     return buffer.getvalue()

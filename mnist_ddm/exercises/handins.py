@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
+from mnist_ddm.exercises.naming import answers_in
 from mnist_ddm.exercises.registry import sheet_of
 from mnist_ddm.exercises.workspace import read_progress
 from mnist_ddm.storage.door import read_bytes
@@ -24,12 +25,14 @@ class HandIn:
     Attributes:
         student: the name of the folder, as text that any file can hold.
         files: their bytes, by path within the folder.
+        answers: the path of the file that answers each exercise, of those that have one.
         refused: exercises whose file was not read, and why.
         hints: how many the student's own folder says were shown, for each exercise of which it says something.
     """
 
     student: str
     files: Mapping[str, bytes]
+    answers: Mapping[str, str]
     refused: Mapping[str, str]
     hints: Mapping[str, int]
 
@@ -50,9 +53,16 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
     Links are not followed, and of what lies beside the exercises only so much is read as a hand-in may need.
     """
     files: dict[str, bytes] = {}
+    answers: dict[str, str] = {}
     refused: dict[str, str] = {}
-    for name in exercises:
-        place = folder / f"{name}.py"
+    for name, candidates in answers_in(folder, exercises).items():
+        if not candidates:
+            continue
+        if len(candidates) > 1:
+            told = ", ".join(shown_path(str(path)) for path in candidates[:4])
+            refused[name] = f"more than one file may be meant ({told}); keep one of them"
+            continue
+        place = folder / candidates[0]
         try:
             kept = place.lstat()
             if stat.S_ISLNK(kept.st_mode):
@@ -61,7 +71,8 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
                 if kept.st_size > _SOURCE_MOST:
                     refused[name] = f"{place.name} has {kept.st_size / 2**20:.1f} megabytes; a source has at most one"
                 else:
-                    files[place.name] = read_bytes(place, _SOURCE_MOST)
+                    answers[name] = str(candidates[0])
+                    files[answers[name]] = read_bytes(place, _SOURCE_MOST)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -70,10 +81,10 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
             refused[name] = str(error)
     hints = {}
     for name in exercises:
-        progress = read_progress(folder, name)
+        progress = read_progress((folder / answers.get(name, "")).parent if name in answers else folder, name)
         if progress is not None:
             hints[name] = progress.hints
-    return HandIn(shown_name(folder), {**_neighbours(folder), **files}, refused, hints)
+    return HandIn(shown_name(folder), {**_neighbours(folder), **files}, answers, refused, hints)
 
 
 def _neighbours(folder: Path) -> dict[str, bytes]:
@@ -90,6 +101,11 @@ def _neighbours(folder: Path) -> dict[str, bytes]:
                     files[str(path.relative_to(folder))] = read_bytes(path, left)
                     left -= kept.st_size
     return files
+
+
+def shown_path(path: str) -> str:
+    """A path within a folder as text; see `shown_name`."""
+    return "/".join(shown_name(Path(part)) for part in Path(path).parts)
 
 
 def shown_name(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """The claims ledger, and verdicts as a pure function of tables: one synthetic table for every kind of verdict."""
 
+import csv
+import io
 import math
 import re
 import tomllib
@@ -12,13 +14,15 @@ from scipy import stats
 from mnist_ddm.analyses.paper import SYSTEMS
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.contrasts import EXPECTATIONS, Agreement, above, below, between
-from mnist_ddm.claims.judge import MEANINGS, Verdict, judge, judge_all, number_tested
+from mnist_ddm.claims.judge import MEANINGS, Judgement, ReadingVerdict, Verdict, judge, judge_all, number_tested
 from mnist_ddm.claims.ledger import Claim, Comparison, LedgerError, Reading, claim_named, ledger, read_ledger
-from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, verdict_text
+from mnist_ddm.claims.select import Cell, Stated
+from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, stated_text, verdict_text
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.differences import difference, log_ratio, point
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
+from mnist_ddm.tables.files import to_csv
 from mnist_ddm.tables.table import Column, Schema, Table
 
 NAN = float("nan")
@@ -27,7 +31,7 @@ NAN = float("nan")
 # The ledger
 
 
-BEYOND = {"router-consistency"}
+BEYOND = {"router-consistency", "faults"}
 """Analyses of questions on which the paper states nothing."""
 
 
@@ -386,6 +390,34 @@ def test_holm_says_which_verdicts_stand_for_all_claims_together():
     assert "not after Holm" in verdict_text(found[1])
 
 
+def test_a_written_verdict_has_one_number_in_a_cell_and_keys_that_tell_rows_apart():
+    """With the paper's values beside what was measured, a spread on a line of its own."""
+    reading = ReadingVerdict(
+        Reading("mean", ()),
+        Verdict.OPEN,
+        "",
+        (Cell("low", Estimate(1.5, 1.25, 1.75)), Cell("high", 2.0)),
+        (
+            Stated("paris", "top2 L_eff", "17.48 sd 6.07"),
+            Stated("mnist", "share", 43),
+            Stated("paris", "rho", "< 0.08"),
+        ),
+    )
+    table = full_table([Judgement(claim(), Verdict.OPEN, "", (reading,), "n = 8, n = 20, seed 0", 25.0, sizes=(20, 8))])
+    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    found = [(r["source"], r["cell"], r["value"], r["value_low"], r["value_high"]) for r in lines]
+    assert found == [
+        ("this run", "low", "1.5", "1.25", "1.75"),
+        ("this run", "high", "2", "", ""),
+        ("Paris in the paper", "top2 L_eff", "17.48", "", ""),
+        ("Paris in the paper", "top2 L_eff sd", "6.07", "", ""),
+        ("MNIST in the paper", "share", "43", "", ""),
+        ("Paris in the paper", "rho", "< 0.08", "", ""),
+    ]
+    assert all((r["n_least"], r["n_most"], r["n_needed"]) == ("8", "20", "25") for r in lines)
+    assert stated_text(reading) == "Paris: top2 L_eff 17.48 sd 6.07; rho < 0.08; MNIST: share 43"
+
+
 def test_verdicts_have_meanings_and_can_be_written_down():
     assert set(MEANINGS) == set(Verdict)
     found = judge_all(
@@ -393,6 +425,8 @@ def test_verdicts_have_meanings_and_can_be_written_down():
     )
     assert counts_line(found) == "2 claims: 1 reproduced, 1 not run"
     assert {row["verdict"] for row in full_table(found).rows} == {"reproduced", "not run"}
+    measured = [row for row in full_table(found).rows if row["source"] == "this run"]
+    assert [row["value"] for row in measured] == [cell.value for cell in found[0].readings[0].cells]
     text = markdown(found, "`a command`")
     assert "no \\| bound" in text
     assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))

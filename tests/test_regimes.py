@@ -9,7 +9,7 @@ from mnist_ddm.analyses.quality import QualitySettings
 from mnist_ddm.analyses.regime_map import RegimeMap, RegimeSettings
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
-from mnist_ddm.systems.gaussian import load
+from mnist_ddm.systems.gaussian import GaussianPool, load
 
 
 def test_the_front_holds_what_nothing_else_dominates():
@@ -34,7 +34,8 @@ def test_cost_and_quality_reports_what_was_measured(answered):
     assert table.notes[0].endswith(f"Reached by: {', '.join(reached)}.")
 
 
-def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one(answered):
+def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one(answered, monkeypatch):
+    monkeypatch.setattr(GaussianPool, "rough_routers", ())
     settings = RegimeSettings(n=200, steps=10, temperatures=(1.0, math.inf))
     (table,) = answered(RegimeMap(), load(), settings).tables
     rows = {(row["experts"], row["t_router"]): row for row in table.rows}
@@ -46,3 +47,24 @@ def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the
     expected = far["fid_full"] / min(far["fid_top1"], far["fid_top2"])
     assert expected > 1
     assert far["full_over_best"] == pytest.approx(expected)
+
+
+def test_the_map_tells_a_rough_router_from_a_flat_one_by_its_term_of_the_jacobian(answered, monkeypatch):
+    """Exact: a rough router's slope has the length asked for, in directions of its own; values stay, so FIDs do."""
+    monkeypatch.setattr(GaussianPool, "error_levels", ("", "error=4"))
+    settings = RegimeSettings(n=30, steps=4, temperatures=(1.0, 4.0))
+    (table,) = answered(RegimeMap(), load(), settings).tables
+    assert len(table.rows) == (2 + 2 * 2) * 2
+    rows = {(row["experts"], row["router"], row["t_router"]): row for row in table.rows}
+    smooth, rough = (rows["as they are", router, 1.0] for router in ("as it is", "rough=50"))
+    assert smooth["router_ratio"].value == pytest.approx(1, abs=1e-4)
+    assert rows["as they are", "as it is", 4.0]["router_ratio"].value == pytest.approx(1 / 4, abs=1e-4)
+    assert rough["router_ratio"].value > 3
+    assert rough["router_term"].value > 3 * smooth["router_term"].value
+    assert rough["fid_full"] == pytest.approx(smooth["fid_full"], rel=0.05)
+    assert rows["error=4", "rough=50", 1.0]["fid_full"] != rough["fid_full"]
+
+
+def test_a_sampling_takes_several_variants_at_once():
+    pool = Sampling("full", 2, variant="error=2,rough=5,noise=1.2").field(load()).pool
+    assert (pool.expert_error, pool.router_roughness, pool.noise_scale) == (2, 5, 1.2)

@@ -1,8 +1,8 @@
-"""When does averaging over all experts fail? A map over the router's sharpness and the experts' errors."""
+"""When does averaging over all experts fail? A map over the router's temperature and roughness and experts' errors."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
@@ -11,6 +11,7 @@ from mnist_ddm.analyses.quality import STEPS, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
 from mnist_ddm.analyses.within import ClassesApart
+from mnist_ddm.core.consistency import PARTS
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
@@ -19,8 +20,8 @@ from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.metrics.real import frechet_floor, real_features
 from mnist_ddm.stats.differences import difference
-from mnist_ddm.stats.intervals import Estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.stats.intervals import Estimate, mean_estimate, ratio_estimate
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
 """Of the router: 1 is as trained, below it is sharper, infinity has equal weights."""
@@ -29,11 +30,12 @@ STRATEGIES = ("top1", "top2", "full")
 PARIS_ORDER = "top2, top1, full"
 """Best first, in the paper's Table 3."""
 _INFINITE = "infinite"
-_AS_THEY_ARE = "as they are"
+_AS_THEY_ARE, _AS_IT_IS = "as they are", "as it is"
 _TABLE = Schema(
     "regime-map",
     (
         Column("experts", "experts", "key"),
+        Column("router", "router", "key"),
         Column("t_router", "T", "key", accepts=lambda text: text == _INFINITE or is_number(text)),
         *(Column(f"fid_{strategy}", f"FID {strategy}") for strategy in STRATEGIES),
         Column("fid_floor", "FID of as many real states", "note"),
@@ -46,8 +48,14 @@ _TABLE = Schema(
             for s in STRATEGIES
         ),
         Column("order_balanced", "order within classes", "note", optional=True),
+        Column("router_term", "router's term of the Jacobian of Full", optional=True),
+        Column("router_ratio", "the same over the implied one", optional=True),
     ),
 )
+_TERM = "router-consistency@tenths"
+_MIDDLE = 0.5
+_FEW = 20
+"""Samples of which the router's term is measured, as `router-consistency` measures it."""
 
 
 @final
@@ -66,17 +74,23 @@ class RegimeSettings(TrajectorySettings):
     temperatures: tuple[float, ...] = TEMPERATURES
 
     def sampling_at(self, strategy: str, temperature: float, level: str) -> Sampling:
-        """The samples of a strategy at a temperature of the router, of experts with a level of error."""
+        """The samples of a strategy at a temperature of the router, of a variant of the system."""
         routing = _spelled(strategy, temperature)
         return Sampling(routing, self.n, self.seed, self.solver, self.steps, variant=level)
+
+    def term_at(self, temperature: float, level: str) -> Sampling:
+        """The few samples of the full ensemble whose Jacobian is looked at."""
+        return replace(self.sampling_at("full", temperature, level), n=min(self.n, _FEW))
 
 
 @final
 class RegimeMap(Analysis[RegimeSettings]):
-    """The Frechet distance of Top-1, Top-2 and the full ensemble over two knobs.
+    """The Frechet distance of Top-1, Top-2 and the full ensemble over three knobs.
 
-    One is the temperature of the router; Top-1 does not depend on it. The other is the error that experts make away
-    from their own cluster: exact by construction on the Gaussian system, the kept training stages on digits.
+    One is the temperature of the router; Top-1 does not depend on it. Another is the error that experts make away from
+    their own cluster: exact by construction on the Gaussian system, the kept training stages on digits. The third, at
+    the least and the largest error, is the roughness of the router in x, where a system has it; the router's term of
+    the Jacobian stands beside, which tells a rough router from a flat one.
     """
 
     id = "regime-map"
@@ -84,7 +98,7 @@ class RegimeMap(Analysis[RegimeSettings]):
     question = "When does averaging over all experts fail? (beyond the paper)"
     tables = (_TABLE,)
     sizes = Sizes(
-        small=RegimeSettings(n=8, steps=10),
+        small=RegimeSettings(n=8, steps=10, temperatures=(1.0, 4.0, math.inf)),
         medium=RegimeSettings(n=100),
         full=RegimeSettings(n=500),
     )
@@ -94,20 +108,21 @@ class RegimeMap(Analysis[RegimeSettings]):
             raise InputError(f"{self.id} compares Top-1, Top-2 and all experts and needs at least 3 experts")
         pool.measures.real_states(1)
         features_named(pool, settings.features)
-        return tuple(
-            dict.fromkeys(
-                Need(settings.sampling_at(strategy, temperature, level))
-                for level in pool.error_levels
-                for temperature in settings.temperatures
-                for strategy in STRATEGIES
-            )
-        )
+        points = [(level, temperature) for level in _levels(pool) for temperature in settings.temperatures]
+        needs = [
+            Need(settings.sampling_at(strategy, temperature, level))
+            for level, temperature in points
+            for strategy in STRATEGIES
+        ]
+        if pool.rough_routers:
+            needs += [Need(settings.term_at(*at[::-1]), (_TERM,)) for at in points if math.isfinite(at[1])]
+        return tuple(dict.fromkeys(needs))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
         rows: list[Row] = []
         features = features_named(pool, settings.features)
         floor, apart = frechet_floor(pool, features, settings.n), ClassesApart.known(pool, features)
-        for level in pool.error_levels:
+        for level in _levels(pool):
             points = [(strategy, temperature) for temperature in settings.temperatures for strategy in STRATEGIES]
             samplings = {point: settings.sampling_at(*point, level) for point in points}
             known = {
@@ -116,8 +131,10 @@ class RegimeMap(Analysis[RegimeSettings]):
             }
             for temperature in settings.temperatures:
                 here = {s: known[samplings[s, temperature]] for s in STRATEGIES}
-                rows.append({**_row(level, temperature, here), "fid_floor": floor})
-        notes = (
+                term = recordings.get(settings.term_at(temperature, level)) if pool.rough_routers else None
+                beside = _term(term) if term is not None and _TERM in term.observed else {}
+                rows.append({**_row(level, temperature, here), "fid_floor": floor, **beside})
+        notes: tuple[str, ...] = (
             "T: temperature of the router's logits; 1 is the router as it is, infinite gives the chosen experts equal "
             "weights. Top-1 does not depend on it.",
             "KID: kernel distance, unbiased in n, whose interval says whether Full is worse than the better of "
@@ -127,6 +144,13 @@ class RegimeMap(Analysis[RegimeSettings]):
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs have no interval."
             f"{noise_note(settings.n)}",
         )
+        if pool.rough_routers:
+            few = min(settings.n, _FEW)
+            notes += (
+                f"router's term: Frobenius norm, root mean square over {few} samples at t = {_MIDDLE}, "
+                "beside it the ratio to the one that the experts imply, as in router-consistency. A rough router's "
+                "logits are off by at most 0.05, before they are divided by T.",
+            )
         title = f"Which routing wins where: FID of n = {settings.n}, {settings.steps} {settings.solver} steps"
         return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows),))
 
@@ -159,13 +183,36 @@ def _distances(
     return _Distances(fid, Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))), balanced)
 
 
+def _levels(pool: ExpertPool) -> tuple[str, ...]:
+    """The variants: each error of the experts, and each rough router at the least and the largest of them."""
+    ends = dict.fromkeys((pool.error_levels[0], pool.error_levels[-1]))
+    rough = [",".join(filter(None, (error, router))) for router in pool.rough_routers for error in ends]
+    return (*pool.error_levels, *rough)
+
+
+def _term(recording: Recording) -> dict[str, Value]:
+    """The router's term of the Jacobian at `_MIDDLE`, and its ratio to the implied one."""
+    i = int((recording.times_of(_TERM) - _MIDDLE).abs().argmin())
+    part = dict(zip(PARTS, recording.observed[_TERM][:, i].double().numpy().T, strict=True))
+    square, ratio = mean_estimate(part["learned"]), ratio_estimate(part["learned"], part["implied"])
+    return {"router_term": _root(square), "router_ratio": _root(ratio)}
+
+
+def _root(square: Estimate) -> Estimate:
+    return Estimate(*(math.sqrt(max(end, 0)) for end in (square.value, square.low, square.high)))
+
+
 def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) -> Row:
     fids = {strategy: found.fid for strategy, found in distances.items()}
     kids = {strategy: found.kid for strategy, found in distances.items()}
     balanced = {strategy: found.balanced for strategy, found in distances.items() if found.balanced is not None}
     order = ", ".join(sorted(STRATEGIES, key=lambda strategy: fids[strategy]))
+    error, router = (
+        ", ".join(name for name in level.split(",") if name.startswith("rough=") == rough) for rough in (False, True)
+    )
     return {
-        "experts": level or _AS_THEY_ARE,
+        "experts": error or _AS_THEY_ARE,
+        "router": router or _AS_IT_IS,
         "t_router": _INFINITE if math.isinf(temperature) else temperature,
         **{f"fid_{strategy}": fid for strategy, fid in fids.items()},
         "full_over_best": fids["full"] / min(fids["top1"], fids["top2"]),
@@ -180,7 +227,8 @@ def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) ->
 def _plot(rows: Sequence[Row]) -> Plot:
     by_level: dict[str, list[Row]] = {}
     for row in rows:
-        by_level.setdefault(str(row["experts"]), []).append(row)
+        rough = "" if row["router"] == _AS_IT_IS else f", {row['router']}"
+        by_level.setdefault(f"{row['experts']}{rough}", []).append(row)
     series = tuple(
         Series(
             level,
@@ -194,6 +242,6 @@ def _plot(rows: Sequence[Row]) -> Plot:
         "map",
         "FID of Full relative to the better of Top-1 and Top-2 (below 1 Full wins)",
         "temperature of the router",
-        "error of the experts",
+        "error of the experts, and roughness of the router",
         series,
     )

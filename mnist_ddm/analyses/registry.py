@@ -22,6 +22,7 @@ from mnist_ddm.analyses.decomposition import JacobianDecomposition
 from mnist_ddm.analyses.deviation import ExpertDeviation
 from mnist_ddm.analyses.disagreement import Disagreement
 from mnist_ddm.analyses.failure_modes import FailureModes
+from mnist_ddm.analyses.faults import Faults
 from mnist_ddm.analyses.generalization import Generalization
 from mnist_ddm.analyses.local_error import LocalError
 from mnist_ddm.analyses.predictors import FailurePredictors
@@ -53,6 +54,7 @@ ANALYSES: Mapping[str, Analysis[Any]] = {
         Generalization(),
         CostAndQuality(),
         RegimeMap(),
+        Faults(),
     )
 }
 """Those that ship, by id."""

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, Contrast, contrasts
 from mnist_ddm.claims.ledger import Claim, Reading, claim_named, ledger
-from mnist_ddm.claims.select import Cell, MissingCell, differing_sizes, limit_of, operands, proper_name, stated_beside
+from mnist_ddm.claims.select import (
+    Cell,
+    MissingCell,
+    Stated,
+    differing_sizes,
+    limit_of,
+    operands,
+    proper_name,
+    stated_beside,
+)
 from mnist_ddm.stats.corrections import holm
 from mnist_ddm.study.results import Results, read_manifest, read_results
 
@@ -57,7 +66,7 @@ class ReadingVerdict:
         verdict: of it.
         reason: why, in a sentence; may be empty.
         cells: what was measured.
-        stated: what the paper states beside, for each system of which it does.
+        stated: what the paper states beside, those of one system together.
         contrasts: the comparisons.
     """
 
@@ -65,7 +74,7 @@ class ReadingVerdict:
     verdict: Verdict
     reason: str
     cells: tuple[Cell, ...] = ()
-    stated: tuple[str, ...] = ()
+    stated: tuple[Stated, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
 
     @property
@@ -100,6 +109,7 @@ class Judgement:
         needed: if it is open, the number of samples that would decide it four times of five, if things are as they
             seem; infinite if none does, ``None`` if that cannot be told.
         survives: whether the verdict also holds with Holm's correction over all claims; ``None`` if it does not apply.
+        sizes: the numbers of samples alone.
     """
 
     claim: Claim
@@ -109,6 +119,7 @@ class Judgement:
     samples: str
     needed: float | None = None
     survives: bool | None = None
+    sizes: tuple[int, ...] = ()
 
 
 def judge_all(claims: Sequence[Claim], results: Results, beside: Results | None = None) -> list[Judgement]:
@@ -168,18 +179,18 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
     if lacking := [s for s in claim.systems if s not in runs]:
         reason = f"it compares {' with '.join(claim.systems)} and needs a run of {' and of '.join(lacking)} beside"
         return Judgement(claim, Verdict.ABSENT, reason, (), "")
+    measured_by = tuple(r.samples[a] for r in runs.values() for a in claim.analyses if a in r.samples)
     readings = _deciding_first([_judge_reading(claim, reading, results, runs) for reading in claim.readings])
     first = readings[0]
     if first.verdict is not Verdict.ABSENT and not all(r.makes_claims for r in runs.values()):
         reason = f"the scale {results.scale!r} has too few samples for any claim about the paper"
         readings = tuple(replace(r, verdict=Verdict.NONE, reason="") for r in readings)
-        return Judgement(claim, Verdict.NONE, reason, readings, samples)
-    measured_by = [r.samples[a] for r in runs.values() for a in claim.analyses if a in r.samples]
+        return Judgement(claim, Verdict.NONE, reason, readings, samples, sizes=measured_by)
     needed = None
     alone = all(r.trainings == 1 for r in runs.values())  # else it may be trainings that are lacking, not samples
     if first.verdict is Verdict.OPEN and first.growth is not None and measured_by and alone:
         needed = min(measured_by) * max(1.0, first.growth)
-    return Judgement(claim, first.verdict, first.reason, readings, samples, needed)
+    return Judgement(claim, first.verdict, first.reason, readings, samples, needed, sizes=measured_by)
 
 
 def _counted(run: Results, n: int) -> str:

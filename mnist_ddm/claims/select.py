@@ -198,20 +198,35 @@ def proper_name(system: str) -> str:
     return _NAMES.get(system, system)
 
 
-def stated_beside(claim: Claim, reading: Reading, system: str) -> list[str]:
-    """The paper's values that a reading names, a text for each system that they are of."""
-    beside: dict[str, list[str]] = {}
+@dataclass(frozen=True)
+class Stated:
+    """A value that the paper states.
+
+    Attributes:
+        of: the system of the paper that it is of, `mnist` or `paris`.
+        label: what it is.
+        value: as the paper prints it.
+    """
+
+    of: str
+    label: str
+    value: str | int | float
+
+
+def stated_beside(claim: Claim, reading: Reading, system: str) -> list[Stated]:
+    """The paper's values that a reading names, those of one system together."""
+    beside: dict[str, list[Stated]] = {}
     for comparison in reading.comparisons:
         for path in (*comparison.stated, *([comparison.size] if comparison.size else [])):
             for selector in comparison.rows if ROW in path else ({},):
                 named = path.replace(ROW, key_of(selector))
                 value, of = stated_value(claim.analyses[0], system, named)
-                if value is None:
+                if value is None or isinstance(value, Estimate):
                     continue
-                shown = f"{named.replace(':', ' ')} {value if isinstance(value, str) else f'{value:g}'}"
-                if shown not in beside.setdefault(of, []):
-                    beside[of].append(shown)
-    return [f"{proper_name(of)}: {'; '.join(texts)}" for of, texts in beside.items()]
+                stated = Stated(of, named.replace(":", " "), value)
+                if stated not in beside.setdefault(of, []):
+                    beside[of].append(stated)
+    return [stated for those in beside.values() for stated in those]
 
 
 def differing_sizes(claim: Claim, comparison: Comparison, cells: Sequence[Operand], system: str) -> list[str]:

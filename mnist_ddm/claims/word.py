@@ -1,10 +1,12 @@
 """Verdicts as text: tables for the terminal, for files and for the documentation, and what is said beside them."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
-from mnist_ddm.tables.table import Column, Schema, Table, Value
+from mnist_ddm.claims.select import proper_name
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 from mnist_ddm.tables.terminal import shown_value
 
 _SHOWN, _FEW = 6, 3
@@ -12,22 +14,25 @@ _SHOWN, _FEW = 6, 3
 _HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
 
 
+_HERE = "this run"
 _FULL = Schema(
     "verdicts",
     (
         Column("claim", "claim", "key"),
         Column("reading", "reading", "key"),
+        Column("source", "of", "key"),
+        Column("cell", "cell", "key"),
+        Column("value", "value"),
+        Column("verdict", "verdict"),
+        Column("verdict_of_reading", "verdict of the reading"),
         Column("place", "place", "note"),
         Column("statement", "statement", "note"),
         Column("stated_for", "stated for", "note"),
-        Column("verdict", "verdict"),
         Column("why", "why", "note"),
         Column("holds_after_holm", "holds after Holm", "note"),
-        Column("samples", "samples", "note"),
+        Column("n_least", "fewest samples", "note"),
+        Column("n_most", "most samples", "note"),
         Column("n_needed", "n that would decide it", "note"),
-        Column("paper", "paper", "paper"),
-        Column("measured", "measured"),
-        Column("verdict_of_reading", "verdict of the reading"),
     ),
 )
 _SHORT = Schema(
@@ -42,8 +47,8 @@ _SHORT = Schema(
 
 
 def full_table(judgements: Sequence[Judgement]) -> Table:
-    """Everything that is said of each claim, one row for each reading."""
-    rows: list[dict[str, Value]] = []
+    """Everything that is said of each claim: a row for each number, measured or stated by the paper."""
+    rows: list[Row] = []
     for j in judgements:
         said: dict[str, Value] = {
             "claim": j.claim.id,
@@ -53,21 +58,37 @@ def full_table(judgements: Sequence[Judgement]) -> Table:
             "verdict": j.verdict.value,
             "why": j.reason or None,
             "holds_after_holm": _HOLM[j.survives],
-            "samples": j.samples or None,
+            "n_least": min(j.sizes, default=None),
+            "n_most": max(j.sizes, default=None),
             "n_needed": None if j.needed is None or math.isinf(j.needed) else rounded_up(j.needed),
         }
-        unread = {"reading": None, "paper": None, "measured": None, "verdict_of_reading": None}
-        rows += [{**said, **_of_reading(reading)} for reading in j.readings] or [{**said, **unread}]
-    return Table(_FULL, "The paper's claims, one by one", tuple(rows), (holm_note(judgements),))
+        unread: Row = {"reading": None, "verdict_of_reading": None, **_NO_NUMBER}
+        rows += [{**said, **row} for reading in j.readings for row in _of_reading(reading)] or [{**said, **unread}]
+    return Table(_FULL, "The paper's claims, number by number", tuple(rows), (holm_note(judgements),))
 
 
-def _of_reading(reading: ReadingVerdict) -> dict[str, Value]:
-    return {
-        "reading": reading.reading.name,
-        "paper": "; ".join(reading.stated) or None,
-        "measured": measured_text(reading),
-        "verdict_of_reading": reading.verdict.value,
-    }
+_NO_NUMBER: Row = {"source": None, "cell": None, "value": None}
+
+
+def _of_reading(reading: ReadingVerdict) -> list[Row]:
+    """Each number that a reading rests on, or one row without."""
+    numbers: list[Row] = [{"source": _HERE, "cell": cell.label, "value": cell.value} for cell in reading.cells]
+    for stated in reading.stated:
+        place = f"{proper_name(stated.of)} in the paper"
+        spread = re.fullmatch(r"([-+.\d]+) sd ([.\d]+)", str(stated.value))
+        values = {"": float(spread[1]), " sd": float(spread[2])} if spread else {"": stated.value}
+        numbers += [{"source": place, "cell": stated.label + of, "value": value} for of, value in values.items()]
+    what: Row = {"reading": reading.reading.name, "verdict_of_reading": reading.verdict.value}
+    return [{**what, **number} for number in numbers or [_NO_NUMBER]]
+
+
+def stated_text(reading: ReadingVerdict) -> str:
+    """What the paper states beside, as text."""
+    by_system: dict[str, list[str]] = {}
+    for stated in reading.stated:
+        shown = stated.value if isinstance(stated.value, str) else f"{stated.value:g}"
+        by_system.setdefault(stated.of, []).append(f"{stated.label} {shown}")
+    return "; ".join(f"{proper_name(of)}: {'; '.join(texts)}" for of, texts in by_system.items())
 
 
 def short_table(judgements: Sequence[Judgement]) -> Table:

@@ -56,6 +56,7 @@ _LONGEST_SHOWN = 20
 @options.workers
 @options.backend
 @options.shard
+@options.as_json
 def analyze(
     system: str,
     analyses: tuple[str, ...],
@@ -72,6 +73,7 @@ def analyze(
     workers: int | None,
     backend: str,
     shard: str | None,
+    json: bool,
     **of_system: Any,
 ) -> None:
     """Run analyses of the paper on a system and write tables, plots and a manifest.
@@ -79,7 +81,7 @@ def analyze(
     Sampling is recorded once and kept in the cache, so a second look takes seconds, and a run that was stopped goes
     on where it was.
     """
-    console = Screen()
+    console = Screen(stderr=json)
     begin = time.monotonic()
     with waiting(console, "starting"):
         from mnist_ddm.analyses.registry import chosen
@@ -89,10 +91,14 @@ def analyze(
         from mnist_ddm.study.record import parse_shard
         from mnist_ddm.study.study import Study
         from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.files import to_json
         from mnist_ddm.tables.terminal import to_rich
         from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
+        from mnist_ddm.terminal.streams import print_json
 
     part = None if shard is None else parse_shard(shard)
+    if json and part is not None:
+        raise InputError("a --shard has nothing to say before the others are there; leave --json to the last command")
     names = chosen(analyses, group, without)
     with waiting(console, f"loading the system {system}"):
         pool = load_system(system, **of_system)
@@ -124,11 +130,20 @@ def analyze(
     folder = study.open(out or default_folder(study.identity, pool.title), provenance)
     recordings = record_with_progress(console, study.plan(), count, backend)
 
+    told: dict[str, object] = {}
+
     def show(name: str, answer: "Answer | None") -> None:
         for table in folder.tables(name) if answer is None else answer.tables:
-            if len(table.rows) <= _LONGEST_SHOWN:
+            if json:
+                told[table.name] = to_json(table)
+            elif len(table.rows) <= _LONGEST_SHOWN:
                 console.print(to_rich(table, console.width, str(folder.table_file(table.name))), "")
 
     write_with_progress(console, study, folder, recordings, show)
+    if json:
+        pictures = [str(picture) for picture in folder.pictures]
+        what = {"system": pool.title, "folder": str(folder.folder), "not_run": study.absent, "pictures": pictures}
+        print_json({**what, "tables": told})
+        return
     console.print("pictures:", *(str(p) for p in folder.pictures), sep="\n  ")
     console.print(f"tables and manifest: {folder.folder} ({time.monotonic() - begin:.0f} s)")

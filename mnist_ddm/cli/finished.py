@@ -45,7 +45,10 @@ def report(run: Path, readme: Path | None, beside: Path | None) -> None:
 )
 @click.option("--routings", nargs=2, default=None, help="Rows of one routing in A against those of another in B.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Also write an HTML page.")
-def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str] | None, out: Path | None) -> None:
+@options.as_json
+def compare(
+    a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str] | None, out: Path | None, json: bool
+) -> None:
     """Put the runs A and B side by side: two systems, two routings, or two versions of the code.
 
     Shown is what differs: how they were made, cells whose intervals are apart, verdicts. --table shows a table whole.
@@ -62,10 +65,12 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     )
     from mnist_ddm.pages.report import write_comparison
     from mnist_ddm.study.results import read_manifest, read_results
+    from mnist_ddm.tables.files import to_json
     from mnist_ddm.tables.terminal import to_rich
+    from mnist_ddm.terminal.streams import print_json
     from mnist_ddm.terminal.tables import shortened
 
-    console = Screen()
+    console = Screen(stderr=json)
     manifests = [read_manifest(folder) for folder in (a, b)]
     results = [read_results(folder) for folder in (a, b)]
     common = side_by_side(results[0], results[1], routings)
@@ -76,6 +81,13 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
     first = {entry.tables[0] for entry in manifests[0].analyses.values() if entry.tables}
     chosen = [t for t in common if (t.name in tables if tables else t.name in first or len(common) == 1)] or common
     facts, verdicts = differing_facts(*manifests), verdicts_side_by_side(*results)
+    if out is not None:
+        write_comparison(out, (a, b), results, facts, common, verdicts)
+    if json:
+        told = {"facts": facts, "verdicts": differing_verdicts(verdicts), "apart": apart(chosen)}
+        runs = {name: {"folder": str(f), "system": r.system} for name, f, r in zip("ab", (a, b), results, strict=True)}
+        print_json({**runs, **{name: to_json(t) for name, t in told.items()}, "tables": list(map(to_json, chosen))})
+        return
     for name, folder, result in zip("AB", (a, b), results, strict=True):
         console.print(
             f"{name}: {folder} ({result.system}{', ' + result.scale if result.scale else ''}, seed {result.seed})"
@@ -91,7 +103,6 @@ def compare(a: Path, b: Path, tables: tuple[str, ...], routings: tuple[str, str]
             console.print(f"not looked at: {', '.join(left)}; --table NAME shows one whole, --out PAGE all")
     console.print(notes_of(chosen))
     if out is not None:
-        write_comparison(out, (a, b), results, facts, common, verdicts)
         console.print(f"page: {out}")
 
 

@@ -1,16 +1,21 @@
 """The `info` command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import click
 import msgspec
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
+from mnist_ddm.terminal import options
 from mnist_ddm.terminal.screen import Screen
+
+if TYPE_CHECKING:
+    from mnist_ddm.tables.table import Table
 
 _TOPICS = ("routings", "analyses", "presets", "features", "checkpoint")
 
@@ -18,35 +23,84 @@ _TOPICS = ("routings", "analyses", "presets", "features", "checkpoint")
 @click.command("info")
 @click.argument("topic", required=False, metavar="[TOPIC]")
 @click.argument("name", required=False, metavar="[NAME]")
-def info(topic: str | None, name: str | None) -> None:
+@options.as_json
+def info(topic: str | None, name: str | None, json: bool) -> None:
     """Show what is there: systems, checkpoints, routings, analyses, presets, devices, the cache.
 
     TOPIC says more of one thing: routings, analyses (or experiments), presets, features, or checkpoint NAME, where NAME
     is a shipped one or a folder.
     """
     from mnist_ddm.errors import InputError, unknown
+    from mnist_ddm.terminal.streams import print_json
 
-    console = Screen()
-    said = {"routings": _routings, "analyses": _analyses, "experiments": _analyses, "presets": _presets}
+    said = {"": _overview, "routings": _routings, "analyses": _analyses, "experiments": _analyses}
+    said |= {"presets": _presets, "features": _features}
     if name is not None and topic != "checkpoint":
         raise InputError(f"only `mnist-ddm info checkpoint NAME` takes a name, not {topic!r}")
-    if topic is None:
-        _overview(console)
-    elif topic in said:
-        said[topic](console)
-    elif topic == "features":
-        _features(console)
-    elif topic == "checkpoint":
-        _checkpoint(console, name)
+    if topic == "checkpoint":
+        sections = _checkpoint(name)
+    elif (topic or "") in said:
+        sections = said[topic or ""]()
     else:
-        raise unknown("topic", topic, list(_TOPICS))
+        raise unknown("topic", topic or "", list(_TOPICS))
+    if json:
+        print_json(_as_data(sections))
+        return
+    console = Screen()
+    for i, section in enumerate(sections):
+        section.show(console, last=i == len(sections) - 1)
+
+
+@final
+@dataclass(frozen=True)
+class _Section:
+    """A part of what is told.
+
+    Attributes:
+        title: of the part; empty for the only one.
+        rows: by name what is said of it, a text or several.
+        notes: sentences below.
+        tables: below those.
+        place: the file that the tables stand in.
+    """
+
+    title: str
+    rows: Mapping[str, str | Sequence[str]]
+    notes: tuple[str, ...] = ()
+    tables: "tuple[Table, ...]" = ()
+    place: str = ""
+
+    def show(self, console: Screen, *, last: bool) -> None:
+        """Print it for people."""
+        from mnist_ddm.tables.terminal import printable, to_rich
+
+        if self.title:
+            console.print(Text(printable(self.title), "bold underline"))
+        shown = {name: said if isinstance(said, str) else ", ".join(said) for name, said in self.rows.items()}
+        _rows(console, [(printable(name), printable(said)) for name, said in shown.items()])
+        for note in self.notes:
+            console.print(f"\n{note}")
+        for table in self.tables:
+            console.print("", to_rich(table, console.width, self.place), sep="\n")
+        if not last:
+            console.print()
+
+
+def _as_data(sections: Sequence[_Section]) -> dict[str, object]:
+    """The same for programs: the rows of the only section, or those of each by its title."""
+    from mnist_ddm.tables.files import to_json
+
+    def plain(section: _Section) -> dict[str, object]:
+        return {**section.rows, **{table.name: to_json(table) for table in section.tables}}
+
+    return plain(sections[0]) if len(sections) == 1 else {section.title: plain(section) for section in sections}
 
 
 def _rows(console: Screen, rows: Sequence[tuple[str, str]]) -> None:
     """Names with what is said of them, which goes on below itself."""
     widest = max(len(name) for name, _ in rows)
     beside = widest + 2 + _NARROWEST <= console.width
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Grid(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     if beside:
         table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -63,7 +117,7 @@ _NARROWEST = 40
 """Characters that a text has beside its name, or it stands below."""
 
 
-def _overview(console: Screen) -> None:
+def _overview() -> list[_Section]:
     from mnist_ddm.analyses.registry import groups, installed_analyses, known_analyses
     from mnist_ddm.compute.devices import available_devices
     from mnist_ddm.compute.parallel import default_workers
@@ -79,78 +133,79 @@ def _overview(console: Screen) -> None:
     known = versions()
     installed_options()
     broken = (*installed_commands().broken.values(), *installed_analyses().broken.values(), *broken_options)
-    rows = [
-        ("systems", ", ".join(system_names())),
-        ("checkpoints", ", ".join(f.name for f in _shipped())),
-        ("routings", ", ".join([*known_routings(), "monolith"])),
-        ("analyses", f"{len(known_analyses())} in the groups {', '.join(groups()[:-1])}"),
-        ("presets", ", ".join(preset_names())),
-        ("solvers", ", ".join(f"{s.name} (order {s.order})" for s in SOLVERS.values()) + "; @churn=2 adds noise"),
-        ("versions", ", ".join(f"{k} {known[k]}" for k in _VERSIONS if k in known)),
-        ("devices", f"{', '.join(devices)}; {default_workers()} cores"),
-        ("cache", _cache_line()),
-        *(("broken", str(error)) for error in broken),
-        ("more", ", ".join(f"info {topic}" for topic in _TOPICS) + " NAME"),
-    ]
-    _rows(console, rows)
+    rows: dict[str, str | Sequence[str]] = {
+        "systems": system_names(),
+        "checkpoints": [f.name for f in _shipped()],
+        "routings": [*known_routings(), "monolith"],
+        "analyses": f"{len(known_analyses())} in the groups {', '.join(groups()[:-1])}",
+        "presets": preset_names(),
+        "solvers": [*(f"{s.name} (order {s.order})" for s in SOLVERS.values()), "heun@churn=2 (with noise)"],
+        "versions": [f"{k} {known[k]}" for k in _VERSIONS if k in known],
+        "devices": f"{', '.join(devices)}; {default_workers()} cores",
+        "cache": _cache_line(),
+        **({"broken": [str(error) for error in broken]} if broken else {}),
+        "more": [*(f"info {topic}" for topic in _TOPICS[:-1]), f"info {_TOPICS[-1]} NAME"],
+    }
+    return [_Section("", rows)]
 
 
 _VERSIONS = ("mnist-ddm", "python", "torch")
 """Those that the overview names; every manifest has all."""
 
 
-def _routings(console: Screen) -> None:
+def _routings() -> list[_Section]:
     from mnist_ddm.core.routing import known_modifiers, known_routings, routing_help
 
     said = routing_help()
-    rows: list[tuple[str, str]] = []
+    rows = {}
     for spelling in known_routings():
         name, _, inside = spelling.partition(" (")
-        rows.append((name, said.get(spelling) or inside.removesuffix(")") or "of another package"))
-    _rows(console, rows)
-    console.print("\nmonolith: the one model trained on all data. Of any routing:\n")
-    _rows(console, [(spelling, said[spelling]) for spelling in known_modifiers()])
+        rows[name] = said.get(spelling) or inside.removesuffix(")") or "of another package"
+    rows["monolith"] = "The one model trained on all data."
+    changes = {spelling: said[spelling] for spelling in known_modifiers()}
+    return [_Section("strategies", rows), _Section("modifiers of any of them", changes)]
 
 
-def _analyses(console: Screen) -> None:
+def _analyses() -> list[_Section]:
     from mnist_ddm.analyses.registry import groups, known_analyses
 
-    for group in groups()[:-1]:
-        console.print(Text(f"group {group}", "bold underline"))
-        _rows(console, [(a.id, a.question) for a in known_analyses().values() if a.group == group])
-        console.print()
+    known = known_analyses().values()
+    return [
+        _Section(f"group {group}", {a.id: a.question for a in known if a.group == group}) for group in groups()[:-1]
+    ]
 
 
-def _presets(console: Screen) -> None:
+def _presets() -> list[_Section]:
     from mnist_ddm.models.presets import preset_named, preset_names
 
-    rows = []
+    rows = {}
     for name in preset_names():
         preset = preset_named(name)
         recipe = preset.recipes["expert"]
         sizes = "\n".join(f"{part}: {preset.size(part)}" for part in ("expert", "router", "classifier"))
-        rows.append((name, f"{preset.purpose}\n{sizes}\ntraining of an expert: {recipe.steps} steps of {recipe.batch}"))
-    _rows(console, rows)
-    console.print("\nFLOP: per evaluation of one sample; a multiply and an add are two.")
+        rows[name] = f"{preset.purpose}\n{sizes}\ntraining of an expert: {recipe.steps} steps of {recipe.batch}"
+    return [_Section("", rows, ("FLOP: per evaluation of one sample; a multiply and an add are two.",))]
 
 
-def _features(console: Screen) -> None:
+def _features() -> list[_Section]:
     """The features and distances of every system that is here; some need a file that may be missing."""
     from mnist_ddm.errors import InputError
     from mnist_ddm.systems.registry import load_system, system_names
 
+    sections = []
     for system in system_names():
-        console.print(Text(f"system {system}", "bold underline"))
+        rows: dict[str, str | Sequence[str]]
         try:
             measures = load_system(system).measures
-            features, distances = ", ".join(measures.frechet_features), ", ".join(measures.distances)
-            rows = [("--features", features or "none"), ("--distance", distances or "none")]
-            _rows(console, rows)
+            kinds = {"--features": measures.frechet_features, "--distance": measures.distances}
+            rows = {option: list(names) or "none" for option, names in kinds.items()}
         except InputError as error:
-            console.print(f"cannot be loaded: {error}")
+            rows = {"cannot be loaded": str(error)}
+        sections.append(_Section(f"system {system}", rows))
+    return sections
 
 
-def _checkpoint(console: Screen, name: str | None) -> None:
+def _checkpoint(name: str | None) -> list[_Section]:
     from mnist_ddm.errors import InputError, unknown
     from mnist_ddm.models.checkpoint import CARD
 
@@ -162,7 +217,7 @@ def _checkpoint(console: Screen, name: str | None) -> None:
         if not folder.exists():
             raise unknown("checkpoint", name, list(shipped))
         raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
-    _print_card(console, folder)
+    return [_card(folder)]
 
 
 def _shipped() -> list[Path]:
@@ -185,13 +240,12 @@ def _cache_line() -> str:
         return str(error)
 
 
-def _print_card(console: Screen, folder: Path) -> None:
+def _card(folder: Path) -> _Section:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
     from mnist_ddm.models.checkpoint import CARD, read_figures
     from mnist_ddm.storage.files import folder_size, read_json
     from mnist_ddm.storage.typed import as_kind
     from mnist_ddm.tables.files import from_json
-    from mnist_ddm.tables.terminal import printable, to_rich
 
     stated = read_json(folder / CARD)
     if "trained" in stated:
@@ -204,11 +258,8 @@ def _print_card(console: Screen, folder: Path) -> None:
             tables.append(from_json(value, f"the table {key!r} in {folder / CARD}"))
         else:
             rows.append((key, _shown(value)))
-    console.print(Text(printable(f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)"), "bold"))
-    _rows(console, [(printable(name), printable(said)) for name, said in rows])
-    for table in tables:
-        console.print()
-        console.print(to_rich(table, console.width, str(folder / CARD)))
+    title = f"checkpoint {folder} ({folder_size(folder) / 1e6:.1f} MB)"
+    return _Section(title, dict(rows), tables=tuple(tables), place=str(folder / CARD))
 
 
 @final

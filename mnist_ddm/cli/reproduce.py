@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @options.workers
 @options.backend
 @options.shard
+@options.as_json
 def reproduce(
     system: str,
     scale: str,
@@ -49,6 +50,7 @@ def reproduce(
     workers: int | None,
     backend: str,
     shard: str | None,
+    json: bool,
     **of_system: Any,
 ) -> None:
     """Reproduce the paper on a system: every analysis, a verdict for every claim, and a page to look at.
@@ -59,13 +61,13 @@ def reproduce(
     Several --checkpoint are several trainings of one system: each gets a run of its own below RUN/trainings, with
     samples of its own, and RUN says what they say together, with intervals over trainings and samples.
     """
-    console = Screen()
+    console = Screen(stderr=json)
     begin = time.monotonic()
     with waiting(console, "starting"):
         from mnist_ddm.claims.judge import judge_all
         from mnist_ddm.claims.ledger import claim_named, ledger
         from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
-        from mnist_ddm.claims.word import counts_line, short_table
+        from mnist_ddm.claims.word import counts_line, full_table, short_table
         from mnist_ddm.cli.rounds import until_decided as decide
         from mnist_ddm.cli.trainings import reproduce_trainings
         from mnist_ddm.errors import InputError
@@ -77,11 +79,15 @@ def reproduce(
         from mnist_ddm.study.scales import scale_named
         from mnist_ddm.study.study import Study
         from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.files import to_json
         from mnist_ddm.tables.terminal import to_rich
         from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
+        from mnist_ddm.terminal.streams import print_json
 
     scale_named(scale)
     part = None if shard is None else parse_shard(shard)
+    if json and part is not None:
+        raise InputError("a --shard has nothing to say before the others are there; leave --json to the last command")
     if not 0 < hours <= _MOST_HOURS:
         raise InputError(f"--hours must be above 0 and at most {_MOST_HOURS}, not {hours:g}")
     count = options.resolve_workers(workers, of_system["device"])
@@ -110,6 +116,8 @@ def reproduce(
         study = Study(study.pool, _analyses_of(claims), scale=scale, seed=seed, sizes=larger)
     _print_plan(console, study, claims, count)
     if only_plan:
+        if json:
+            print_json(_plan_as_data(study, count))
         return
     if part is not None:
         for number, options_of_one in enumerate(systems):
@@ -144,6 +152,10 @@ def reproduce(
         folder = opened.folder
     judgements = judge_all(claims, read_results(folder), other)
     page = write_report(folder, judgements)
+    if json:
+        what = {"system": study.pool.title, "folder": str(folder), "report": str(page)}
+        print_json({**what, "verdicts": to_json(full_table(judgements))})
+        return
     console.print(to_rich(short_table(judgements), console.width, str(folder / "verdicts.csv")))
     console.print(counts_line(judgements))
     console.print(f"report: {page}")
@@ -177,6 +189,22 @@ def _analyses_of(claims: Sequence["Claim"]) -> list[str]:
     wanted = {name for claim in claims for name in claim.analyses}
     # Who asks for every claim asks everything, also what the paper states nothing of.
     return [name for name in ANALYSES if name in wanted or len(claims) == len(ledger().claims)]
+
+
+def _plan_as_data(study: "Study", workers: int) -> dict[str, Any]:
+    """What `_print_plan` says, for programs."""
+    plan = study.plan()
+    return {
+        "system": study.pool.title,
+        "scale": study.scale.name,
+        "analyses": {name: vars(settings) for name, settings in study.settings.items()},
+        "not_run": study.absent,
+        "recordings": len(plan.wanted),
+        "missing": len(plan.missing),
+        "expert_evaluations": plan.evaluations,
+        "seconds": plan.seconds(workers),
+        "bytes": plan.bytes,
+    }
 
 
 def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], workers: int) -> None:

@@ -27,6 +27,7 @@ from mnist_ddm.terminal.screen import Screen
 )
 @options.seed
 @options.workers
+@options.as_json
 def sample(
     system: str,
     routing: str,
@@ -37,6 +38,7 @@ def sample(
     record: bool,
     seed: int,
     workers: int | None,
+    json: bool,
     **of_system: Any,
 ) -> None:
     """Draw samples from noise and write them as one picture: a grid of images, or points of the plane.
@@ -52,8 +54,9 @@ def sample(
     from mnist_ddm.storage.recordings import RecordingStore
     from mnist_ddm.study.record import record_all
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.terminal.streams import print_json
 
-    console = Screen()
+    console = Screen(stderr=json)
     if out.suffix.lower() != ".png":
         raise InputError(f"--out must be a .png file, not {out}")
     sampling = Sampling(routing, n, seed, solver, steps)
@@ -79,6 +82,15 @@ def sample(
         captions = asked_captions(pool, recording.seeds) if routing.split("@")[0].split("+")[0] == "label" else ()
         save_samples(pool, recording.final, out, description, captions=captions)
     evaluations = float(recording.evaluations.double().mean())
+    if json:
+        told = {"system": pool.title, **{k: v for k, v in vars(sampling).items() if k in _TOLD}}
+        each = {"field_evaluations": sampling.evaluations, "expert_evaluations": evaluations}
+        print_json({**told, **each, "picture": str(out)})
+        return
     console.print(
         f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"
     )
+
+
+_TOLD = ("routing", "n", "seed", "solver", "steps")
+"""Of a sampling, in JSON."""

@@ -136,7 +136,7 @@ class Sampling(Visits):
         solver: `heun`, `euler` or `ab2`; `heun@churn=2` with noise.
         steps: N, the number of steps.
         refine: cut each step into this many.
-        variant: of the system (`ExpertPool.variant`), or nothing for the system as it is.
+        variant: of the system (`ExpertPool.variant`), several with commas between, or nothing for the system as it is.
 
     Raises:
         InputError: if a number is out of range, or steps are to be refined of which each has noise of its own.
@@ -182,7 +182,9 @@ class Sampling(Visits):
         return everything if self.variant else {k: v for k, v in everything.items() if k != "variant"}
 
     def field(self, pool: ExpertPool) -> VelocityField:
-        field = make_field(pool.variant(self.variant) if self.variant else pool, self.routing)
+        for change in filter(None, self.variant.split(",")):
+            pool = pool.variant(change)
+        field = make_field(pool, self.routing)
         parts = parts_of(field.routing) if isinstance(field, RoutedField) else ()
         if solver_named(self.solver).stochastic and any(part.follows_flow for part in parts):
             raise InputError(f"{self.routing} follows a trajectory without noise; choose a solver without churn")

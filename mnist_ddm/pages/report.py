@@ -8,7 +8,7 @@ from mnist_ddm.analyses.registry import known_analyses
 from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.select import proper_name
-from mnist_ddm.claims.word import counts, full_table, holm_note
+from mnist_ddm.claims.word import counts, full_table, holm_note, stated_text
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
@@ -50,6 +50,7 @@ _HELPERS: Mapping[str, Any] = {
     "legend": plot_legend,
     "proper_name": proper_name,
     "terms": with_terms,
+    "stated_text": stated_text,
 }
 
 

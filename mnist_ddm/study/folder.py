@@ -20,6 +20,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.draw import save_png
+from mnist_ddm.figures.vega import to_vega_lite
 from mnist_ddm.storage.door import read_text
 from mnist_ddm.storage.files import (
     LEFT_BY_SYSTEMS,
@@ -47,6 +48,8 @@ SCHEMA = 3
 MANIFEST = "manifest.json"
 RESULTS, PLOTS, SAMPLES = "results", "plots", "samples"
 """The folders of a run: tables and tensors, plots as data and as pictures, grids of samples."""
+VEGA_LITE = ".vl.json"
+"""The ending of a plot that a viewer of Vega-Lite draws."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ class RunFolder:
         return all(file.exists() and sha256(file) == value for file, value in files.items())
 
     def write(self, name: str, settings: Settings, answer: Answer) -> None:
-        """Write an analysis' tables as CSV and JSON and its plots as data and as PNG."""
+        """Write an analysis' tables as CSV and JSON and its plots as data, as PNG and as Vega-Lite."""
         results, plots = self.folder / RESULTS, self.folder / PLOTS
         written: list[Path] = []
         for artefact, tensors in answer.artefacts.items():
@@ -188,9 +191,10 @@ class RunFolder:
             write_text(written[-2], to_csv(table))
             write_json(written[-1], to_json(table))
         for plot in answer.plots:
-            written += [plots / f"{plot.name}.png", plots / f"{plot.name}.json"]
-            save_png(plot, written[-2], self._pictured)
-            write_text(written[-1], json.dumps(asdict(plot), separators=(",", ":")) + "\n")
+            written += [plots / f"{plot.name}{ending}" for ending in (".png", ".json", VEGA_LITE)]
+            save_png(plot, written[-3], self._pictured)
+            for file, value in zip(written[-2:], (asdict(plot), to_vega_lite(plot)), strict=True):
+                write_text(file, json.dumps(value, separators=(",", ":")) + "\n")
         self._manifest["analyses"][name] = {
             "n": settings.n,
             "settings": _plain(settings),

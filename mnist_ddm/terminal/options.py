@@ -91,7 +91,7 @@ def own_options(command: Decorated) -> Decorated:
     return _with([_clicked(option) for option in installed_options()], command)
 
 
-as_json = click.option("--json", is_flag=True, help="Print the same as JSON, for programs.")
+as_json = click.option("--json", is_flag=True, help="Print the same as JSON, for programs; the rest goes to stderr.")
 
 
 @cache

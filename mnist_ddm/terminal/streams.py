@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import math
 import os
 import sys
+from collections.abc import Mapping
 
 
 def prepare_streams() -> None:
@@ -35,5 +37,16 @@ def leave_quietly() -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a JSON-like value on standard output, as strict JSON that ends with a line's end."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    """Print a JSON-like value on standard output, as strict JSON that ends with a line's end.
+
+    JSON has no infinity and no NaN: they are null.
+    """
+    print(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

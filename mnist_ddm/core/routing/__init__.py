@@ -16,6 +16,7 @@ from mnist_ddm.core.routing.blends import GeometricMean, Median
 from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Clean, Implied, Likelihood
+from mnist_ddm.core.routing.faults import FAULTS, Faulty
 from mnist_ddm.core.routing.grammar import (
     ENTRY_POINT_GROUP,
     known_modifiers,
@@ -40,12 +41,14 @@ from mnist_ddm.core.routing.strategies import (
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "FAULTS",
     "AskedExperts",
     "Centroids",
     "Clean",
     "Commit",
     "Density",
     "EqualWeights",
+    "Faulty",
     "FullEnsemble",
     "GeometricMean",
     "Gumbel",

@@ -11,6 +11,7 @@ from mnist_ddm.core.routing.blends import GeometricMean, Median
 from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Captioned, Clean, Implied, Likelihood
+from mnist_ddm.core.routing.faults import FAULTS, Faulty
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.routing.strategies import (
@@ -112,6 +113,12 @@ def _centroids(base: Routing, argument: str) -> Routing:
     return Centroids(base, with_time=not argument)
 
 
+def _fault(base: Routing, argument: str) -> Routing:
+    if argument not in FAULTS:
+        raise unknown("fault of a router", argument, [f"@fault={name}" for name in FAULTS])
+    return Faulty(base, argument)
+
+
 def _bare(cls: Callable[[Routing], Routing]) -> Callable[[Routing, str], Routing]:
     def make(base: Routing, argument: str) -> Routing:
         routing = cls(base)
@@ -132,6 +139,7 @@ _MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
     "@density": ("@density", _bare(Density)),
     "@implied": ("@implied", _bare(Implied)),
     "+caption": ("+caption", _bare(Captioned)),
+    "@fault": ("@fault=flipped, @fault=stale, ...", _fault),
     "+clip": ("+clip", _bare(WeightClip)),
     "+equal": ("+equal", _bare(EqualWeights)),
 }

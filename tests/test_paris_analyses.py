@@ -72,6 +72,7 @@ def test_what_a_bare_release_cannot_answer_is_said_and_the_rest_runs(tiny_paris,
         "quality",
         "cost-and-quality",
         "regime-map",
+        "faults",
     }
     assert all("real.safetensors" in why or "centroids" in why for why in asked.absent.values())
     assert {"expert-deviation", "disagreement", "routing-comparison"} <= asked.analyses.keys()

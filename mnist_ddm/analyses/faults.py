@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
-from weakref import WeakKeyDictionary
 
 import torch
 
@@ -131,17 +130,17 @@ class Faults(Analysis[FaultSettings]):
 
 
 _Found = dict[str, tuple[float, float]]
-_known: WeakKeyDictionary[ExpertPool, dict[float, _Found]] = WeakKeyDictionary()
-"""Needs are asked for several times, and a router may be slow."""
+_known: dict[tuple[object, ...], _Found] = {}
+"""By what decides them: needs are asked for several times, and a router may be slow."""
 
 
 def _temperatures(pool: ExpertPool, target: float) -> _Found:
     """For each fault the temperature that brings the router nearest to an entropy, and that entropy, over ln K."""
-    known = _known.setdefault(pool, {})
-    if target not in known:
+    key = (*pool.fingerprints.items(), *FAULTS, target)
+    if key not in _known:
         matched = {fault: _matched(_logits(pool, fault), target) for fault in (NONE, *FAULTS)}
-        known[target] = {**matched, EQUAL: (math.inf, 1.0)}
-    return known[target]
+        _known[key] = {**matched, EQUAL: (math.inf, 1.0)}
+    return _known[key]
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ def _lines(plot: Plot, keys: set[str]) -> list[Json]:
         "encoding": {
             **place,
             "y": y,
-            "strokeDash": {"field": "series", "type": "nominal", "title": None, "scale": dashes, "legend": None},
+            "strokeDash": {"field": "series", "type": "nominal", "title": None, "scale": dashes},
             "tooltip": _told(keys),
         },
     }
@@ -108,7 +108,7 @@ def _points(plot: Plot, keys: set[str]) -> list[Json]:
         "mark": {"type": "point", "filled": True, "size": 60},
         "encoding": {
             **place,
-            "shape": {"field": "series", "type": "nominal", "title": None, "scale": shapes, "legend": None},
+            "shape": {"field": "series", "type": "nominal", "title": None, "scale": shapes},
             "tooltip": _told(keys),
         },
     }

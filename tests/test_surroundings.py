@@ -228,7 +228,7 @@ def test_odd_surroundings_change_nothing(tmp_path):
     odd = {
         "HOME": "/dev/null", "TMPDIR": "/nowhere/at/all", "MPLCONFIGDIR": "/dev/null", "LC_ALL": "C", "PYTHONUTF8": "0",
         "PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "0", "HTTPS_PROXY": "x://%%%",
-        "ALL_PROXY": "socks5://nowhere:1", "TZ": "Nowhere/None", "SOURCE_DATE_EPOCH": "x", "PYTHONHASHSEED": "7",
+        "ALL_PROXY": "socks5://nowhere:1", "TZ": "Nowhere/None", "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "7",
     }  # fmt: skip
     told = {}
     for name, more in (("odd", odd), ("usual", {})):

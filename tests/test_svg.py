@@ -135,6 +135,19 @@ def boxes(plot, monkeypatch):
     return written
 
 
+def test_names_may_hold_what_xml_cannot():
+    """Control characters, a lone surrogate, and two that Unicode keeps for nobody."""
+    for bad in ("\x01", "\x1b[31m", "\x0b", "\ufffe", "\uffff", "\ud800"):
+        series = (
+            Series(f"a{bad}", [1, 2], [3, 4], names=[f"n{bad}", "y"]),
+            Series("full", [1, 3], [1, 2], names=["z", "w"]),
+        )
+        shown = str(plot_svg(Plot("a", "named points", f"T{bad}", f"x{bad}", f"y{bad}", series), "p"))
+        ElementTree.fromstring(shown)
+        assert bad not in shown
+        assert "T\ufffd" in shown
+
+
 def test_names_cover_neither_each_other_nor_marks_and_unneeded_ones_are_dropped(monkeypatch):
     rng = np.random.Generator(np.random.Philox(5))
     crowd = Series("rest", [*rng.normal(size=60)], [*rng.normal(size=60)], names=[f"name {i}" for i in range(60)])

@@ -86,7 +86,7 @@ def save_png(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
 
 def plot_svg(plot: Plot, ident: str) -> Markup:
     """The plot as an inline SVG of a page; ``ident`` makes its ids unique there."""
-    text = io.StringIO()
+    text, plot = io.StringIO(), plot.drawable()
     with look(ident):
         drawing = _drawn(plot, alone=False)
         drawing.figure.savefig(text, format="svg", metadata={"Date": None})
@@ -148,6 +148,7 @@ class _Drawing:
 
 def _drawn(plot: Plot, *, alone: bool) -> _Drawing:
     """The plot with everything in its place; ``alone`` adds the title and the legend that a page has beside."""
+    plot = plot.drawable()
     legend = plot_legend(plot) if alone else []
     title = textwrap.wrap(plot.title, int(WIDTH / _WIDEST_LETTER)) if alone else []
     longest = max((len(label) for label, _ in legend), default=0)

@@ -1,10 +1,11 @@
 """What a plot shows, without how it is drawn."""
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Final, Literal, final
 
 import msgspec
 
@@ -12,6 +13,9 @@ from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.files import read_json
 from mnist_ddm.storage.typed import as_kind
 from mnist_ddm.tables.table import Value
+
+_NO_TEXT: Final = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Control characters, halves of pairs, and what Unicode keeps for nobody."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,38 @@ class Plot:
     falling_x: bool = False
     logarithmic: bool = False
 
+    def drawable(self) -> "Plot":
+        """The same with characters replaced that no font draws and no XML can hold; names that people gave may."""
+        series = (
+            replace(
+                s,
+                label=_drawable(s.label),
+                x=_drawable_places(s.x),
+                names=None if s.names is None else [_drawable(name) for name in s.names],
+            )
+            for s in self.series
+        )
+        return replace(
+            self,
+            title=_drawable(self.title),
+            x_label=_drawable(self.x_label),
+            y_label=_drawable(self.y_label),
+            series=tuple(series),
+        )
+
     @property
     def shows_something(self) -> bool:
         """Whether any of its numbers can be drawn."""
         return any(math.isfinite(value) for series in self.series for value in series.y)
+
+
+def _drawable_places(x: Sequence[float] | Sequence[str]) -> Sequence[float] | Sequence[str]:
+    names = [_drawable(place) for place in x if isinstance(place, str)]
+    return names or x
+
+
+def _drawable(text: str) -> str:
+    return _NO_TEXT.sub("\ufffd", text)
 
 
 def read_plot(path: Path) -> Plot:

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-browser test-all lint types check docs notebooks wheel clean
+.PHONY: help setup demo test test-browser test-all lint types check docs notebooks results results-check wheel clean
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
@@ -14,6 +14,8 @@ help:
 	@echo "make check     lint, format and types"
 	@echo "make docs      the documentation, strictly, into build/docs"
 	@echo "make notebooks runs the notebooks into build/notebooks"
+	@echo "make results   makes docs/results again from what ships; says first how long that takes, and goes on after a stop"
+	@echo "make results-check  tells what in README and docs is not what those files say"
 
 setup: $(READY)
 
@@ -73,6 +75,12 @@ notebooks: $(VENV)/.docs
 		$(BIN)/jupytext --quiet --to ipynb --execute --output build/notebooks/$$(basename $$file .py).ipynb $$file; \
 		echo build/notebooks/$$(basename $$file .py).ipynb; \
 	done
+
+results: $(READY)
+	$(BIN)/python docs/record.py make
+
+results-check: $(READY)
+	$(BIN)/python docs/record.py check
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -17,6 +17,11 @@ _LONGEST_SHOWN = 20
 """Longer tables are in the files and in the plots, not on the screen."""
 
 
+def chosen_routings(given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The routings that --routing asks for, each once, in their order; ``None`` if it was not given."""
+    return tuple(dict.fromkeys(r for text in given for r in text.replace(" ", "").split(",") if r)) or None
+
+
 @click.command("analyze")
 @options.system_options
 @click.option(
@@ -115,7 +120,7 @@ def analyze(
         "solver": solver,
         "distance": distance,
         "features": features,
-        "routings": tuple(dict.fromkeys(r for text in routings for r in text.replace(" ", "").split(",") if r)) or None,
+        "routings": chosen_routings(routings),
     }
     study = Study(pool, names, **choices)
     for name, why in study.absent.items():

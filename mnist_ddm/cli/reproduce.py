@@ -98,7 +98,7 @@ def reproduce(
     def study_of(options_of_one: Mapping[str, Any], number: int = 0, sizes: Mapping[str, int] | None = None) -> "Study":
         with waiting(console, f"loading the system {system}"):
             pool = load_system(system, **options_of_one)
-        study = Study(pool, _analyses_of(claims), scale=scale, seed=seed + number, sizes=sizes or {})
+        study = Study(pool, analyses_of(claims), scale=scale, seed=seed + number, sizes=sizes or {})
         if not study.analyses:
             raise InputError(f"the system {pool.title!r} can answer none of it: {'; '.join(study.absent.values())}")
         return study
@@ -113,7 +113,7 @@ def reproduce(
     larger: dict[str, int] = {}
     if recorded:
         larger = study.recorded_sizes(_SIZES)
-        study = Study(study.pool, _analyses_of(claims), scale=scale, seed=seed, sizes=larger)
+        study = Study(study.pool, analyses_of(claims), scale=scale, seed=seed, sizes=larger)
     _print_plan(console, study, claims, count)
     if only_plan:
         if json:
@@ -181,7 +181,7 @@ def _trainings(system: str, of_system: Mapping[str, Any]) -> list[dict[str, Any]
     ]
 
 
-def _analyses_of(claims: Sequence["Claim"]) -> list[str]:
+def analyses_of(claims: Sequence["Claim"]) -> list[str]:
     """The analyses that measure some claims, in the order of the registry."""
     from mnist_ddm.analyses.registry import ANALYSES
     from mnist_ddm.claims.ledger import ledger

@@ -1,0 +1,316 @@
+"""The results in `docs/results`: makes them again, and keeps what the documents say of them equal to their files.
+
+    python docs/record.py plan          what `make` will do and about how long it takes
+    python docs/record.py make [NAME]   makes the folders again whose code has changed, from the checkpoints that ship
+    python docs/record.py write         writes the numbers, the table of runs and codecheck.yml again
+    python docs/record.py check         tells what does not hold; 1 if anything
+
+`docs/results/results.toml` says which command makes which folder. A number of a file stands in a page between marks,
+`<!--= FOLDER/TABLE :: KEY=VALUE :: COLUMN :: FORMAT -->0.12<!--/-->`: FORMAT is Python's, with `value`, `low`, `high`;
+`KEY=VALUE minus KEY=VALUE` is a difference of two rows, and FOLDER may be `card:CHECKPOINT`.
+"""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_ddm.analyses.registry import ANALYSES, chosen
+from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.cli import cli
+from mnist_ddm.cli.analyze import chosen_routings
+from mnist_ddm.cli.reproduce import analyses_of
+from mnist_ddm.compute.parallel import default_workers
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.files import read_json, write_text
+from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
+from mnist_ddm.study.plan import Plan
+from mnist_ddm.study.study import Study
+from mnist_ddm.systems.registry import load_system
+from mnist_ddm.terminal.options import installed_options
+from mnist_ddm.terminal.recordings import shown_duration
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+BUILD = ROOT / "build" / "results"
+TABLE = RESULTS / "results.toml"
+CODECHECK = ROOT / "codecheck.yml"
+_RUNS, _MANIFEST = ("<!-- runs -->", "<!-- end of runs -->"), ("# manifest", "# end of manifest")
+_NUMBER = re.compile(r"(<!--= ([^>]+?) :: ([^>]+?) :: ([^>]+?) :: ([^>]+?) -->)(.*?)(<!--/-->)", re.S)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder of results and what makes it.
+
+    Attributes:
+        name: of the folder.
+        command: that makes it.
+        paper: what of the paper it is about.
+        note: how it was recorded, where the command alone does not tell.
+        before: a command whose results that one reads.
+        stale: whether it was recorded by older code and is to be made again.
+    """
+
+    name: str
+    command: str
+    paper: str
+    note: str = ""
+    before: str = ""
+    stale: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return RESULTS / self.name
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a command of the package writes it, with a manifest."""
+        return self.command.startswith("mnist-ddm ")
+
+    @property
+    def schema(self) -> int | None:
+        """That of its manifest."""
+        return read_json(self.folder / MANIFEST).get("schema") if (self.folder / MANIFEST).exists() else None
+
+
+def entries() -> list[Entry]:
+    """All folders, in the order in which they are made."""
+    return [Entry(name, **told) for name, told in tomllib.loads(TABLE.read_text(encoding="utf-8")).items()]
+
+
+def study_of(entry: Entry) -> Study:
+    """What the command of a run asks."""
+    name, *words = shlex.split(entry.command)[1:]
+    command = cli.get_command(None, name)
+    asked = command.make_context(name, words).params
+    of_system = {key: asked[key] for key in ("device", *(option.name for option in installed_options()))}
+    if name == "reproduce":
+        of_system["checkpoint"] = next(iter(of_system["checkpoint"]), None)
+        pool = load_system(asked["system"], **of_system)
+        return Study(pool, analyses_of(tuple(ledger().claims.values())), scale=asked["scale"], seed=asked["seed"])
+    choices = {key: asked[key] for key in ("n", "steps", "seed", "solver", "distance", "features")}
+    names = chosen(asked["analyses"], asked["group"], asked["without"])
+    pool = load_system(asked["system"], **of_system)
+    return Study(pool, names, **choices, routings=chosen_routings(asked["routings"]))
+
+
+def expected(wanted: list[Entry], workers: int) -> Iterator[tuple[Entry, float | str]]:
+    """About how many seconds each folder takes, or why that is not known; what two need is counted once."""
+    counted: dict[str, dict[Any, set[str]]] = {}
+    for entry in wanted:
+        if not entry.is_run:
+            yield entry, "not planned by the package"
+            continue
+        try:
+            study = study_of(entry)
+        except InputError as error:
+            yield entry, str(error)
+            continue
+        seen = counted.setdefault(json.dumps(dict(study.pool.fingerprints)), {})
+        yield entry, not_counted(study.plan(), seen).seconds(workers)
+
+
+def not_counted(plan: Plan, seen: dict[Any, set[str]]) -> Plan:
+    """What of a plan is missing and was not seen in one before; it is now."""
+    rest = {v: names for v, names in plan.missing.items() if v not in seen or not set(names) <= seen[v]}
+    for visits, names in rest.items():
+        seen.setdefault(visits, set()).update(names)
+    return Plan(plan.pool, rest, plan.store)
+
+
+def tell_plan(wanted: list[Entry]) -> None:
+    """Say what is made and how long it takes."""
+    total, workers = 0.0, default_workers()
+    for entry, told in expected(wanted, workers):
+        shown = told if isinstance(told, str) else shown_duration(told)
+        print(f"{entry.name}: {shown}{f', after `{entry.before}`' if entry.before else ''}", flush=True)
+        total += 0 if isinstance(told, str) else told
+    print(f"{len(wanted)} folders, {shown_duration(total)} of recording with {workers} workers, where it is known")
+
+
+def is_made(entry: Entry) -> bool:
+    """Whether a folder is whole and was made by this code."""
+    file = entry.folder / MANIFEST
+    stated = read_json(file) if file.exists() else {}
+    return (stated.get("schema"), stated.get("state"), stated.get("code")) == (SCHEMA, "finished", _code())
+
+
+def make(names: list[str]) -> None:
+    """Make folders again; what was stopped goes on where it was."""
+    wanted = [e for e in entries() if (e.name in names if names else e.is_run) and not is_made(e)]
+    tell_plan(wanted)
+    for entry in wanted:
+        print(f"== {entry.name}", flush=True)
+        for command in filter(None, (entry.before, entry.command)):
+            _run(entry, command)
+        if entry.is_run:
+            old = (BUILD / entry.name).with_name(f".{entry.folder.name}-before")
+            shutil.rmtree(old, ignore_errors=True)
+            if entry.folder.exists():
+                entry.folder.rename(old)
+            entry.folder.parent.mkdir(exist_ok=True)
+            (BUILD / entry.name).rename(entry.folder)
+            shutil.rmtree(old, ignore_errors=True)
+    write()
+
+
+def _run(entry: Entry, command: str) -> None:
+    words = shlex.split(command)
+    if words[0] == "mnist-ddm":
+        out = ["--out", str((BUILD / entry.name).relative_to(ROOT))] if command == entry.command else []
+        words = [sys.executable, "-m", "mnist_ddm", *words[1:], *out]
+    else:
+        words[0] = sys.executable
+    subprocess.run(words, cwd=ROOT, check=True)
+
+
+def rows_of(place: str) -> list[Mapping[str, Any]]:
+    """The rows of the table that a mark names."""
+    folder, name = place.split("/")
+    if folder.startswith("card:"):
+        card = read_json(ROOT / "checkpoints" / folder.removeprefix("card:") / "card.json")
+        return card["figures"][name]["rows"]
+    return read_json(RESULTS / folder / "results" / f"{name}.json")["rows"]
+
+
+def number(place: str, selected: str, column: str, form: str) -> str:
+    """What a mark stands for.
+
+    Raises:
+        ValueError: if there is no such cell, or more than one.
+    """
+    cells = [_cell(place, one, column) for one in selected.split(" minus ")]
+    if len(cells) == 1:
+        return form.format(**cells[0])
+    return form.format(value=cells[0]["value"] - cells[1]["value"])
+
+
+def _cell(place: str, selected: str, column: str) -> Mapping[str, Any]:
+    keys = dict(pair.split("=", 1) for pair in selected.split("; "))
+    found = [row for row in rows_of(place) if all(str(row.get(key)) == value for key, value in keys.items())]
+    if len(found) != 1 or found[0].get(column) is None:
+        raise ValueError(f"{place} has {len(found)} rows with {selected}, and a cell is wanted in column {column!r}")
+    cell = found[0][column]
+    return cell if isinstance(cell, dict) else {"value": cell}
+
+
+def documents() -> list[Path]:
+    """Those that may hold numbers."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def runs_table() -> str:
+    """Every folder with its command, as a table."""
+    lines = ["| folder | command | paper |", "|---|---|---|"]
+    for e in entries():
+        told = f"`{e.before}`, then `{e.command}`" if e.before else f"`{e.command}`"
+        more = "; ".join(filter(None, (e.note, "recorded by older code" if e.stale else "")))
+        lines.append(f"| [{e.name}]({e.name}) | {told}{f' ({more})' if more else ''} | {e.paper} |")
+    return "\n".join(lines)
+
+
+def codecheck_manifest() -> str:
+    """The outputs for codecheck.yml: every table of the paper's numbers, and what makes it."""
+    lines = ["manifest:"]
+    for e in entries():
+        kinds = ("results/*.csv", "verdicts.csv") if e.is_run else ("*.json",)
+        for file in sorted(f for kind in kinds for f in e.folder.glob(kind)):
+            comment = json.dumps(f"{e.command}{f', after {e.before}' if e.before else ''}")
+            lines += [f"  - file: {file.relative_to(ROOT)}", f"    comment: {comment}"]
+    return "\n".join(lines)
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Every document and what it should be."""
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        again = _NUMBER.sub(_again, text)
+        yield path, _between(again, _RUNS, runs_table()) if path == RESULTS / "README.md" else again
+    yield CODECHECK, _between(CODECHECK.read_text(encoding="utf-8"), _MANIFEST, codecheck_manifest())
+
+
+def _again(mark: re.Match[str]) -> str:
+    return mark[1] + number(*(" ".join(part.split()) for part in mark.group(2, 3, 4, 5))) + mark[7]
+
+
+def _between(text: str, marks: tuple[str, str], new: str) -> str:
+    before, rest = text.split(marks[0] + "\n")
+    return f"{before}{marks[0]}\n{new}\n{marks[1]}{rest.split(marks[1])[1]}"
+
+
+def write() -> None:
+    """Write what the documents say of the results again."""
+    for path, text in list(made()):
+        if path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+            print(path.relative_to(ROOT))
+
+
+def folders() -> Iterator[str]:
+    """The names of all folders of results: a run, wherever it lies, or what no run made."""
+    for top in (f for f in RESULTS.iterdir() if f.is_dir()):
+        runs = [m.parent for m in top.rglob(MANIFEST) if not any((up / MANIFEST).exists() for up in m.parent.parents)]
+        yield from (str(f.relative_to(RESULTS)) for f in runs or [top])
+
+
+def faults() -> Iterator[str]:
+    """What does not hold of the results, one line each."""
+    known = entries()
+    there = set(folders())
+    for name in sorted(there ^ {e.name for e in known}):
+        yield f"{name}: {'no command in results.toml makes it' if name in there else 'not there'}"
+    for e in (e for e in known if e.is_run and e.name in there):
+        if (e.schema != SCHEMA) != e.stale:
+            yield f"{e.name}: its manifest has schema {e.schema} of {SCHEMA}, and results.toml says stale = {e.stale}"
+        if not e.stale:
+            yield from _old_tables(e)
+    for path, text in made():
+        if path.read_text(encoding="utf-8") != text:
+            yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"
+
+
+def _old_tables(entry: Entry) -> Iterator[str]:
+    """Tables of a folder whose columns are not those that the code declares now."""
+    for name, told in read_json(entry.folder / MANIFEST)["analyses"].items():
+        declared = {schema.name: {c.key: c.optional for c in schema.columns} for schema in ANALYSES[name].tables}
+        for table in told["tables"]:
+            stored = [c["key"] for c in read_json(entry.folder / "results" / f"{table}.json")["columns"]]
+            columns = declared.get(table, {})
+            needed = {key for key, free in columns.items() if not free}
+            if not needed <= set(stored) <= columns.keys():
+                yield f"{entry.name}: the columns of {table} are not those of the code"
+
+
+def check() -> None:
+    """Tell what does not hold."""
+    found = list(faults())
+    print(*found, sep="\n") if found else print(f"{len(entries())} folders of results are what the documents say")
+    sys.exit(1 if found else 0)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    match sys.argv[1:]:
+        case ["plan", *names]:
+            tell_plan([e for e in entries() if (e.name in names if names else e.is_run) and not is_made(e)])
+        case ["make", *names]:
+            make(names)
+        case ["write"]:
+            write()
+        case ["check"]:
+            check()
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

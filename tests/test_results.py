@@ -1,0 +1,127 @@
+"""The results that ship: each folder has its command, numbers in documents are those of files, and old ones only go."""
+
+import re
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STALE_AT_MOST = {
+    "alignment", "appendix-b", "cost-and-quality", "gaussian-map", "interventions", "paris", "quality", "quality-1000",
+    "random-alignment", "random-quality", "random-regime-map", "regime-map", "reproduce-mnist", "sensitivity",
+}  # fmt: skip
+"""Folders that may be of older code. Names only ever go from here: a new result is of the code that it came with."""
+
+
+@pytest.fixture(scope="module")
+def record():
+    spec = spec_from_file_location("record", ROOT / "docs" / "record.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_folders_commands_and_documents_agree(record):
+    assert list(record.faults()) == []
+
+
+def test_old_results_only_become_fewer(record):
+    assert {entry.name for entry in record.entries() if entry.stale} <= STALE_AT_MOST
+
+
+def test_every_command_is_one_of_the_package_and_has_a_plan(record):
+    """That of the exact system is made here; those of trained ones take seconds each."""
+    ((_, seconds),) = record.expected([entry for entry in record.entries() if entry.name == "gaussian-map"], 1)
+    assert seconds > 0
+    for entry in record.entries():
+        if entry.is_run:
+            name, *words = entry.command.split()[1:]
+            record.cli.get_command(None, name).make_context(name, words)
+
+
+def test_what_two_folders_need_is_counted_once(record, monkeypatch):
+    one, other = (record.Entry(name, "mnist-ddm analyze --system gaussian --n 8 --steps 4", "") for name in "ab")
+    (_, first), (_, second) = record.expected([one, other], 1)
+    assert first > 0
+    assert second == 0
+
+
+def test_final_states_alone_are_counted_too(record):
+    """Recordings that keep no observable are most of what some folders need."""
+    (entry,) = (entry for entry in record.entries() if entry.name == "gaussian-map")
+    plan, seen = record.study_of(entry).plan(), {}
+    assert any(not names for names in plan.missing.values())
+    assert record.not_counted(plan, seen).wanted == plan.missing
+    assert record.not_counted(plan, seen).wanted == {}
+
+
+@pytest.fixture
+def results(record, monkeypatch, tmp_path):
+    """A copy of what the checks look at, to spoil."""
+    (tmp_path / "docs").mkdir()
+    shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results", symlinks=True)
+    shutil.copy(ROOT / "docs" / "why.md", tmp_path / "docs")
+    for name in ("README.md", "codecheck.yml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    places = {"RESULTS": "docs/results", "TABLE": "docs/results/results.toml", "CODECHECK": "codecheck.yml"}
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    for name, place in places.items():
+        monkeypatch.setattr(record, name, tmp_path / place)
+    return tmp_path / "docs" / "results"
+
+
+def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(record, results):
+    page = results / "quality.md"
+    text = page.read_text()
+    page.write_text(re.sub(r"-->0\.071<", "-->0.701<", text, count=1))
+    assert [fault.split(":")[0] for fault in record.faults()] == ["docs/results/quality.md"]
+    record.write()
+    assert page.read_text() == text
+    assert list(record.faults()) == []
+
+
+def test_a_folder_that_nothing_makes_and_one_that_is_gone_are_faults(record, results):
+    (results / "mine").mkdir()
+    shutil.rmtree(results / "coverage")
+    found = list(record.faults())
+    assert "mine: no command in results.toml makes it" in found
+    assert "coverage: not there" in found
+
+
+def test_a_folder_of_older_code_has_to_be_called_so(record, results):
+    record.TABLE.write_text(record.TABLE.read_text().replace("stale = true\n", "", 1))
+    assert any(fault.startswith("appendix-b: its manifest has schema 1 of") for fault in record.faults())
+
+
+def test_a_mark_that_names_no_cell_is_an_error(record):
+    with pytest.raises(ValueError, match="0 rows with routing=huge"):
+        record.number("quality-1000/quality", "routing=huge", "FID", "{value}")
+    with pytest.raises(ValueError, match="column 'fidd'"):
+        record.number("quality-1000/quality", "routing=full", "fidd", "{value}")
+
+
+def test_codecheck_names_files_that_are_there_and_the_commands_that_make_them(record):
+    """The fields of https://codecheck.org.uk/spec/config/1.0/ that are ours; who checks adds the others."""
+    told = yaml.safe_load((ROOT / "codecheck.yml").read_text())
+    assert told["version"] == "https://codecheck.org.uk/spec/config/1.0/"
+    assert told["paper"]["title"]
+    assert told["paper"]["reference"].startswith("https://")
+    assert all(author["name"] for author in told["paper"]["authors"])
+    commands = {entry.command for entry in record.entries()}
+    files = [one["file"] for one in told["manifest"]]
+    assert len(files) == len(set(files)) > 0
+    for one in told["manifest"]:
+        assert (ROOT / one["file"]).is_file(), one["file"]
+        assert one["comment"].split(", after")[0] in commands
+
+
+def test_the_authors_of_the_paper_are_those_that_are_cited():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]
+    told = yaml.safe_load((ROOT / "codecheck.yml").read_text())["paper"]
+    assert told["title"] == cited["title"]
+    names = [f"{person['given-names']} {person['family-names']}" for person in cited["authors"]]
+    assert [author["name"] for author in told["authors"]] == names

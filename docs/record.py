@@ -2,7 +2,7 @@
 
     python docs/record.py plan          what `make` will do and about how long it takes
     python docs/record.py make [NAME]   makes the folders again whose code has changed, from the checkpoints that ship
-    python docs/record.py write         writes the numbers, the table of runs and codecheck.yml again
+    python docs/record.py write         writes numbers, the table of runs, codecheck.yml and model cards again
     python docs/record.py check         tells what does not hold; 1 if anything
 
 `docs/results/results.toml` says which command makes which folder. A number of a file stands in a page between marks,
@@ -29,6 +29,7 @@ from mnist_ddm.cli.analyze import chosen_routings
 from mnist_ddm.cli.reproduce import analyses_of
 from mnist_ddm.compute.parallel import default_workers
 from mnist_ddm.errors import InputError
+from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
 from mnist_ddm.storage.files import read_json, write_text
 from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
 from mnist_ddm.study.plan import Plan
@@ -36,6 +37,8 @@ from mnist_ddm.study.study import Study
 from mnist_ddm.systems.registry import load_system
 from mnist_ddm.terminal.options import installed_options
 from mnist_ddm.terminal.recordings import shown_duration
+from paris_ddm.folder import SHIPPED
+from paris_ddm.model_card import paris_model_card
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -235,6 +238,9 @@ def made() -> Iterator[tuple[Path, str]]:
         text = path.read_text(encoding="utf-8")
         again = _NUMBER.sub(_again, text)
         yield path, _between(again, _RUNS, runs_table()) if path == RESULTS / "README.md" else again
+    for folder in sorted(f.parent for f in (ROOT / "checkpoints").glob("*/card.json")):
+        card = paris_model_card(folder) if folder.name == SHIPPED else mnist_model_card(folder)
+        yield folder / MODEL_CARD, card.text()
     yield CODECHECK, _between(CODECHECK.read_text(encoding="utf-8"), _MANIFEST, codecheck_manifest())
 
 
@@ -250,7 +256,7 @@ def _between(text: str, marks: tuple[str, str], new: str) -> str:
 def write() -> None:
     """Write what the documents say of the results again."""
     for path, text in list(made()):
-        if path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
             print(path.relative_to(ROOT))
 
@@ -274,7 +280,7 @@ def faults() -> Iterator[str]:
         if not e.stale:
             yield from _old_tables(e)
     for path, text in made():
-        if path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"
 
 

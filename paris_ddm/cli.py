@@ -63,6 +63,28 @@ def train_mini(
     console.print(f"{plan.out} ({time.monotonic() - begin:.0f} s)")
 
 
+@paris.command("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="An empty folder.")
+@click.option("--n", type=int, default=None, help="Pictures of each split at the most.  [default: all]")
+@click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order.")
+@options.seed
+@options.data_dir
+def data(out: Path, n: int | None, relabel: bool, seed: int, data_dir: Path | None) -> None:
+    """Write the coloured digits that the small model is trained on: pictures, tables, and Croissant metadata.
+
+    The seed is that of a training; the model that ships has 0.
+    """
+    from mnist_ddm.data import load_images
+    from mnist_ddm.terminal.progress import progress_bars
+    from paris_ddm.mini.files import write_digits
+
+    console = Screen()
+    images = load_images(data_dir, relabel=relabel)
+    with progress_bars([f"pictures into {out}"], console) as update:
+        described = write_digits(images, seed, out, n, lambda fraction: update(0, fraction))
+    console.print(f"described by {described}")
+
+
 @paris.command("cluster")
 @click.option("--images", type=click.Path(path_type=Path), required=True, help="A folder of pictures.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results, for --data-dir.")
@@ -157,6 +179,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     from paris_ddm.figures import own_figures
     from paris_ddm.folder import CARD
     from paris_ddm.mini.data import held_out_set
+    from paris_ddm.model_card import write_model_card
     from paris_ddm.pool import ParisPool
 
     console = Screen()
@@ -176,6 +199,7 @@ def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | Non
     data = held_out_set(load_images(), seed_of_data)
     figures = {"command": options.command_line(), **own_figures(pool, data), **{t.name: to_json(t) for t in tables}}
     write_json(folder / CARD, {**card, "figures": figures})
+    write_model_card(folder)
     for table in tables:
         console.print(to_rich(table, console.width))
     for key, value in figures.items():

@@ -40,6 +40,7 @@ def measure(
     from mnist_ddm.errors import InputError
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
     from mnist_ddm.models.checkpoint import CARD, write_figures
+    from mnist_ddm.models.model_card import write_model_card
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.study.plan import Plan
     from mnist_ddm.study.study import Study
@@ -66,6 +67,7 @@ def measure(
         **{table.name: to_json(table) for table in tables},
     }
     write_figures(checkpoint, figures)
+    write_model_card(checkpoint)
     for table in tables:
         console.print(to_rich(table, console.width))
     for key, value in figures.items():

@@ -16,6 +16,7 @@ from mnist_ddm.data import load_images, title_of, to_state
 from mnist_ddm.data.labels import labels_said
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, load_part, part_kind, part_names, read_part_card
+from mnist_ddm.models.model_card import write_model_card
 from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.storage.names import file_name
 from mnist_ddm.systems.options import LABELS_HELP
@@ -166,6 +167,7 @@ def _train(
         with progress_bars([job.part for job in jobs], console) as update, backend_named(backend):
             run_jobs(jobs, count, update)
     _report(console, plan.out, names)
+    console.print(f"model card: {write_model_card(plan.out)}")
     if "classifier" in names:
         console.print(f"classifier accuracy on the test images: {_accuracy(plan):.4f}")
 

@@ -41,6 +41,7 @@ from paris_ddm.mini.encoders import train_autoencoder, train_classifier, train_t
 from paris_ddm.mini.experts import train_expert, train_monolith, train_router
 from paris_ddm.mini.plan import EXPERTS, MiniPlan
 from paris_ddm.mini.tokenizer import write_tokenizer
+from paris_ddm.model_card import write_model_card
 
 Job = Callable[[OnProgress], None]
 Runner = Callable[[Sequence[str], Sequence[Job], Sequence[float]], None]
@@ -133,4 +134,5 @@ def _finish(plan: MiniPlan) -> None:
         "figures": {},
     }
     write_json(plan.out / CARD, card)
+    write_model_card(plan.out)
     shutil.rmtree(plan.work)

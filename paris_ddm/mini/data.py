@@ -122,6 +122,11 @@ class ColouredDigits:
         """The colour behind it, int64, shape ``(N,)``."""
         return self._drawn[1]
 
+    @staticmethod
+    def colour(number: int) -> str:
+        """The name of an ink or a ground."""
+        return _NAMES[number]
+
     @property
     def attributes(self) -> Tensor:
         """Digit, ink and ground of each image, int64, shape ``(N, 3)``."""

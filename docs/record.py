@@ -280,6 +280,8 @@ def faults() -> Iterator[str]:
         if not e.stale:
             yield from _old_tables(e)
     for path, text in made():
+        if re.search(r"^<!--= ", text, re.M):
+            yield f"{path.relative_to(ROOT)}: a line begins with a mark, which ends the paragraph there"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"
 

@@ -84,6 +84,13 @@ def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(rec
     assert list(record.faults()) == []
 
 
+def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results):
+    """Markdown takes it for a block of HTML, and what follows for another paragraph."""
+    page = results / "quality.md"
+    page.write_text(page.read_text().replace("| label | <!--=", "label\n<!--=", 1))
+    assert "docs/results/quality.md: a line begins with a mark, which ends the paragraph there" in record.faults()
+
+
 def test_a_folder_that_nothing_makes_and_one_that_is_gone_are_faults(record, results):
     (results / "mine").mkdir()
     shutil.rmtree(results / "coverage")

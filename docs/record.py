@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from mnist_ddm.analyses.registry import ANALYSES, chosen
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.cli import cli
@@ -90,11 +92,20 @@ def entries() -> list[Entry]:
     return [Entry(name, **told) for name, told in tomllib.loads(TABLE.read_text(encoding="utf-8")).items()]
 
 
+def asked_by(command: str) -> tuple[str, dict[str, Any]]:
+    """The name of a command of the package and what its words ask for.
+
+    Raises:
+        click.UsageError: if it takes no such words.
+    """
+    name, *words = shlex.split(command)[1:]
+    top = click.Context(cli, info_name="mnist-ddm", **cli.context_settings)  # whose settings commands remember
+    return name, cli.get_command(top, name).make_context(name, words, parent=top).params
+
+
 def study_of(entry: Entry) -> Study:
     """What the command of a run asks."""
-    name, *words = shlex.split(entry.command)[1:]
-    command = cli.get_command(None, name)
-    asked = command.make_context(name, words).params
+    name, asked = asked_by(entry.command)
     of_system = {key: asked[key] for key in ("device", *(option.name for option in installed_options()))}
     if name == "reproduce":
         of_system["checkpoint"] = next(iter(of_system["checkpoint"]), None)

@@ -85,8 +85,8 @@ def test_a_command_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path, 
             process.wait(chance.uniform(0.1, 1.0) * lasted)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
-            done += 1
+            assert process.wait() in (0, -signal.SIGKILL)  # it may have ended in that very moment
+            done += process.returncode != 0
         else:
             assert process.returncode == 0
     print(f"{command}: {done} kills in {lasted:.0f} s")

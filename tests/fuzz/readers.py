@@ -16,7 +16,7 @@ from rich.console import Console
 
 from mnist_ddm import Study
 from mnist_ddm.claims.judge import judge_run
-from mnist_ddm.cli.info import _print_card
+from mnist_ddm.cli.info import _card
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.data import load_images
 from mnist_ddm.exercises import leaderboard
@@ -120,7 +120,7 @@ def _cards(place: Path, checkpoint: Path) -> list[Reader]:
         assert all(is_finite(value) for value in model.state_dict().values())
 
     def cards() -> None:
-        _print_card(Screen(file=io.StringIO(), width=100), copy)
+        _card(copy).show(Screen(file=io.StringIO(), width=100), last=True)
 
     def system_card() -> None:
         card = read_system_card(copy)

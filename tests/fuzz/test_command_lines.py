@@ -254,9 +254,12 @@ def finding(line, code, out, err):
         return f"ended with {code}"
     if err.startswith("Usage:") and "Commands:" in err:
         return ""  # the help of a group
-    if err.count("\n") != 1 or not err.startswith("error: "):
+    *before, last = err.splitlines() or [""]
+    if before and "--json" in line:  # what is being done stands beside the error there
+        before = [told for told in before if told.startswith("error: ")]
+    if before or not err.endswith("\n") or not last.startswith("error: "):
         return "not one line of error"
-    return "" if len(err.rstrip("\n")) <= 300 else "a line of more than 300 characters"
+    return "" if len(last) <= 300 else "a line of more than 300 characters"
 
 
 @pytest.mark.slow
@@ -271,7 +274,9 @@ def test_generated_command_lines_end_well(world, capsys):
         codes[words, code] += 1
         seconds[words] += time.process_time() - begin
         what = finding(line, code, out, err)
-        if not what and code == 2 and number % ONE_IN == 0 and "fake" not in line:
+        # In this process nothing is trained, so what a training would have left is missed.
+        alike = "fake" not in line and not words.startswith("train")
+        if not what and code == 2 and number % ONE_IN == 0 and alike:
             apart = in_a_process(line)
             what = "" if apart == (2, err) else f"in a process of its own it ends with {apart}"
         if what:

@@ -130,7 +130,7 @@ def _rows(comparison: Comparison, selector: Mapping[str, str], table: Table, sys
     if comparison.each:
         fitting = [row for row in fitting if any(row.get(key) is not None for key in comparison.columns)]
     if not fitting:
-        what = ", ".join(selector.values()) or "rows"
+        what = "row with " + ", ".join(f"{key} = {value}" for key, value in selector.items()) if selector else "rows"
         raise MissingCell(f"the table {comparison.table!r} has no {what} for {system}")
     return fitting if comparison.each else fitting[:1]
 

@@ -300,7 +300,7 @@ def test_what_is_true_by_construction_is_still_checked():
 
 
 def test_what_was_not_measured_is_not_run_and_says_why():
-    assert "no elsewhere for mnist" in verdict(compare("rising", "low", "elsewhere")).reason
+    assert "no row with routing = elsewhere for mnist" in verdict(compare("rising", "low", "elsewhere")).reason
     assert "not defined" in verdict(compare("rising", "low", "none")).reason
     no_table = judge(claim(Comparison("above", "other", ("value",), limit=0)), results(ROWS))
     assert no_table.verdict is Verdict.ABSENT

@@ -189,7 +189,7 @@ def _run(entry: Entry, command: str) -> None:
 
 def rows_of(place: str) -> list[Mapping[str, Any]]:
     """The rows of the table that a mark names."""
-    folder, name = place.split("/")
+    folder, _, name = place.rpartition("/")
     if folder.startswith("card:"):
         card = read_json(ROOT / "checkpoints" / folder.removeprefix("card:") / "card.json")
         return card["figures"][name]["rows"]

@@ -81,7 +81,7 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
             refused[name] = str(error)
     hints = {}
     for name in exercises:
-        progress = read_progress((folder / answers.get(name, "")).parent if name in answers else folder, name)
+        progress = read_progress((folder / answers.get(name, f"{name}.py")).parent, name)
         if progress is not None:
             hints[name] = progress.hints
     return HandIn(shown_name(folder), {**_neighbours(folder), **files}, answers, refused, hints)

@@ -17,6 +17,11 @@ from mnist_ddm.core.routing.base import Routing, RoutingContext, negligible_weig
 from mnist_ddm.core.routing.modifiers import Modifier
 
 
+def _log(shares: Tensor) -> Tensor:
+    """Of shares that may be 0: finite, so that differences are numbers."""
+    return shares.clamp(min=torch.finfo(shares.dtype).tiny).log()
+
+
 @final
 @dataclass(frozen=True)
 class Likelihood(Modifier):
@@ -33,8 +38,7 @@ class Likelihood(Modifier):
         return f"{self.base.name}@likelihood"
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        prior = context.pool.prior.to(logits)
-        return self.base.weights(logits - prior.clamp(min=torch.finfo(prior.dtype).tiny).log(), context)
+        return self.base.weights(logits - _log(context.pool.prior.to(logits)), context)
 
 
 @final
@@ -62,9 +66,8 @@ class Captioned(Modifier):
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
         memory, pool = context.samples.memory, context.pool
         if self.name not in memory:  # a caption stays what it is along a trajectory
-            least = torch.finfo(torch.float64).tiny
-            posterior = pool.condition_posterior(context.samples.condition).double().cpu().clamp(min=least)
-            memory[self.name] = (posterior.log() - pool.prior.double().cpu().clamp(min=least).log()).to(logits)
+            posterior = pool.condition_posterior(context.samples.condition).double().cpu()
+            memory[self.name] = (_log(posterior) - _log(pool.prior.double().cpu())).to(logits)
         return self.base.weights(logits + memory[self.name], context)
 
 

@@ -10,6 +10,7 @@ PARIS = (
     SystemOption("paris_repo", "paris: a repository on the Hugging Face hub instead, OWNER/NAME."),
     SystemOption("revision", "paris: a commit of the repository."),
     SystemOption("guidance", "paris: scale of classifier-free guidance.  [default: 4]", kind="number"),
+    SystemOption("guide", "paris: what guidance leads away from, expert or blend.  [default: expert]"),
     SystemOption("dtype", "paris: float32 or bfloat16.  [default: float32]"),
     SystemOption("detail", "paris: an undocumented detail, as time=1000t; may be repeated.", many=True),
 )

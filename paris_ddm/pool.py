@@ -1,9 +1,10 @@
 """The Paris model as an expert pool: latents, captions, guidance, and a few experts in memory at a time."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches
 from mnist_ddm.core.condition import Condition
+from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.noise import Purpose, categorical, sample_numbers, uniforms
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
@@ -44,6 +46,8 @@ STRESSED_GUIDANCE = 7.5
 """The paper's harder regime (Table 14)."""
 OWN_CAPTIONS = Path(__file__).parent / "data"
 """Captions that ship with the package, for a model whose folder has none."""
+GUIDES = ("expert", "blend")
+"""What guidance leads away from: each expert from its own unconditional velocity, or all from the experts' blend."""
 _OTHER_CAPTIONS = "captions=held-out"
 _TEXT_BYTES_AT_ONCE = 256 << 20
 """Keys and values that a batch may gather; larger batches are divided."""
@@ -59,6 +63,7 @@ class ParisSettings:
         data: a folder with what only measurements need; see `ParisFolder`.
         captions: a file of captions, one for each sample in turn; ``None`` for `captions.txt` of the folder.
         guidance: scale of classifier-free guidance, at least 1.
+        guide: what it leads away from, of `GUIDES`; see `ParisPool.velocity`.
         dtype: of the experts and the router, `float32` or `bfloat16`.
         device: `cpu`, `cuda`, `mps`.
         details: what public sources do not settle.
@@ -72,6 +77,7 @@ class ParisSettings:
     data: Path | None = None
     captions: Path | None = None
     guidance: float = GUIDANCE
+    guide: str = GUIDES[0]
     dtype: str = "float32"
     device: str = "cpu"
     details: Details = field(default_factory=Details)
@@ -79,6 +85,8 @@ class ParisSettings:
 
     def __post_init__(self) -> None:
         check_guidance(self.guidance)
+        if self.guide not in GUIDES:
+            raise unknown("guide", self.guide, list(GUIDES))
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, list(DTYPES))
 
@@ -107,6 +115,7 @@ class ParisPool(ExpertPool):
         self._device = torch.device(settings.device)
         self._folder = open_folder(settings.path, settings.data)
         self._guidance = settings.guidance
+        self._blended: tuple[Tensor, Tensor, Tensor] | None = None
         self._captions = read_captions(settings.captions or self._folder.find(CAPTIONS) or OWN_CAPTIONS / CAPTIONS)
         self._texts = TextEncoder(self._folder, self._device, settings.details)
         self._networks = Networks(self._folder, self._texts, self._device, DTYPES[settings.dtype], settings.details)
@@ -156,6 +165,8 @@ class ParisPool(ExpertPool):
     def fingerprints(self) -> Mapping[str, str]:
         condition = digest([self._guidance, *self._captions])
         asked = {name: digest([weights, condition]) for name, weights in self._weights.items()}
+        if self.settings.guide != GUIDES[0]:
+            asked["experts"] = digest([asked["experts"], self.settings.guide])
         return {**asked, "metrics": self._measures.fingerprint}
 
     @property
@@ -177,7 +188,33 @@ class ParisPool(ExpertPool):
         return super().prior if clusters is None else clusters.prior
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return self._guided(self._networks.expert(expert), x, t, condition)
+        r"""The guided velocity :math:`u + s (v_k(x, c) - u)` of one expert.
+
+        By default u is the expert's own velocity without a caption, :math:`v_k(x, \varnothing)`. With the setting
+        ``guide="blend"`` it is what all experts say without one, :math:`\sum_j p(j \mid x) v_j(x, \varnothing)`, by the
+        router's posterior. Blended with weights :math:`p(k \mid x, c)` that is guidance of the blend, each part
+        with its own posterior; with the weights :math:`p(k \mid x)` for both the two are the same field.
+        """
+        if self.settings.guide == GUIDES[0] or condition.guidance == 1:
+            return self._guided(self._networks.expert(expert), x, t, condition)
+        conditional = self._guided(self._networks.expert(expert), x, t, replace(condition, guidance=1.0))
+        unconditional = self._blend(x, t, Condition(condition.cluster))
+        return unconditional + condition.guidance * (conditional - unconditional)
+
+    def _blend(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The experts' velocities without captions, joined by the router; kept for the next expert's same states."""
+        if self._blended is not None and not x.requires_grad:
+            states, times, blend = self._blended
+            if torch.equal(states, x) and torch.equal(times, t):
+                return blend
+        weights = self.router_logits(x, t).softmax(dim=1)
+        parts = (
+            expand_time(weights[:, k], x) * self._guided(self._networks.expert(k), x, t, condition)
+            for k in range(self.n_experts)
+        )
+        blend = functools.reduce(torch.add, parts)
+        self._blended = None if x.requires_grad else (x.clone(), t.clone(), blend)
+        return blend
 
     def _guided(self, expert: GuidedExpert, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if len(x) == 0:

@@ -30,6 +30,7 @@ def load(
     revision: str | None = None,
     captions: Path | str | None = None,
     guidance: float | None = None,
+    guide: str | None = None,
     dtype: str | None = None,
     detail: tuple[str, ...] = (),
 ) -> ExpertPool:
@@ -44,6 +45,7 @@ def load(
         revision: of the repository.
         captions: a file of captions; see `read_captions`.
         guidance: scale of classifier-free guidance; the paper's 4 by default.
+        guide: what guidance leads away from: each `expert`'s own velocity without a caption, or that of their `blend`.
         dtype: `float32` or `bfloat16`.
         detail: settings of `Details`, as `time=1000t`.
 
@@ -53,7 +55,7 @@ def load(
     need_extra()
     from paris_ddm.config import parse_details
     from paris_ddm.folder import SHIPPED, download
-    from paris_ddm.pool import GUIDANCE, ParisPool, ParisSettings
+    from paris_ddm.pool import GUIDANCE, GUIDES, ParisPool, ParisSettings
 
     if revision is not None and paris_repo is None:
         raise InputError("--revision belongs to a repository on the hub; give it with --paris-repo")
@@ -71,6 +73,7 @@ def load(
         data=data_dir,
         captions=None if captions is None else Path(captions),
         guidance=GUIDANCE if guidance is None else guidance,
+        guide=GUIDES[0] if guide is None else guide,
         dtype="float32" if dtype is None else dtype,
         device=device,
         details=parse_details(detail),

@@ -202,6 +202,32 @@ def test_the_router_that_knows_captions_multiplies_by_what_they_say(pool):
     assert (weights - logits.softmax(dim=1)).abs().max() > 0.1
 
 
+def test_guidance_may_lead_away_from_the_blend(pool, tiny_paris):
+    blended = ParisPool(ParisSettings(tiny_paris, guide="blend"))
+    x, t, condition = states(pool)
+    plain, told = Condition(condition.cluster), Condition(condition.cluster, condition.captions, 1.0)
+    shares = pool.router_logits(x, t).softmax(dim=1)
+    without = sum(shares[:, k, None, None, None] * pool.velocity(k, x, t, plain) for k in range(pool.n_experts))
+    for k in range(pool.n_experts):
+        expected = without + 4 * (pool.velocity(k, x, t, told) - without)
+        torch.testing.assert_close(blended.velocity(k, x, t, condition), expected, rtol=1e-4, atol=1e-5)
+        rows = torch.tensor([3, 1])
+        alone = blended.velocity(k, x[rows], t[rows], condition.select(rows))
+        assert torch.equal(alone, blended.velocity(k, x, t, condition)[rows])
+    assert torch.equal(blended.velocity(1, x, t, told), pool.velocity(1, x, t, told))
+
+    def field(of, routing):
+        return make_field(of, routing).evaluate(x, t, Samples(sample_seeds(3, 5), condition)).velocity
+
+    # With one set of weights the order of the two does not matter; where the caption has its own, it does.
+    torch.testing.assert_close(field(blended, "full"), field(pool, "full"), rtol=1e-4, atol=1e-5)
+    assert (field(blended, "full+caption") - field(pool, "full+caption")).abs().max() > 0.01
+    assert blended.fingerprints["experts"] != pool.fingerprints["experts"]
+    assert blended.fingerprints["monolith"] == pool.fingerprints["monolith"]
+    with pytest.raises(InputError, match="guide"):
+        ParisSettings(tiny_paris, guide="monolith")
+
+
 def test_noised_real_states_have_their_own_captions_and_no_guidance(pool):
     seen = []
 

@@ -7,7 +7,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Series
 from mnist_ddm.pages.cells import cell, is_number, told_columns
 from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side
-from mnist_ddm.pages.headline import alignment, here, in_the_paper, stability
+from mnist_ddm.pages.headline import alignment, here, in_the_paper, shares, stability, within_classes
 from mnist_ddm.pages.terms import glossary, with_terms
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.manifest import Manifest, Run
@@ -90,6 +90,14 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     assert "the steadiest routing is Full, and it has the worst FID (best first: Top-1, Full)" in said
     assert here(Results("gaussian", {})) is None
     assert "not measured" in stability(Results("gaussian", {}))
+    assert (within_classes(both), shares(both)) == (None, "")  # no classes are known
+    columns = (Column("routing", "routing", "key"), Column("fid_balanced", "c"))
+    balanced = Schema("quality-within-classes", columns)
+    rows = ({"routing": "full", "fid_balanced": Estimate(0.4, 0.3, 0.5)}, {"routing": "top1", "fid_balanced": 0.7})
+    with_classes = Results("gaussian", {**tables, "quality-within-classes": Table(balanced, "", rows)})
+    assert [(s.label, s.y) for s in within_classes(with_classes).series] == [("top1", [0.7]), ("full", [0.4])]
+    assert "the order is another (Full, Top-1)" in shares(with_classes)
+    assert "best and worst FID are 0.4 and 0.7, instead of 3 and 9" in shares(with_classes)
     assert [s.label for s in in_the_paper(Results("mnist", {}, in_paper="mnist")).series] == ["top1", "top2", "full"]
     assert in_the_paper(both) is None  # beside data that are not in the paper
 

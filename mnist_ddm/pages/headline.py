@@ -1,6 +1,9 @@
 """The picture of the paper's thesis: stability against quality by strategy, here and as the paper states it."""
 
+from collections.abc import Mapping
+
 from mnist_ddm.analyses.paper import PARIS, stated_value
+from mnist_ddm.analyses.within import FID_BALANCED, WITHIN
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.palette import routing_label
 from mnist_ddm.figures.plot import Plot, Series
@@ -11,15 +14,22 @@ from mnist_ddm.tables.terminal import shown_value
 
 _ROUTINGS = ("top1", "top2", "top4", "full")
 """The routings that the sentence of `stability` is about: ways to join experts, of which the monolith has none."""
+_WITHIN = (WITHIN.name, FID_BALANCED.key)
 _X, _Y = "mean Delta_refine (stability; lower is steadier)", "FID (quality; lower is better)"
 
 
-def points(results: Results) -> dict[str, tuple[Estimate, float]]:
-    """For each routing its refinement error and its Frechet distance, where both were measured."""
-    if not {"routing-comparison", "quality"} <= results.tables.keys():
+def points(results: Results, table: str = "quality", column: str = "fid") -> dict[str, tuple[Estimate, float]]:
+    """For each routing its refinement error and its Frechet distance, where both were measured.
+
+    Args:
+        results: of a run.
+        table: that has the distance.
+        column: of the distance, a number or an estimate.
+    """
+    if not {"routing-comparison", table} <= results.tables.keys():
         return {}
     stable = _by_routing(results, "routing-comparison", "delta_refine")
-    good = _by_routing(results, "quality", "fid")
+    good = {name: _value(fid) for name, fid in _by_routing(results, table, column).items()}
     return {
         name: (error, float(fid))
         for name, error in stable.items()
@@ -33,13 +43,21 @@ def _by_routing(results: Results, table: str, column: str) -> dict[str, Value]:
 
 def here(results: Results) -> Plot | None:
     """The plot of a run; ``None`` if it did not measure both."""
-    both = points(results)
+    return _plot("dissociation", f"Stability and quality by routing, {results.system}", points(results))
+
+
+def within_classes(results: Results) -> Plot | None:
+    """The same with every class at its share of the data; ``None`` where classes are not known."""
+    title = f"The same with the classes' shares put right, {results.system}"
+    return _plot("dissociation-within", title, points(results, *_WITHIN))
+
+
+def _plot(name: str, title: str, both: Mapping[str, tuple[Estimate, float]]) -> Plot | None:
     if len(both) < 2:
         return None
     series = tuple(Series(name, [error.value], [fid], [error.low], [error.high]) for name, (error, fid) in both.items())
     positive = all(error.value > 0 and fid > 0 for error, fid in both.values())
-    title = f"Stability and quality by routing, {results.system}"
-    return Plot("dissociation", "points", title, _X, _Y, series, logarithmic=positive)
+    return Plot(name, "points", title, _X, _Y, series, logarithmic=positive)
 
 
 def in_the_paper(results: Results) -> Plot | None:
@@ -76,6 +94,22 @@ def stability(results: Results) -> str:
         "The paper's steadiest routing, Full, has its worst FID; here the steadiest routing is "
         f"{routing_label(steady)}{beside}, and it has {place} FID "
         f"(best first: {', '.join(map(routing_label, order))})."
+    )
+
+
+def shares(results: Results) -> str:
+    """What of the order by quality is left within classes, in a sentence; empty where classes are not known."""
+    apart = {name: fid for name, (_, fid) in points(results, *_WITHIN).items() if name in _ROUTINGS}
+    whole = {name: fid for name, (_, fid) in points(results).items() if name in apart}
+    if len(apart) < 2 or len(whole) < len(apart):
+        return ""
+    before, after = (sorted(fids, key=lambda name: fids[name]) for fids in (whole, apart))
+    order = ", ".join(map(routing_label, after))
+    told = "the same" if before == after else "another"
+    return (
+        "A FID is also large where good images come in the wrong numbers: with every class at its share of the data "
+        f"the order is {told} ({order}), and best and worst FID are {apart[after[0]]:.3g} and {apart[after[-1]]:.3g}, "
+        f"instead of {whole[before[0]]:.3g} and {whole[before[-1]]:.3g}."
     )
 
 

@@ -14,7 +14,7 @@ from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
 from mnist_ddm.figures.plot import read_plot
 from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
-from mnist_ddm.pages.headline import alignment, here, in_the_paper, stability
+from mnist_ddm.pages.headline import alignment, here, in_the_paper, shares, stability, within_classes
 from mnist_ddm.pages.page import data_uri, render_page
 from mnist_ddm.pages.terms import glossary, with_terms
 from mnist_ddm.stats.intervals import Estimate
@@ -110,8 +110,8 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "description": f"Verdicts on the claims of arXiv 2602.02685, measured on the system {results.system}.",
         "results": results,
         "manifest": manifest,
-        "answers": [alignment(results), stability(results)],
-        "plots": [plot for plot in (here(results), in_the_paper(results)) if plot is not None],
+        "answers": [text for text in (alignment(results), stability(results), shares(results)) if text],
+        "plots": [p for p in (here(results), within_classes(results), in_the_paper(results)) if p is not None],
         "judgements": judgements,
         "counts": counts(judgements),
         "meanings": {v: text for v, text in MEANINGS.items() if any(j.verdict is v for j in judgements)},

@@ -5,10 +5,12 @@ import math
 import pytest
 
 from mnist_ddm.analyses.cost import CostAndQuality, _front
+from mnist_ddm.analyses.published import PUBLISHED, fits
 from mnist_ddm.analyses.quality import QualitySettings
 from mnist_ddm.analyses.regime_map import RegimeMap, RegimeSettings
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
+from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.systems.gaussian import GaussianPool, load
 
 
@@ -53,8 +55,8 @@ def test_the_map_tells_a_rough_router_from_a_flat_one_by_its_term_of_the_jacobia
     """Exact: a rough router's slope has the length asked for, in directions of its own; values stay, so FIDs do."""
     monkeypatch.setattr(GaussianPool, "error_levels", ("", "error=4"))
     settings = RegimeSettings(n=30, steps=4, temperatures=(1.0, 4.0))
-    (table,) = answered(RegimeMap(), load(), settings).tables
-    assert len(table.rows) == (2 + 2 * 2) * 2
+    table, published = answered(RegimeMap(), load(), settings).tables
+    assert len(table.rows) == len(published.rows) == (2 + 2 * 2) * 2
     rows = {(row["experts"], row["router"], row["t_router"]): row for row in table.rows}
     smooth, rough = (rows["as they are", router, 1.0] for router in ("as it is", "rough=50"))
     assert smooth["router_ratio"].value == pytest.approx(1, abs=1e-4)
@@ -63,6 +65,31 @@ def test_the_map_tells_a_rough_router_from_a_flat_one_by_its_term_of_the_jacobia
     assert rough["router_term"].value > 3 * smooth["router_term"].value
     assert rough["fid_full"] == pytest.approx(smooth["fid_full"], rel=0.05)
     assert rows["error=4", "rough=50", 1.0]["fid_full"] != rough["fid_full"]
+
+    rows = {(row["experts"], row["router"], row["t_router"]): row for row in published.rows}
+    smooth, rough, flat = (
+        rows["as they are", *rest] for rest in (("as it is", 1.0), ("rough=50", 1.0), ("as it is", 4.0))
+    )
+    assert rough["router_over_expert"].value > 3 * smooth["router_over_expert"].value
+    assert flat["router_over_expert"].value < smooth["router_over_expert"].value
+    assert flat["entropy"].value > 1.1 * smooth["entropy"].value
+    once = sample(load(), Sampling("top2", 20, steps=4), ("left-out-angles@tenths", "weights@tenths"))
+    angles, chosen = once.observed["left-out-angles@tenths"].double(), once.observed["weights@tenths"] > 0
+    inside, outside = (angles[mask].reshape(20, -1).nanmean(dim=1).mean() for mask in (chosen, ~chosen))
+    assert smooth["left_out_reduction"].value == pytest.approx(float(100 * (1 - inside / outside)), rel=1e-5)
+    assert "entropy" in smooth["fits"]
+    assert "router's term" not in rough["fits"]
+
+
+def test_a_number_fits_the_papers_if_its_interval_comes_near_enough():
+    found = {name: Estimate(p.stated, p.stated, p.stated) for name, p in zip("abcdefg", PUBLISHED, strict=True)}
+    assert all(fits(estimate, p.stated) for estimate, p in zip(found.values(), PUBLISHED, strict=True))
+    assert [round(p.stated, 3) for p in PUBLISHED] == [0.596, 1.102, 1.024, 121.768, 29.412, -41.176, 0.153]
+    assert fits(Estimate(100, 80, 130), 150)
+    assert not fits(Estimate(100, 80, 110), 150)
+    assert fits(Estimate(-45, math.nan, math.nan), -41)
+    assert not fits(Estimate(-20, math.nan, math.nan), -41)
+    assert not fits(None, 1)
 
 
 def test_a_sampling_takes_several_variants_at_once():

@@ -7,6 +7,7 @@ from typing import final
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import is_number
+from mnist_ddm.analyses.published import COLUMNS, OBSERVABLES, numbers, stated_note
 from mnist_ddm.analyses.quality import STEPS, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
@@ -52,6 +53,10 @@ _TABLE = Schema(
         Column("router_ratio", "the same over the implied one", optional=True),
     ),
 )
+_NUMBERS = Schema(
+    "regime-map-published",
+    (*(column for column in _TABLE.columns if column.role == "key"), *COLUMNS, _TABLE["paris_order"]),
+)
 _TERM = "router-consistency@tenths"
 _MIDDLE = 0.5
 _FEW = 20
@@ -78,9 +83,9 @@ class RegimeSettings(TrajectorySettings):
         routing = _spelled(strategy, temperature)
         return Sampling(routing, self.n, self.seed, self.solver, self.steps, variant=level)
 
-    def term_at(self, temperature: float, level: str) -> Sampling:
-        """The few samples of the full ensemble whose Jacobian is looked at."""
-        return replace(self.sampling_at("full", temperature, level), n=min(self.n, _FEW))
+    def few_at(self, strategy: str, temperature: float, level: str) -> Sampling:
+        """The few samples whose Jacobians are looked at."""
+        return replace(self.sampling_at(strategy, temperature, level), n=min(self.n, _FEW))
 
 
 @final
@@ -90,13 +95,14 @@ class RegimeMap(Analysis[RegimeSettings]):
     One is the temperature of the router; Top-1 does not depend on it. Another is the error that experts make away from
     their own cluster: exact by construction on the Gaussian system, the kept training stages on digits. The third, at
     the least and the largest error, is the roughness of the router in x, where a system has it; the router's term of
-    the Jacobian stands beside, which tells a rough router from a flat one.
+    the Jacobian stands beside, which tells a rough router from a flat one, and so does all else that the paper states
+    of Paris' dynamics.
     """
 
     id = "regime-map"
     group = "regimes"
     question = "When does averaging over all experts fail? (beyond the paper)"
-    tables = (_TABLE,)
+    tables = (_TABLE, _NUMBERS)
     sizes = Sizes(
         small=RegimeSettings(n=8, steps=10, temperatures=(1.0, 4.0, math.inf)),
         medium=RegimeSettings(n=100),
@@ -115,11 +121,17 @@ class RegimeMap(Analysis[RegimeSettings]):
             for strategy in STRATEGIES
         ]
         if pool.rough_routers:
-            needs += [Need(settings.term_at(*at[::-1]), (_TERM,)) for at in points if math.isfinite(at[1])]
+            needs += [
+                Need(settings.few_at(strategy, temperature, level), observables)
+                for level, temperature in points
+                for strategy, observables in OBSERVABLES.items()
+            ]
+            needs += [Need(settings.few_at("full", t, level), (_TERM,)) for level, t in points if math.isfinite(t)]
         return tuple(dict.fromkeys(needs))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RegimeSettings) -> Answer:
         rows: list[Row] = []
+        published: list[Row] = []
         features = features_named(pool, settings.features)
         floor, apart = frechet_floor(pool, features, settings.n), ClassesApart.known(pool, features)
         for level in _levels(pool):
@@ -131,9 +143,13 @@ class RegimeMap(Analysis[RegimeSettings]):
             }
             for temperature in settings.temperatures:
                 here = {s: known[samplings[s, temperature]] for s in STRATEGIES}
-                term = recordings.get(settings.term_at(temperature, level)) if pool.rough_routers else None
-                beside = _term(term) if term is not None and _TERM in term.observed else {}
-                rows.append({**_row(level, temperature, here), "fid_floor": floor, **beside})
+                row = {**_row(level, temperature, here), "fid_floor": floor}
+                if pool.rough_routers:
+                    few = {name: recordings[settings.few_at(name, temperature, level)] for name in OBSERVABLES}
+                    row |= _term(few["full"]) if math.isfinite(temperature) else {}
+                    kept = {column.key: row[column.key] for column in _NUMBERS.columns if column.key in row}
+                    published.append({**kept, **numbers(pool, few)})
+                rows.append(row)
         notes: tuple[str, ...] = (
             "T: temperature of the router's logits; 1 is the router as it is, infinite gives the chosen experts equal "
             "weights. Top-1 does not depend on it.",
@@ -145,14 +161,17 @@ class RegimeMap(Analysis[RegimeSettings]):
             f"{noise_note(settings.n)}",
         )
         if pool.rough_routers:
-            few = min(settings.n, _FEW)
             notes += (
-                f"router's term: Frobenius norm, root mean square over {few} samples at t = {_MIDDLE}, "
-                "beside it the ratio to the one that the experts imply, as in router-consistency. A rough router's "
-                "logits are off by at most 0.05, before they are divided by T.",
+                f"router's term: Frobenius norm, root mean square over {min(settings.n, _FEW)} samples at t = "
+                f"{_MIDDLE}, beside it the ratio to the one that the experts imply, as in router-consistency. A rough "
+                "router's logits are off by at most 0.05, before they are divided by T.",
             )
         title = f"Which routing wins where: FID of n = {settings.n}, {settings.steps} {settings.solver} steps"
-        return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows),))
+        tables = [Table(_TABLE, title, tuple(rows), notes)]
+        if published:
+            what = f"What the paper publishes of Paris, on the same map: n = {min(settings.n, _FEW)}"
+            tables.append(Table(_NUMBERS, what, tuple(published), (stated_note(),)))
+        return Answer(tuple(tables), (_plot(rows),))
 
 
 def _spelled(strategy: str, temperature: float) -> str:

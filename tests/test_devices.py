@@ -1,11 +1,15 @@
 """What a GPU would refuse, without one: see `elsewhere.py`. And which device a name means."""
 
+import os
+import time
+
 import pytest
 import torch
 from elsewhere import DEVICE, Elsewhere
 
 from mnist_ddm.cli import cli
 from mnist_ddm.compute import devices
+from mnist_ddm.compute.parallel import run_jobs
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
@@ -15,6 +19,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract
 from mnist_ddm.systems import gaussian, mnist
+from mnist_ddm.terminal.options import resolve_workers
 
 
 @pytest.fixture(params=[True, False], ids=["float64", "no float64"])
@@ -101,11 +106,50 @@ def test_auto_is_the_best_device_that_there_is(monkeypatch, capsys):
     monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "mps": ""})
     assert devices.chosen_device("auto") == "mps"
     monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "cuda:0": "A1", "cuda:1": "", "mps": ""})
-    assert devices.chosen_device("auto") == "cuda:0"
+    assert devices.chosen_device("auto") == "cuda"  # all of them
     assert devices.chosen_device("cuda") == "cuda"
-    assert devices.described("cuda") == "cuda (A1)"
+    assert devices.described("cuda") == "cuda (2 of A1)"
+    assert devices.described("cuda:0") == "cuda:0 (A1)"
     with pytest.raises(InputError, match="auto, cpu, cuda:0, cuda:1, mps"):
         devices.chosen_device("cuda:2")
+    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "cuda:0": "A1"})
+    assert devices.chosen_device("auto") == "cuda:0"
+    assert devices.described("cuda") == "cuda (A1)"
+
+
+@pytest.fixture
+def three_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_workers_divide_the_gpus_that_this_process_sees_unless_one_is_named(three_gpus, monkeypatch):
+    assert devices.shared_gpus("cuda") == devices.shared_gpus(torch.device("cuda")) == ("0", "1", "2")
+    assert devices.shared_gpus("cuda:1") == devices.shared_gpus("cpu") == ()
+    assert [resolve_workers(None, name) for name in ("cuda", "cuda:1", "mps")] == [3, 1, 1]
+    assert resolve_workers(2, "cuda") == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-ab,7")
+    assert devices.shared_gpus("cuda") == ("5", "GPU-ab", "7")
+
+
+def test_each_worker_sees_the_gpu_after_that_of_the_one_before(three_gpus, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7")
+    gpus = devices.shared_gpus("cuda")
+    for expected in ("5", "6", "7", "5"):
+        devices.take_gpu(gpus, tmp_path)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+def seen(report):
+    time.sleep(0.2)  # so that no worker takes both jobs
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.slow
+def test_jobs_on_several_gpus_run_in_processes_that_see_one_each(three_gpus):
+    found = dict(run_jobs([seen] * 12, workers=3, device="cuda"))
+    assert sorted(found.values()) == ["0", "1", "2"]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") is None
 
 
 def test_what_auto_chose_is_told(monkeypatch, capsys, tmp_path):

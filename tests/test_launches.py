@@ -8,13 +8,16 @@ import torch
 
 from mnist_ddm import load_system
 from mnist_ddm.compute.batches import evaluate_in_powers
-from mnist_ddm.compute.launches import Capture, Replayed
+from mnist_ddm.compute.launches import Capture, Replayed, products_alone
 from mnist_ddm.compute.parallel import one_thread
 from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.compute.runner import Runner
 from mnist_ddm.core.noise import sample_seeds
+from mnist_ddm.core.spectral import linearize
 from mnist_ddm.core.visits import start
 from mnist_ddm.errors import InputError
+from mnist_ddm.models.presets import preset_named
+from mnist_ddm.models.unet import UNet
 
 
 @final
@@ -65,6 +68,34 @@ def test_where_a_derivative_is_wanted_the_function_itself_is_called():
     with torch.no_grad():
         assert not replayed(x, torch.ones(2)).requires_grad
     assert len(capture.captured) == 1
+
+
+def test_both_products_with_a_jacobian_are_captured_and_those_of_the_function_itself():
+    network = UNet(preset_named("tiny").unet).eval().requires_grad_(False)
+    generator, capture = torch.Generator().manual_seed(0), Rerun()
+    for parameter in network.parameters():  # a fresh network's branches are nothing
+        parameter.normal_(generator=generator, std=0.1)
+    replayed = Replayed(network, capture)
+    for _ in range(2):
+        x, u, v = (torch.randn(2, 1, 28, 28, generator=generator) for _ in range(3))
+        t = torch.rand(2, generator=generator)
+        maps = [linearize(lambda z, f=f, t=t: f(z, t).square(), x) for f in (network, replayed)]
+        for product, vector in (("jvp", v), ("vjp", u), ("jvp", u)):  # in any order
+            plain, captured = (getattr(jacobian, product)(vector) for jacobian in maps)
+            torch.testing.assert_close(captured, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    assert len(capture.captured) == 3  # the value and the two products, once for all points
+
+
+def test_only_a_map_differentiates_what_is_captured():
+    """Elsewhere derivatives of any order may be asked for, which the products do not have."""
+    capture, x = Rerun(), torch.full((2, 1), 3.0, requires_grad=True)
+    replayed = Replayed(lambda z, t: z**3 * t[:, None], capture)
+    (first,) = torch.autograd.grad(replayed(x, torch.ones(2)).sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.sum(), x)[0].tolist() == [[18.0], [18.0]]
+    t = torch.ones(2, requires_grad=True)
+    with products_alone():
+        assert torch.autograd.grad(replayed(x, t).sum(), t)[0].tolist() == [27.0, 27.0]
+    assert capture.captured == []
 
 
 def test_what_was_captured_stays_in_its_process():

@@ -165,7 +165,7 @@ def _train(
             replace(job, show=console.is_terminal)(lambda fraction: None)
     elif jobs:
         with progress_bars([job.part for job in jobs], console) as update, backend_named(backend):
-            run_jobs(jobs, count, update)
+            run_jobs(jobs, count, update, device)
     _report(console, plan.out, names)
     console.print(f"model card: {write_model_card(plan.out)}")
     if "classifier" in names:

@@ -27,6 +27,7 @@ import torch
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from mnist_ddm.compute.devices import shared_gpus, take_gpu
 from mnist_ddm.compute.ray_tasks import ATTEMPTS, lost_worker, on_ray, start_ray
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError, unknown
@@ -54,6 +55,7 @@ def run_jobs(
     jobs: Sequence[Callable[[OnProgress], Result]],
     workers: int,
     on_progress: Callable[[int, float], None] = lambda job, fraction: None,
+    device: str | torch.device = "cpu",
 ) -> list[Result]:
     """Run jobs and return their results in order.
 
@@ -63,6 +65,7 @@ def run_jobs(
         workers: how many processes; with 1 everything runs in this process, in one thread like everywhere, and so it
             does on a Linux without ``/proc``, where joblib's processes die.
         on_progress: called here with a job's number and the fraction of it that is done.
+        device: where the jobs compute; with `cuda`, all GPUs, each worker sees one of them.
 
     Raises:
         InputError: if ``workers`` is less than 1, or workers were killed twice.
@@ -77,17 +80,20 @@ def run_jobs(
             return [job(partial(on_progress, i)) for i, job in enumerate(jobs)]
     with scratch_folder("progress") as folder, _polling(folder, on_progress), _safe_path():
         calls = [partial(_run, job, folder / str(i)) for i, job in enumerate(jobs)]
-        return on_ray(calls, workers) if _backend.get() == "ray" else _in_processes(calls, workers)
+        gpus = shared_gpus(device)
+        if _backend.get() == "ray":
+            return on_ray(calls, workers, gpus=1 if gpus else 0)
+        return _in_processes(calls, workers, partial(_begin, gpus, folder) if gpus else end_with_parent)
 
 
-def _in_processes(calls: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
+def _in_processes(calls: Sequence[Callable[[], Result]], workers: int, begin: Callable[[], None]) -> list[Result]:
     """The results of calls, by joblib; those whose worker was killed are made again, once."""
     results: dict[int, Result] = {}
     for attempt in range(1, ATTEMPTS + 1):
         try:
             rest = [joblib.delayed(_numbered)(i, call) for i, call in enumerate(calls) if i not in results]
             # With one process joblib would run the last of them here.
-            results.update(_as_they_come(rest, max(2, min(workers, len(rest)))))
+            results.update(_as_they_come(rest, max(2, min(workers, len(rest))), begin))
             break
         except BrokenProcessPool as error:
             if attempt == ATTEMPTS:
@@ -99,10 +105,10 @@ def _numbered(number: int, call: Callable[[], Result]) -> tuple[int, Result]:
     return number, call()
 
 
-def _as_they_come(calls: list[Any], count: int) -> Iterator[Any]:
+def _as_they_come(calls: list[Any], count: int, begin: Callable[[], None]) -> Iterator[Any]:
     if type(joblib.parallel.get_active_backend()[0]).__name__ == "LokyBackend":
         with _no_interrupts():
-            results = joblib.Parallel(n_jobs=count, return_as="generator_unordered", initializer=end_with_parent)(calls)
+            results = joblib.Parallel(n_jobs=count, return_as="generator_unordered", initializer=begin)(calls)
         yield from results
     else:  # others may hand over everything at the end alone
         yield from joblib.Parallel(n_jobs=count)(calls)
@@ -237,6 +243,12 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=loop, daemon=True).start()
+
+
+def _begin(gpus: Sequence[str], folder: Path) -> None:
+    """What a worker does first where there are GPUs to divide."""
+    end_with_parent()
+    take_gpu(gpus, folder)
 
 
 @contextlib.contextmanager

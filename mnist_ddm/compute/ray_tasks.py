@@ -39,15 +39,15 @@ def start_ray() -> None:
             raise InputError(f"Ray cannot be started or joined ({first:.150}); is RAY_ADDRESS right?") from error
 
 
-def on_ray(calls: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
-    """The results of calls in order, so many at a time.
+def on_ray(calls: Sequence[Callable[[], Result]], workers: int, gpus: int = 0) -> list[Result]:
+    """The results of calls in order, so many at a time, each with so many GPUs that Ray gives to nobody else.
 
     Raises:
         InputError: if a worker was killed again and again; or what a call raises.
     """
     import ray
 
-    task = ray.remote(max_retries=ATTEMPTS - 1)(_call)
+    task = ray.remote(max_retries=ATTEMPTS - 1, num_gpus=gpus)(_call)
     results: dict[int, Result] = {}
     running: dict[Any, int] = {}
     waiting = list(reversed(range(len(calls))))

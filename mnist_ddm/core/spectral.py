@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mnist_ddm.compute.devices import widened
+from mnist_ddm.compute.launches import products_alone
 from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.core.convolutions import FrozenConvolutions
 from mnist_ddm.errors import InputError
@@ -107,12 +108,13 @@ def linearize(f: BatchFunction, x: Tensor, restrict: Callable[[Tensor], BatchFun
     with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         # Fused attention kernels have no second derivative; and a state recorded in inference mode has no graph.
         point = x.clone().detach().requires_grad_()
-        with FrozenConvolutions():
+        with FrozenConvolutions(), products_alone():
             value = f(point)
         pulled = None
         if value.requires_grad:
             probe = torch.zeros_like(value, requires_grad=True)
-            (pulled,) = torch.autograd.grad(value, point, probe, create_graph=True, allow_unused=True)
+            with computing_in("float32", x.device):
+                (pulled,) = torch.autograd.grad(value, point, probe, create_graph=True, allow_unused=True)
         if pulled is None:  # with parameters that require gradients, a result cut off from x requires them too
             raise InputError("a Jacobian was asked of something that is not differentiable (is it under no_grad?)")
 

@@ -162,7 +162,7 @@ def _compute(
     for visits in wanted:
         if visits not in owners:
             on_progress(visits, 1.0)
-    run_jobs(jobs, workers, report)
+    run_jobs(jobs, workers, report, pool.device)
     return sum(sizes)
 
 

@@ -172,11 +172,12 @@ def _with(chosen: Sequence[Callable[[Decorated], Decorated]], command: Decorated
 
 
 def resolve_workers(value: int | None, device_name: str) -> int:
-    """How many processes to use: as asked, else one for each core, or one if an accelerator does the work."""
+    """How many processes to use: as asked, else one for each core, or for each GPU that does the work."""
+    from mnist_ddm.compute.devices import shared_gpus
     from mnist_ddm.compute.parallel import default_workers
 
     if value is None:
-        return default_workers() if device_name == "cpu" else 1
+        return default_workers() if device_name == "cpu" else max(1, len(shared_gpus(device_name)))
     if value < 1:
         raise InputError(f"--workers must be at least 1, not {value}")
     return value

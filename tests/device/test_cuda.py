@@ -8,7 +8,10 @@ from mnist_ddm.compute.launches import CudaGraphs, Replayed
 from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.recording import sample
+from mnist_ddm.core.spectral import linearize
 from mnist_ddm.core.visits import Sampling, start
+from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.record import record_all
 from mnist_ddm.systems.mnist import load
 
 pytestmark = [
@@ -53,6 +56,28 @@ def test_captured_launches_give_the_bits_of_those_that_are_not(pools):
         for _ in range(2):
             assert evaluate_in_powers(replayed, x, t).equal(evaluate_in_powers(network, x, t))
             x = x.flip(0)
+
+
+def test_captured_products_with_a_jacobian_are_those_that_are_not(pools):
+    network = pools[1]._experts[0]
+    replayed = Replayed(network, CudaGraphs())
+    for _ in range(2):
+        x, u, v = (torch.randn(16, 1, 28, 28, device="cuda") for _ in range(3))
+        t = torch.rand(16, device="cuda")
+        maps = [linearize(lambda z, f=f, t=t: f(z, t), x) for f in (network, replayed)]
+        for product, vector in (("jvp", v), ("vjp", u)):
+            plain, captured = (getattr(jacobian, product)(vector) for jacobian in maps)
+            torch.testing.assert_close(captured, plain, rtol=TOLERANCE, atol=TOLERANCE * float(plain.abs().max()))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")
+def test_workers_that_divide_the_gpus_record_the_bits_of_one(tmp_path):
+    wanted = {Sampling("top2", 2100, steps=2): ("angles",)}
+    alone, shared = (
+        record_all(load("cuda"), wanted, RecordingStore(tmp_path / str(workers)), workers) for workers in (1, 2)
+    )
+    for one, other in zip(alone.values(), shared.values(), strict=True):
+        assert one.final.equal(other.final)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])

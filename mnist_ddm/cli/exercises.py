@@ -1,6 +1,5 @@
 """The `exercises` commands: for students, and `grade` for their teachers."""
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
+from mnist_ddm.cli.sampler import sampler
+from mnist_ddm.terminal import answers
 from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -19,21 +20,6 @@ EXIT_NOT_YET = 1
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a file that is watched."""
 
-_folder = click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    help="Where the exercises are done.  [default: this folder]",
-)
-_time_limit = click.option(
-    "--time-limit", type=click.FloatRange(min=0, max=86400, min_open=True), default=10.0, show_default=True,
-    help="Seconds of computing that import and check of a file may take.",
-)  # fmt: skip
-_memory_limit = click.option(
-    "--memory-limit", type=click.IntRange(min=1, max=2**20), default=1024, show_default=True,
-    help="Megabytes that a file may take (enforced on Linux).",
-)  # fmt: skip
-
 
 @click.group("exercises")
 def exercises() -> None:
@@ -44,13 +30,17 @@ def exercises() -> None:
     (edit that file)
     mnist-ddm exercises check      check it
     mnist-ddm exercises hint       one hint more
+    mnist-ddm exercises sampler    draw samples with what you have written so far
 
     All of them work in the current folder, which may be any.
     """  # noqa: D301 (the backslash is click's mark of a paragraph that keeps its lines)
 
 
+exercises.add_command(sampler)
+
+
 @exercises.command("list")
-@_folder
+@answers.folder
 def list_exercises(folder: Path) -> None:
     """List the exercises in their order, and how far you are."""
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
@@ -74,7 +64,7 @@ def list_exercises(folder: Path) -> None:
 
 @exercises.command("start")
 @click.argument("name", required=False)
-@_folder
+@answers.folder
 def start(name: str | None, folder: Path) -> None:
     """Write the file of exercise NAME into the folder and tell its story; a file that is there is left as it is.
 
@@ -105,10 +95,10 @@ def start(name: str | None, folder: Path) -> None:
 
 @exercises.command("check")
 @click.argument("name", required=False)
-@_folder
+@answers.folder
 @click.option("--watch", is_flag=True, help="Check again whenever the file is saved, until it is right.")
-@_time_limit
-@_memory_limit
+@answers.time_limit
+@answers.memory_limit
 @click.option("--name", "player", default=None, help="Your name on the leaderboard.  [default: the folder's name]")
 @click.option(
     "--leaderboard", type=click.Path(path_type=Path, dir_okay=False), default=None,
@@ -137,7 +127,6 @@ def check(
     from mnist_ddm.exercises.registry import sheet_of
     from mnist_ddm.exercises.workspace import Workspace
 
-    _check_limit(time_limit)
     workspace = Workspace(folder)
     name = _chosen(name) or workspace.current
     if not name:
@@ -196,6 +185,10 @@ def _check_once(
         click.echo(f"Picture: {picture}\n  {sheet.picture}")
     if outcome.score is not None:
         _enter(leaderboard, player, outcome.sha256, outcome.score)
+    from mnist_ddm.exercises.registry import PARTS
+
+    if name in PARTS:
+        click.echo("It is a part of your own sampler now: mnist-ddm exercises sampler")
     following = workspace.next_exercise()
     click.echo(f"Next: mnist-ddm exercises start {following}" if following else "All exercises are passed.")
     return True
@@ -217,7 +210,7 @@ def _enter(path: Path, player: str, sha256: str, score: dict[str, object]) -> No
 
 @exercises.command("hint")
 @click.argument("name", required=False)
-@_folder
+@answers.folder
 def hint(name: str | None, folder: Path) -> None:
     """Show the next hint for exercise NAME, and those before it."""
     from mnist_ddm.errors import InputError
@@ -238,7 +231,7 @@ def hint(name: str | None, folder: Path) -> None:
 
 @exercises.command("reset")
 @click.argument("name")
-@_folder
+@answers.folder
 def reset(name: str, folder: Path) -> None:
     """Begin exercise NAME anew; your file is kept under another name."""
     from mnist_ddm.exercises.workspace import Workspace
@@ -256,7 +249,7 @@ def reset(name: str, folder: Path) -> None:
 
 
 @exercises.command("progress")
-@_folder
+@answers.folder
 def progress(folder: Path) -> None:
     """Say what is passed, how many hints and checks it took, and what comes next."""
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
@@ -292,8 +285,8 @@ def _times(count: int, what: str) -> str:
     "--feedback", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="A folder for one text for each student: what the check says of each file.",
 )  # fmt: skip
-@_time_limit
-@_memory_limit
+@answers.time_limit
+@answers.memory_limit
 @click.option(
     "--workers", type=click.IntRange(min=1, max=1024), default=None, help="Files side by side.  [default: cores]"
 )
@@ -324,7 +317,6 @@ def grade(
     from mnist_ddm.storage.files import check_writable, write_text
     from mnist_ddm.storage.names import inside
 
-    _check_limit(time_limit)
     names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
     folders = student_folders(folder)
     check_writable(out)
@@ -370,11 +362,3 @@ def grade(
 def _chosen(name: str | None) -> str | None:
     """The exercise that is meant by its name, or by the name of its file."""
     return name and name.removesuffix(".py")
-
-
-def _check_limit(seconds: float) -> None:
-    """Refuse what no clock reaches: click's range lets it pass."""
-    from mnist_ddm.errors import InputError
-
-    if math.isnan(seconds):
-        raise InputError("--time-limit must be a number of seconds, not nan")

@@ -159,7 +159,12 @@ def gumbels(seeds: Tensor, n: int) -> Tensor:
 
     The largest of logits with these added to them is an exact draw from their softmax (Gumbel 1954).
     """
-    return -(-(_uniforms(seeds, Purpose.GUMBEL, 0, n) + 2.0**-54).log()).log()
+    return -(-gumbel_uniforms(seeds, n).log()).log()
+
+
+def gumbel_uniforms(seeds: Tensor, n: int) -> Tensor:
+    """The numbers u in ``(0, 1)`` whose -log(-log u) `gumbels` has, float64, shape ``(B, n)``."""
+    return _uniforms(seeds, Purpose.GUMBEL, 0, n) + 2.0**-54
 
 
 def signs(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:

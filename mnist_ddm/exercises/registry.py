@@ -39,6 +39,11 @@ _SHIPPED = {
     "contest": "Contest",
 }
 """The class of each."""
+PARTS = (
+    *("flow", "euler", "heun", "bayes", "topk", "gumbel", "ensemble", "dispatch"),
+    *("angle", "disagreement", "refinement"),
+)
+"""Those whose answers become parts of the student's own sampler (`milestones.py`), in their order."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def run_check(
             except MessageError as error:
                 result, message = "error", f"the file disturbed its own check ({error})"
             except Exception as error:  # whatever a student's code leads to is an answer
-                result, message = _explained(error, file, process, limits)
+                result, message = explained(error, file, process, limits)
             seconds = process.seconds
             if result == PASSED and picture is not None:
                 process.begin_anew()
@@ -99,8 +99,15 @@ def run_check(
     )
 
 
-def _explained(error: Exception, file: Path, process: Any, limits: Limits) -> tuple[str, str]:
-    """One word and a message for a check that did not end well."""
+def explained(error: Exception, file: Path, process: Any, limits: Limits) -> tuple[str, str]:
+    """One word and a message for what a student's process led to.
+
+    Args:
+        error: what came.
+        file: the student's.
+        process: the `StudentProcess`.
+        limits: that it had.
+    """
     from mnist_ddm.exercises.crashes import explain
     from mnist_ddm.exercises.student import Gone, StudentError, too_long
 

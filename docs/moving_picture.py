@@ -52,6 +52,7 @@ def photographs(page: Path) -> list[Image.Image]:
             {"width": WINDOW[0], "height": WINDOW[1], "deviceScaleFactor": 1, "mobile": False},
         )
         driver.get(page.resolve().as_uri())
+        driver.execute_script("forget(document.getElementById('predict'))")  # nobody is there to predict
         driver.execute_script("document.querySelector('.controls').scrollIntoView()")
         frames = []
         for state in range(int(driver.execute_script("return document.getElementById('time').max")) + 1):

@@ -30,6 +30,8 @@ gaussian = load_system("gaussian")
 # Rank all clusters by the distance of their centroid to the state, 1 for the nearest, and look up the ranks of the selected
 # experts. For the full ensemble this is the mean over *all* clusters, 5.5 of ten, by construction: read that row as a
 # reminder, not as a finding.
+#
+# **Predict:** is the mean rank of Top-1's expert near 1, near 3, or near 5.5?
 
 # %%
 columns = ("embedding", "state", "routing", "mean_rank", "among_two")
@@ -41,6 +43,9 @@ show(ask(digits, "cluster-distance", n=8, steps=6), "cluster-distance", columns=
 # The angle of each expert's velocity to the routed one. A selected expert is part of the routed velocity. So the second
 # table repeats the comparison with references that do not contain the expert: the blend of the others, and the closed-form
 # velocity of the training data.
+#
+# **Predict:** with the expert itself left out of the reference, do the selected ones stay the nearer ones: yes, no, or only for one
+# of the two references?
 
 # %%
 answers = ask(digits, "expert-deviation", n=8, steps=6)
@@ -59,6 +64,8 @@ show(answers, "expert-deviation-references", columns=("reference", "unit", "sele
 #
 # Integrated disagreement of each trajectory against the distance between the images of the full ensemble and Top-2.
 # That distance says how much the routings differ, not which of them is better.
+#
+# **Predict:** does the distance grow with the disagreement, fall, or neither?
 
 # %%
 show(ask(gaussian, "disagreement", n=48, steps=12), "disagreement", "disagreement-quartiles")
@@ -68,6 +75,8 @@ show(ask(gaussian, "disagreement", n=48, steps=12), "disagreement", "disagreemen
 #
 # If it is calibrated and the experts are good, theory says that the full ensemble is the velocity of all the data. On the
 # Gaussian system the router is Bayes' rule itself, and its calibration error is only sampling noise.
+#
+# **Predict:** how large is the largest error with 200 states: 0.001, about 0.05, or 0.3?
 
 # %%
 answers = ask(gaussian, "router-calibration", n=200)

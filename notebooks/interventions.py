@@ -26,6 +26,8 @@ pool = load_system("gaussian")
 # ## 1. One grammar for all routings
 #
 # A routing is spelled the same way everywhere: on the command line, in files and here. Modifiers follow each other.
+#
+# **Predict:** which asks fewer experts for each sample, `full@T=0.5` or `full@T=4`?
 
 # %%
 for spelling in ("full", "full@T=0.5", "full@T=4", "top-p=0.9", "full+clip", "top2+equal", "misaligned2"):
@@ -38,6 +40,8 @@ for spelling in ("full", "full@T=0.5", "full@T=4", "top-p=0.9", "full+clip", "to
 #
 # A high temperature makes the router's weights flatter, a low one sharper; entropy rises with T by construction. Does
 # anything else?
+#
+# **Predict:** as T rises, does the change by twice as many steps rise, fall, or neither?
 
 # %%
 show(ask(pool, "rescue", n=12, steps=8), columns=("variant", "t_router", "p", "entropy", "l_eff", "delta_refine"))
@@ -47,6 +51,8 @@ show(ask(pool, "rescue", n=12, steps=8), columns=("variant", "t_router", "p", "e
 #
 # The full ensemble without the experts of the largest Jacobian norm, and Top-2 with a random pair. The random pair is drawn
 # for each sample and step of the grid, so that both runs of $\Delta_{refine}$ see the same pair.
+#
+# **Predict:** what is worse for Delta_refine: to clip the most sensitive experts, or to take a random pair?
 
 # %%
 show(ask(pool, "counterfactual", n=8, steps=8))
@@ -55,6 +61,8 @@ show(ask(pool, "counterfactual", n=8, steps=8))
 # ## 4. Shifted inputs and fewer steps (Tables 11 and 14)
 #
 # Start states that are 20% too small or too large: inputs for which no model was trained.
+#
+# **Predict:** which is worse: too small, too large, or both alike?
 
 # %%
 show(ask(pool, "generalization", n=8, steps=8))

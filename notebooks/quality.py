@@ -28,6 +28,8 @@ gaussian = load_system("gaussian")
 # Eight Gaussians. The experts and the router are exact, so the full ensemble is the best that can be done, and choosing one
 # expert by the prior (`label`, `once`) samples the mixture exactly. 300 samples of each routing; differences of a few
 # hundredths are noise of the samples.
+#
+# **Predict:** which one has the largest distance: `top1`, `uniform`, `misaligned2` or `full`?
 
 # %%
 ROUTINGS = ("label", "once", "top1", "top2", "full", "uniform", "misaligned2", "monolith")
@@ -39,6 +41,8 @@ show(answers, "quality", columns=("routing", "n", "fid", "precision", "coverage"
 #
 # A Frechet distance is biased upwards for few samples, so distances of different `n` must never be compared. The same
 # routing with 50, 100 and 300 samples:
+#
+# **Predict:** as n grows, does the distance rise, fall, or stay?
 
 # %%
 from mnist_ddm.metrics.frechet import extract, frechet_distance
@@ -55,6 +59,8 @@ for n in (50, 100, 300):
 # Few samples say little about a distance, but a classifier can already say which digits come out. `top1` starves whole
 # classes, because its first choice, made in pure noise, follows the prior. 32 samples are enough to suspect it, 5000
 # (`docs/results/quality`) to know it.
+#
+# **Predict:** of which digit does `top1` make the most?
 
 # %%
 digits = load_system("mnist")

@@ -29,6 +29,8 @@ pool = load_system("gaussian")
 # Rows: how far an expert errs away from its own cluster. Columns: the temperature of the router; 1 is Bayes' rule, above 1
 # it is too flat. Each cell is the Frechet distance of the full ensemble relative to the better of Top-1 and Top-2: below 1
 # the ensemble wins. Few samples and three columns here; `docs/results/gaussian-map` has the whole map with 500.
+#
+# **Predict:** which of the two knobs makes the ensemble lose: the experts' error, the temperature, or only both together?
 
 # %%
 answers = ask(pool, "regime-map", n=60, steps=8, temperatures=(1.0, 4.0, 16.0))
@@ -38,6 +40,8 @@ show(answers)
 # ## 2. The order of the paper
 #
 # In which cells is the order of the three routings that of Paris, Top-2 before Top-1 before Full?
+#
+# **Predict:** at T = 1, at T = 16, or at none?
 
 # %%
 for row in table_named(answers, "regime-map").rows:

@@ -31,6 +31,8 @@ pool = load_system("gaussian")
 #
 # The Jacobian of one expert is $c_k(t)\, I$, so its norm is $|c_k(t)|$. `jacobian_spectral_norm` finds it from products
 # $J v$ and $J^T u$ alone.
+#
+# **Predict:** which has the larger norm near t = 0.5: one expert, or the marginal velocity that joins all of them?
 
 # %%
 x = torch.randn(3, *pool.state_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -49,6 +51,8 @@ print("exact:            ", torch.linalg.matrix_norm(pool.marginal_jacobian(x, t
 #
 # The Jacobian of a routed field is a sum: experts' Jacobians with the weights held fixed, and the change of the weights with
 # the experts held fixed. The second one is large where the cluster is decided.
+#
+# **Predict:** under which routing is the router's term 0 wherever it exists: `top1`, `top2` or `full`?
 
 # %%
 answers = ask(pool, "jacobian-decomposition", n=16, steps=10)
@@ -56,6 +60,8 @@ show(answers, "jacobian-decomposition", "jacobian-expert-term", columns=("routin
 
 # %% [markdown]
 # ## 3. Does stability predict quality? (Table 3)
+#
+# **Predict:** which routing changes most with twice as many steps: `top1`, `top2` or `full`?
 #
 # Compare the order of the routings by `Delta_refine` with what the notebook `quality` found for the same system: Top-1, whose
 # field jumps, is the least stable one and the worst of those that use the router. The others differ by less than their
@@ -70,6 +76,8 @@ show(ask(pool, "routing-comparison", n=24, steps=10), "routing-comparison", colu
 #
 # Heun has order 2 on a smooth field. A Top-k field jumps where another expert takes over, and trajectories that cross a
 # jump lose the order.
+#
+# **Predict:** what order does Top-1 come to: about 2, about 1, or about a half?
 
 # %%
 answers = ask(pool, "convergence", n=12, steps=10)

@@ -17,6 +17,8 @@
 # What joins them is a *router*, which looks at a noisy image and says which expert should go on with it.
 #
 # Time `t` runs from 1 (noise) down to 0 (image), always.
+#
+# Before each picture there is something to **predict**: choose an answer, then run the cell.
 
 # %%
 import matplotlib.pyplot as plt
@@ -37,6 +39,8 @@ print(
 # A state is a mixture of image and noise, $x_t = (1 - t)\, x_0 + t\, \varepsilon$. A model learns the direction in which
 # it moves, the velocity $v = \varepsilon - x_0$. From a velocity follows the clean image that it implies,
 # $\hat x_0 = x_t - t\, v$.
+#
+# **Predict:** at which of the five times will you no longer see which digit it is: 0.25, 0.50, 0.75 or only 1.00?
 
 # %%
 clean, digit = pool.measures.real_states(1)
@@ -60,6 +64,8 @@ print(
 #
 # At `t = 1` there is only noise, and the best that a router can say is how frequent each digit is. On the way down it
 # becomes sure. The digit below is real, and it is noised to five times.
+#
+# **Predict:** at which t is it more than half sure for the first time: 1.00, 0.75, 0.50 or 0.25?
 
 # %%
 probabilities = pool.router_logits(states, times).softmax(dim=1).detach()
@@ -71,7 +77,9 @@ for t, p in zip(times.tolist(), probabilities, strict=True):
 # ## 3. Routings: who is asked?
 #
 # `top1` asks the most probable expert, `top2` the two most probable ones, `full` all of them, weighted by their
-# probabilities. The same noise, four routings:
+# probabilities. The same noise, four routings, of which `uniform` gives all experts the same weight:
+#
+# **Predict:** which row has the worst images: `top1`, `top2`, `full` or `uniform`?
 
 # %%
 figure, axes = plt.subplots(4, 6, figsize=(7, 4.8))
@@ -85,10 +93,11 @@ for row, routing in zip(axes, ("top1", "top2", "full", "uniform"), strict=True):
     row[0].set_title(routing, loc="left")
 
 # %% [markdown]
-# `uniform` ignores the router and gives all experts the same weight. That is the one thing one must not do with experts
-# that were trained on different data.
+# `uniform` ignores the router. That is the one thing one must not do with experts that were trained on different data.
 #
 # ## 4. A trajectory: when is the digit decided?
+#
+# **Predict:** when does one expert take over: in the first steps from noise, half-way, or in the last ones?
 
 # %%
 recording = sample(pool, Sampling("full", n=6, seed=5, steps=10), observables=("weights",))
@@ -108,6 +117,8 @@ axis.legend(ncols=10, loc="upper center", bbox_to_anchor=(0.5, 1.15), frameon=Fa
 #
 # Do the experts that the router selects agree better with the velocity that is followed? That is Table 4 of the paper.
 # Here with few samples; `mnist-ddm analyze --system mnist` takes the paper's number.
+#
+# **Predict:** whose angle to the routed velocity is smaller, the selected experts' or the others', and by a tenth or by half?
 
 # %%
 show(ask(pool, "expert-deviation", n=8, steps=6), "expert-deviation", columns=("quantity", "measured", "paper"))

@@ -62,6 +62,7 @@ def test_there_are_enough_and_each_is_complete():
         assert 0 < sheet.minutes <= 120, name
         assert len(sheet.story) > 200, name
         assert sheet.picture, name
+        assert sheet.predict.endswith("?"), name
         assert len(sheet.stub.splitlines()) <= 60, name
         assert f"def {name}(" in sheet.stub, name
 

@@ -89,6 +89,8 @@ def start(name: str | None, folder: Path) -> None:
         click.echo(f"  (`mnist-ddm exercises reset {name}` puts it aside and begins anew.)")
     click.echo(f"Then:    mnist-ddm exercises check {name}")
     click.echo(f"Stuck:   mnist-ddm exercises hint {name}    ({len(sheet.hints)} hints, one at a time)")
+    if sheet.predict:
+        click.echo(f"Predict: {sheet.predict}\n         A picture shows it once you have passed.")
     position = exercise_names().index(name) + 1
     click.echo(f"This is exercise {position} of {len(exercise_names())}; `mnist-ddm exercises list` shows all.")
 

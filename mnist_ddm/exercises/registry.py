@@ -58,6 +58,7 @@ class Sheet:
         hints: from the first nudge to nearly the answer, revealed one at a time.
         picture: what the picture at the end shows.
         stub: the file to begin with, as text.
+        predict: what to predict of that picture before one sees it, with choices; may be empty.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Sheet:
     hints: tuple[str, ...]
     picture: str
     stub: str
+    predict: str = ""
 
 
 def exercise_names() -> list[str]:
@@ -116,7 +118,7 @@ def _read_sheet(name: str) -> Sheet:
         told = tomllib.loads((folder / "exercise.toml").read_text(encoding="utf-8"))
         stub = (folder / "stub.py").read_text(encoding="utf-8")
         sheet = Sheet(name, hints=tuple(told.pop("hints")), stub=stub, **told)
-        texts = (sheet.title, sheet.story, sheet.picture, *sheet.hints)
+        texts = (sheet.title, sheet.story, sheet.picture, sheet.predict, *sheet.hints)
         if not all(isinstance(text, str) for text in texts) or type(sheet.minutes) is not int:
             raise TypeError("its sheet holds what is no text, or no number of minutes")
         return sheet

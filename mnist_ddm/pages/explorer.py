@@ -109,7 +109,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "command": command,
         "versions": versions(),
     }
-    scripts = ("explorer-charts.js", "explorer.js")
+    scripts = ("predict.js", "explorer-charts.js", "explorer.js")
     return render_page("explorer.html", values, styles=("explorer.css",), scripts=scripts, data={"explorer": data})
 
 

@@ -245,6 +245,7 @@ def test_the_mouse_moves_slider_charts_and_choices(open_page, spots):
     wait(page, strategy=2, frame=STEPS // 2)
     click(page, "#samples label:nth-of-type(2)")
     wait(page, 1, 2, STEPS // 2)
+    click(page, "#predict button:last-of-type")  # just show it
     for chart in ("router", "angle", "disagreement"):
         click(page, "#back")
         x, y = centre(page, f"#{chart}-chart svg", 42 / 380 + (1 - 64 / 380) * 0.75)
@@ -302,10 +303,51 @@ def test_what_is_marked_as_used_is_what_the_numbers_say(open_page, spots):
         assert [int(re.match(r"Expert (\d+)", text)[1]) for text in used] == sorted(best)
 
 
+def _seen(page, selector):
+    return page.run("return getComputedStyle(document.querySelector(arguments[0])).visibility", selector)
+
+
+def test_the_routers_chart_shows_once_somebody_has_predicted_it_by_keys_alone(open_page, spots):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(spots, width=390)
+    wait(page)
+    assert _seen(page, "#router-chart") == "hidden"
+    first = next(
+        (
+            t
+            for t, p in page.run(
+                "return data.samples[0][0].probabilities.map((p, f) => [data.times[f], Math.max(...p)])"
+            )
+            if p >= 0.5
+        ),
+        None,
+    )
+    truth = (
+        "never"
+        if first is None
+        else "above t = 0.8"
+        if first > 0.8
+        else "from 0.8 to 0.5"
+        if first > 0.5
+        else "below 0.5"
+    )
+    labels = page.run("return [...document.querySelectorAll('#predict button')].map(b => b.textContent)")
+    assert labels == ["above t = 0.8", "from 0.8 to 0.5", "below 0.5", "never", "just show it"]
+    wrong = next(i for i, label in enumerate(labels) if label != truth)
+    page.run("document.querySelectorAll('#predict button')[arguments[0]].focus()", wrong)
+    page.press(Keys.ENTER)
+    assert _seen(page, "#router-chart") == "visible"
+    told = page.run("return document.getElementById('predict').textContent")
+    assert told == f'You said "{labels[wrong]}". It is: {truth}.'
+    page.check()
+
+
 def test_it_can_be_read_on_paper(open_page, spots):
     page = open_page(spots, dark=True)
     wait(page)
     page.command("Emulation.setEmulatedMedia", media="print")
+    assert _seen(page, "#router-chart") == "visible"  # nobody can answer there
     assert page.run("return getComputedStyle(document.querySelector('.transport')).display") == "none"
     assert page.run("return getComputedStyle(document.documentElement).getPropertyValue('--text').trim()") == "#1a1e22"
     page.command("Emulation.setEmulatedMedia", media="")

@@ -227,3 +227,22 @@ def test_clusters_follow_a_finger(open_page, file):
     page.command("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x - unit, "y": y}])
     page.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     assert page.run("return state.clusters[2].x") == pytest.approx(before - 1, abs=0.05)
+
+
+def test_a_preset_asks_before_its_ends_show(page):
+    """Covered until an answer; the truth is that of the numbers on the page, and moving a cluster takes it back."""
+    covered = "return getComputedStyle(document.querySelector('.ends')).visibility"
+    for preset, truth in (("calibrated", "Full"), ("paper", "Top-2"), ("starvation", "Top-1"), ("cure", "Gumbel")):
+        page.run("document.querySelector(`[data-preset=${arguments[0]}]`).click(); refresh(N)", preset)
+        assert page.run(covered) == "hidden"
+        assert page.run("return words.textContent") == ""
+        page.run("document.querySelector('#predict button').click()")  # the first choice is Top-1
+        assert page.run(covered) == "visible"
+        told = page.run("return document.getElementById('predict').textContent")
+        assert told.startswith(
+            'You said "Top-1", and so it is.' if truth == "Top-1" else f'You said "Top-1". It is: {truth}'
+        )
+        assert page.run("return words.textContent") == page.run("return PRESETS[arguments[0]].words", preset)
+    page.run("document.querySelector('[data-preset=paper]').click(); refresh(N); move(0, 0, 0)")
+    assert page.run(covered) == "visible"
+    assert page.run("return document.getElementById('predict').hidden")

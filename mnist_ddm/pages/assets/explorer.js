@@ -235,5 +235,19 @@ async function showExamples() {
   document.querySelectorAll(".example").forEach((canvas, k) => drawTile(canvas, image, data.examples, 0, k));
 }
 
+/** When the router first gives one expert half of its trust on the way that is shown. */
+function sureSince() {
+  const course = data.samples[state.sample][state.strategy];
+  const first = course.probabilities.findIndex(p => Math.max(...p) >= 0.5);
+  if (first < 0) return "never";
+  return data.times[first] > 0.8 ? "early" : data.times[first] > 0.5 ? "middle" : "late";
+}
+
 showExamples();
 showTrajectory();
+predict($("predict"), {
+  question: "Before you look: when will the router first give one expert more than half of its trust?",
+  choices: [["early", "above t = 0.8"], ["middle", "from 0.8 to 0.5"], ["late", "below 0.5"], ["never", "never"]],
+  right: sureSince,
+  covered: [$("router-chart")],
+});

@@ -17,6 +17,15 @@ const PRESETS = {
   cure: { ...CALM, clusters: STARVED, shown: "gumbel", words: "Each sample draws its luck once and keeps it: the favourite after luck is an exact draw of the router at t = 1, and clusters get their shares back, at one expert a step." },
 };
 
+/** What is asked before a preset's ends show: which of some strategies has the smallest, or largest, of a number. */
+const NEAREST = { among: ["top1", "top2", "full"], by: "energy", farthest: false };
+const QUESTIONS = {
+  calibrated: { ...NEAREST, question: "The router is exact. Which of these three will end nearest to the data?" },
+  paper: { ...NEAREST, question: "The router is far flatter than the truth. Which of these three will end nearest to the data?" },
+  starvation: { among: ["top1", "full", "gumbel"], by: "off", farthest: true, question: "One cluster has half of the data. Which of these three will get the shares of the clusters most wrong?" },
+  cure: { among: ["top1", "top2", "gumbel"], by: "off", farthest: false, question: "Each sample may keep its luck. Which of these three will have the shares of the clusters right?" },
+};
+
 let state, chosen = 0, luck, real, running = 0, results = {};
 
 // --- The state and the address ------------------------------------------------------------------------------------
@@ -227,7 +236,7 @@ function showKnobs() {
   $("words").textContent = state.words ?? "";
 }
 
-function own() { state.words = ""; } // a preset's words hold for the preset alone
+function own() { state.words = ""; forget($("predict")); } // a preset's words and question hold for the preset alone
 
 function move(k, x, y) {
   const inside = v => Math.min(HALF, Math.max(-HALF, v));
@@ -255,9 +264,17 @@ document.querySelectorAll("[data-cluster]").forEach((field, k) => field.addEvent
   changed();
 }));
 for (const button of document.querySelectorAll("[data-preset]")) button.addEventListener("click", () => {
-  state = structuredClone(PRESETS[button.dataset.preset]);
+  const { question, among, by, farthest, words, ...preset } = { ...PRESETS[button.dataset.preset], ...QUESTIONS[button.dataset.preset] };
+  state = structuredClone(preset);
   chosen = 0;
   changed(true);
+  predict($("predict"), {
+    question,
+    choices: strategies.filter(s => among.includes(s.name)).map(s => [s.name, s.label]),
+    right: () => among.reduce((a, b) => (results[b][by] < results[a][by]) !== farthest ? b : a),
+    covered: [document.querySelector(".ends")],
+    then: () => { state.words = $("words").textContent = words; },
+  });
 });
 $("shown").addEventListener("input", () => { state.shown = $("shown").value; drawPlane(); history.replaceState(null, "", address()); });
 $("time").addEventListener("input", () => { stop(); drawPlane(); });
@@ -316,7 +333,7 @@ plane.addEventListener("keydown", event => {
   else return;
   event.preventDefault();
 });
-window.addEventListener("hashchange", () => { state = fromAddress(location.hash); changed(true); });
+window.addEventListener("hashchange", () => { forget($("predict")); state = fromAddress(location.hash); changed(true); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawPlane(); drawEnds(); });
 
 state = fromAddress(location.hash);

@@ -16,7 +16,7 @@ version = release = installed_version("mnist-ddm")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "static"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # the results begin where their file begins
@@ -31,6 +31,8 @@ nitpicky = False
 html_theme = "furo"
 html_title = "mnist-ddm"
 html_math_renderer = "mathml"
+html_static_path = ["static"]
+html_css_files = ["mathematics.css"]
 html_show_sphinx = False
 html_copy_source = False
 html_extra_path = ["results/reproduce-mnist/report.html", "figures/play.html"]

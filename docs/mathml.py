@@ -1,4 +1,4 @@
-"""Mathematics as MathML, which browsers show by themselves: no script, no fonts, no network.
+"""Mathematics as MathML, which browsers show by themselves: no script, no network, one font in `static/`.
 
 The translation from LaTeX is docutils' own; a formula that it cannot read is an error of the build.
 """
@@ -22,13 +22,14 @@ _PLAIN = (
 """Commands that docutils does not know, and what stands for them."""
 
 _ACCENTS = "\u02c6^~\u02dc\u00af"
+_BARS = ("|", "\u2016", "\u2225")
 
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;|#)\w+;")
 
 
 def _mended(mathml: str) -> str:
-    """The same with the index of an accented letter beside it, where docutils puts it below the letter."""
+    """The same with the index of an accented letter beside it, where docutils puts it below, and bars of one height."""
     ElementTree.register_namespace("", _NAMESPACE)
     mathml = _ENTITY.sub(lambda found: html.unescape(found[0]), mathml)  # XML knows five names only
     tree = ElementTree.fromstring(mathml)
@@ -39,6 +40,9 @@ def _mended(mathml: str) -> str:
             over.extend([base, accent])
             node.tag = f"{{{_NAMESPACE}}}msub"
             node[:] = [over, index]
+    for node in tree.iter(f"{{{_NAMESPACE}}}mo"):
+        if (node.text or "").strip() in _BARS:  # each would grow with its own neighbours, and not with the other one
+            node.set("stretchy", "false")
     return ElementTree.tostring(tree, encoding="unicode")
 
 

@@ -106,10 +106,58 @@ def test_a_study_takes_routings_and_refuses_those_that_cannot_be(gaussian, half,
         Study(gaussian, ["quality"], routings=("nowhere",), store=store)
     with pytest.raises(InputError, match="top9"):
         Study(gaussian, ["quality"], routings=("top9",), store=store)
-    with pytest.raises(InputError, match="disagreement: what is compared there"):
-        Study(gaussian, ["disagreement"], routings=("half",), store=store)
-    mixed = Study(gaussian, ["quality", "disagreement"], routings=("half",), n=4, steps=2, store=store)
-    assert mixed.settings["disagreement"].routings == ()
+    for name in ("router-calibration", "faults", "regime-map"):
+        with pytest.raises(InputError, match=f"{name}: it (measures|asks)"):
+            Study(gaussian, [name], routings=("half",), store=store)
+    mixed = Study(gaussian, ["quality", "regime-map"], routings=("half",), n=4, steps=2, store=store)
+    assert mixed.settings["regime-map"].routings == ()
+    assert list(mixed.indifferent) == ["regime-map"]
+
+
+OWN_TABLES = {"averaging-variance": "full", "disagreement": "full", "expert-deviation": "top2", "rescue": "full@T=2"}
+"""For each analysis of fixed routings that adds a table of chosen ones, one of the fixed ones."""
+
+
+@pytest.mark.parametrize(("name", "routing"), OWN_TABLES.items())
+def test_what_is_said_of_a_chosen_routing_is_what_the_fixed_tables_say_of_it(name, routing, gaussian, answered):
+    analysis = registry.ANALYSES[name]
+    settings = replace(analysis.sizes.at("small"), n=6, steps=4, routings=(routing,))
+    tables = {table.name: table for table in answered(analysis, gaussian, settings).tables}
+    assert [table.schema for table in tables.values()] == [*analysis.tables, *analysis.own_tables]
+    own = tables[f"{name}-routings"].rows
+    if name == "averaging-variance":
+        assert [row["variance"] for row in own] == [row["full"] for row in tables[name].rows]
+        assert {row["over_full"].value for row in own} == {1.0}
+    elif name == "disagreement":
+        (row,) = own
+        for key in ("mse", "perceptual_distance"):
+            assert row[f"spearman_{key}"] == tables[name].row(outcome=key)["spearman"]
+        quarters = tables["disagreement-quartiles"].rows
+        total = sum(q["n"] * q["d_int"].value for q in quarters)
+        assert row["d_int"].value == pytest.approx(total / 6, rel=1e-12)
+    elif name == "expert-deviation":
+        for row in own:
+            fixed = tables["expert-deviation-references"].row(reference=row["reference"])
+            for key in ("selected", "non_selected", "reduction"):
+                assert row[key].value == pytest.approx(fixed[key].value, rel=1e-12)
+    else:
+        fixed = tables["rescue-temperature"].row(t_router=2.0)
+        assert own[0] == {"routing": routing, **{key: fixed[key] for key in own[0] if key != "routing"}}
+
+
+def test_where_a_routing_selects_every_expert_there_are_no_others(gaussian, answered):
+    analysis = registry.ANALYSES["expert-deviation"]
+    settings = replace(analysis.sizes.at("small"), n=2, steps=2, routings=("uniform",))
+    for row in answered(analysis, gaussian, settings).table("expert-deviation-routings").rows:
+        assert row["non_selected"] is None
+        assert row["reduction"] is None
+        assert row["selected"].value > 0
+
+
+@pytest.mark.parametrize("name", ["disagreement", "expert-deviation", "rescue"])
+def test_the_monolith_has_no_experts_to_look_at(name, gaussian, tmp_path):
+    study = Study(gaussian, [name], routings=["monolith"], n=2, steps=2, store=RecordingStore(tmp_path))
+    assert study.absent[name] == f"{name} looks at the experts of a routing, and the monolith has none; leave it out"
 
 
 # Analyses of other packages

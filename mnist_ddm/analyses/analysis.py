@@ -108,6 +108,8 @@ class Analysis(ABC, Generic[Own]):
         tables: what its tables hold; the claims ledger is checked against them.
         sizes: its settings at each of `SCALES`.
         compares: whether it compares routings and takes those that a user chooses (`TrajectorySettings.routings`).
+        own_tables: what it adds where a user has chosen routings, for an analysis whose tables have fixed ones.
+        fixed: if it takes none, why not, in a few words.
     """
 
     id: ClassVar[str]
@@ -116,6 +118,8 @@ class Analysis(ABC, Generic[Own]):
     tables: ClassVar[tuple[Schema, ...]]
     sizes: ClassVar[Sizes[Any]]
     compares: ClassVar[bool] = False
+    own_tables: ClassVar[tuple[Schema, ...]] = ()
+    fixed: ClassVar[str] = "what is compared there is no choice of routings"
 
     def __init_subclass__(cls) -> None:
         """Refuse an analysis that leaves one of its attributes out."""

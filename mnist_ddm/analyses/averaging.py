@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
-from mnist_ddm.analyses.columns import TIME
+from mnist_ddm.analyses.columns import ROUTING, TIME
 from mnist_ddm.analyses.settings import SamplingSettings
 from mnist_ddm.analyses.systems import fitting
 from mnist_ddm.core.pool import ExpertPool
@@ -27,6 +27,10 @@ _TABLE = Schema(
         *(Column(f"full_over_{routing}", f"full / {routing}") for routing in ("top1", "top2")),
     ),
 )
+_OWN = Schema(
+    "averaging-variance-routings",
+    (ROUTING, TIME, Column("variance", "variance"), Column("over_full", "variance / Full's")),
+)
 
 
 @final
@@ -41,6 +45,8 @@ class AveragingVariance(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Does averaging over experts lower the variance of the velocities? (Section 4.1, first link)"
     tables = (_TABLE,)
+    compares = True
+    own_tables = (_OWN,)
     sizes = Sizes(
         small=SamplingSettings(n=16, steps=4),
         medium=SamplingSettings(n=200),
@@ -50,7 +56,8 @@ class AveragingVariance(Analysis[SamplingSettings]):
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if len(fitting(pool, ROUTINGS)) < len(ROUTINGS):
             raise InputError(f"{self.id} compares {', '.join(ROUTINGS)} and needs at least 2 experts")
-        return tuple(Need(settings.sampling(routing), (_VELOCITY,)) for routing in ROUTINGS)
+        compared = dict.fromkeys((*ROUTINGS, *settings.routings))
+        return tuple(Need(settings.sampling(routing), (_VELOCITY,)) for routing in compared)
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         recorded = {routing: recordings[settings.sampling(routing)] for routing in ROUTINGS}
@@ -61,14 +68,25 @@ class AveragingVariance(Analysis[SamplingSettings]):
             "Samples of different routings start from the same noise; ratios pair them.",
         )
         title = f"Variance over samples of the routed velocity, per dimension, by time, n = {settings.n}"
-        return Answer((Table(_TABLE, title, rows, notes),), (_plot(rows, times),))
+        tables = [Table(_TABLE, title, rows, notes)]
+        if settings.routings:
+            chosen = {routing: recordings[settings.sampling(routing)] for routing in settings.routings}
+            own = tuple(_own_row(r, t, i, chosen[r], recorded["full"]) for r in chosen for i, t in enumerate(times))
+            tables.append(Table(_OWN, f"The same of the chosen routings, n = {settings.n}", own, notes[1:]))
+        return Answer(tuple(tables), (_plot(rows, times),))
+
+
+def _own_row(routing: str, t: float, visit: int, recording: Recording, full: Recording) -> Row:
+    own, whole = _spread(recording, visit), _spread(full, visit)
+    return {"routing": routing, "t": t, "variance": mean_estimate(own), "over_full": ratio_estimate(own, whole)}
+
+
+def _spread(recording: Recording, visit: int) -> Array:
+    return _squared_deviation(recording.observed[_VELOCITY][:, visit].flatten(1).double().numpy())
 
 
 def _row(t: float, visit: int, recorded: Mapping[str, Recording]) -> Row:
-    spread = {
-        routing: _squared_deviation(recording.observed[_VELOCITY][:, visit].flatten(1).double().numpy())
-        for routing, recording in recorded.items()
-    }
+    spread = {routing: _spread(recording, visit) for routing, recording in recorded.items()}
     means = {routing: mean_estimate(values) for routing, values in spread.items()}
     ratios = {f"full_over_{r}": ratio_estimate(spread["full"], spread[r]) for r in ("top1", "top2")}
     return {"t": t, **means, **ratios}

@@ -52,6 +52,7 @@ class RouterCalibration(Analysis[NoisingSettings]):
     group = "alignment"
     question = "Is the router calibrated, as the full ensemble needs it? (beyond the paper)"
     tables = (_TABLE, _NEAR)
+    fixed = "it measures the router itself, whatever routing follows it"
     sizes = Sizes(
         small=NoisingSettings(n=64),
         medium=NoisingSettings(n=1000),

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
+from mnist_ddm.analyses.columns import ROUTING as BY_ROUTING
 from mnist_ddm.analyses.columns import TIME, is_number, of_paper, p_value
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import SamplingSettings
+from mnist_ddm.analyses.systems import with_experts
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Noising, Visits
@@ -76,6 +78,9 @@ _BY_RANK = Schema("expert-deviation-by-rank", (_BY_WEIGHT, Column("angle", "angl
 _REFERENCES_BY_RANK = Schema(
     "expert-deviation-references-by-rank", (*_AGAINST, _BY_WEIGHT, Column("distance", "distance"))
 )
+_OWN = Schema("expert-deviation-routings", (BY_ROUTING, *_AGAINST, *_BOTH))
+_ALONG = ("angles", _LEFT_OUT, "logits", "weights")
+"""What is kept of trajectories."""
 
 
 @final
@@ -91,6 +96,8 @@ class ExpertDeviation(Analysis[SamplingSettings]):
     group = "alignment"
     question = "Do selected experts agree better with the routed velocity than the others? (Tables 2 and 4)"
     tables = (_SUMMARY, _REFERENCES, _BY_TIME, _BY_RANK, _REFERENCES_BY_RANK)
+    compares = True
+    own_tables = (_OWN,)
     sizes = Sizes(
         small=SamplingSettings(n=16, steps=4),
         medium=SamplingSettings(n=200),
@@ -102,23 +109,27 @@ class ExpertDeviation(Analysis[SamplingSettings]):
             raise InputError(f"{self.id} compares selected with other experts under Top-2 and needs at least 3 experts")
         closed_form = (_REFERENCE, "weights@tenths", "logits@tenths") if pool.measures.reference is not None else ()
         noised = Need(_noised(settings), ("target-errors", "weights", "logits"))
+        chosen = [r for r in with_experts(self.id, settings.routings) if r != ROUTING]
         return (
-            Need(settings.sampling(ROUTING), ("angles", _LEFT_OUT, "logits", "weights", *closed_form)),
+            Need(settings.sampling(ROUTING), (*_ALONG, *closed_form)),
+            *(Need(settings.sampling(r), _ALONG) for r in chosen),
             *([noised] if pool.measures.has_real_states else []),
         )
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
         comparisons = _comparisons(pool, recordings[settings.sampling(ROUTING)], recordings.get(_noised(settings)))
         routed = comparisons[0]
-        tables = (
+        tables = [
             _summary(pool, routed),
             _references(pool, comparisons, settings.n),
             _by_time(comparisons),
             _by_rank(routed),
             _by_rank_and_reference(comparisons),
-        )
+        ]
+        if settings.routings:
+            tables.append(_own({r: recordings[settings.sampling(r)] for r in settings.routings}, settings.n))
         targets = [_target_plot(c) for c in comparisons if c.reference == TARGET]
-        return Answer(tables, (_plot(routed), *targets))
+        return Answer(tuple(tables), (_plot(routed), *targets))
 
 
 @dataclass(frozen=True)
@@ -181,23 +192,48 @@ def _noised(settings: SamplingSettings) -> Noising:
 
 def _comparisons(pool: ExpertPool, recording: Recording, noised: Recording | None) -> list[_Comparison]:
     """With each reference that there is, the routed velocity first."""
-
-    def to(reference: str, unit: str, source: Recording, name: str, suffix: str = "") -> _Comparison:
-        return _Comparison(
-            reference,
-            unit,
-            source.times_of(name).numpy(),
-            source.observed[name].double().numpy(),
-            source.observed[f"weights{suffix}"].numpy() > 0,
-            source.observed[f"logits{suffix}"].double().numpy(),
-        )
-
-    comparisons = [to(ROUTED, "deg", recording, "angles"), to(LEFT_OUT, "deg", recording, _LEFT_OUT)]
+    comparisons = _in_angles(recording)
     if pool.measures.reference is not None:
-        comparisons.append(to(CLOSED_FORM, "deg", recording, _REFERENCE, "@tenths"))
+        comparisons.append(_to(CLOSED_FORM, "deg", recording, _REFERENCE, "@tenths"))
     if noised is not None:
-        comparisons.append(to(TARGET, "squared error per dimension", noised, "target-errors"))
+        comparisons.append(_to(TARGET, "squared error per dimension", noised, "target-errors"))
     return comparisons
+
+
+def _in_angles(recording: Recording) -> list[_Comparison]:
+    """With the two references that every routing has."""
+    return [_to(ROUTED, "deg", recording, "angles"), _to(LEFT_OUT, "deg", recording, _LEFT_OUT)]
+
+
+def _to(reference: str, unit: str, source: Recording, name: str, suffix: str = "") -> _Comparison:
+    return _Comparison(
+        reference,
+        unit,
+        source.times_of(name).numpy(),
+        source.observed[name].double().numpy(),
+        source.observed[f"weights{suffix}"].numpy() > 0,
+        source.observed[f"logits{suffix}"].double().numpy(),
+    )
+
+
+def _own(recordings: Mapping[str, Recording], n: int) -> Table:
+    """Selected and other experts of chosen routings; where a routing selects all of them there are no others."""
+    rows: list[Row] = []
+    for routing, recording in recordings.items():
+        for c in _in_angles(recording):
+            columns = {"selected": c.inside, "non_selected": c.outside, "reduction": c.outside - c.inside}
+            means = {key: _mean_of_present(_by_sample(values)) for key, values in columns.items()}
+            rows.append({"routing": routing, **c.what, **means})
+    notes = ("Selected: experts with weight. The blend of the others is that of the other selected ones.",)
+    return Table(_OWN, f"Angles of selected and other experts of the chosen routings, n = {n}", tuple(rows), notes)
+
+
+def _by_sample(values: Array) -> Array:
+    """The mean over the times that have a value, of the samples that have any."""
+    present = ~np.isnan(values)
+    some = present.any(axis=1)
+    total = np.where(present, values, 0).sum(axis=1)
+    return np.asarray(total[some] / present.sum(axis=1)[some], dtype=np.float64)
 
 
 def _mean_over_experts(values: Array, mask: Mask) -> Array:

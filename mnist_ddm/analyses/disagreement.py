@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
+from mnist_ddm.analyses.columns import ROUTING as BY_ROUTING
 from mnist_ddm.analyses.columns import N, p_value
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import RefinementSettings
-from mnist_ddm.analyses.systems import distance_named
+from mnist_ddm.analyses.systems import distance_named, with_experts
+from mnist_ddm.core.measures import Distance
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
@@ -59,6 +61,15 @@ _QUARTILES = Schema(
         Column("paper", "paper", "paper"),
     ),
 )
+_OWN = Schema(
+    "disagreement-routings",
+    (
+        BY_ROUTING,
+        Column("d_int", "D_int"),
+        *(Column(key, title) for key, title in OUTCOMES.items() if key in _STATED),
+        *(Column(f"spearman_{key}", f"Spearman, {title}") for key, title in OUTCOMES.items() if key in _STATED),
+    ),
+)
 
 
 @final
@@ -75,6 +86,8 @@ class Disagreement(Analysis[RefinementSettings]):
     group = "alignment"
     question = "Does the full ensemble drift from Top-2 where experts disagree? (Figure 1, Appendix B)"
     tables = (_CORRELATIONS, _QUARTILES)
+    compares = True
+    own_tables = (_OWN,)
     sizes = Sizes(
         small=RefinementSettings(n=16, steps=4),
         medium=RefinementSettings(n=200),
@@ -83,20 +96,14 @@ class Disagreement(Analysis[RefinementSettings]):
 
     def needs(self, pool: ExpertPool, settings: RefinementSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)
-        return Need(settings.sampling(ROUTING), ("disagreement",)), Need(settings.sampling(REFERENCE))
+        along = dict.fromkeys((ROUTING, *with_experts(self.id, settings.routings)))
+        return *(Need(settings.sampling(r), ("disagreement",)) for r in along), Need(settings.sampling(REFERENCE))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: RefinementSettings) -> Answer:
         full, reference = (recordings[settings.sampling(routing)] for routing in (ROUTING, REFERENCE))
         distance = distance_named(pool, settings.distance)
         a, b = (pool.decode(recording.final.to(pool.device)) for recording in (full, reference))
-        with torch.inference_mode():
-            pairs = zip(a.split(_AT_ONCE), b.split(_AT_ONCE), strict=True)
-            perceptual = torch.cat([distance(x, y) for x, y in pairs])
-        outcomes = {
-            MSE: (a - b).flatten(1).square().mean(dim=1).cpu().double().numpy(),
-            PERCEPTUAL: perceptual.cpu().double().numpy(),
-            **_qualities(pool, a),
-        }
+        outcomes = {**_distances(a, b, distance), **_qualities(pool, a)}
         profile = full.observed["disagreement"].double().numpy()
         times = full.times.numpy()
         integral = integrate_over_time(profile, times)
@@ -106,7 +113,34 @@ class Disagreement(Analysis[RefinementSettings]):
             _quartile_plot(quartiles, distance.name),
             _points(integral, distance.name, outcomes[PERCEPTUAL]),
         )
-        return Answer((_correlations(pool, integral, outcomes, distance.name), quartiles), plots)
+        tables = [_correlations(pool, integral, outcomes, distance.name), quartiles]
+        if settings.routings:
+            rows = [_own_row(pool, r, recordings[settings.sampling(r)], b, distance) for r in settings.routings]
+            notes = (
+                f"D along the routing's own trajectories, and its results against Top-2's. {distance.name} distance.",
+            )
+            title = f"The same of the chosen routings, n = {settings.n}"
+            tables.append(Table(_OWN, title, tuple(rows), notes))
+        return Answer(tuple(tables), plots)
+
+
+def _distances(a: Tensor, b: Tensor, distance: Distance) -> dict[str, Array]:
+    """How far each image is from the other of the same noise."""
+    with torch.inference_mode():
+        pairs = zip(a.split(_AT_ONCE), b.split(_AT_ONCE), strict=True)
+        perceptual = torch.cat([distance(x, y) for x, y in pairs])
+    squares = (a - b).flatten(1).square().mean(dim=1)
+    return {MSE: squares.cpu().double().numpy(), PERCEPTUAL: perceptual.cpu().double().numpy()}
+
+
+def _own_row(pool: ExpertPool, routing: str, recording: Recording, reference: Tensor, distance: Distance) -> Row:
+    integral = integrate_over_time(recording.observed["disagreement"].double().numpy(), recording.times.numpy())
+    row: Row = {"routing": routing, "d_int": mean_estimate(integral)}
+    if routing == REFERENCE:  # its distance to itself says nothing
+        return row
+    apart = _distances(pool.decode(recording.final.to(pool.device)), reference, distance)
+    spearman = {f"spearman_{key}": spearman_estimate(integral, values) for key, values in apart.items()}
+    return {**row, **{key: mean_estimate(values) for key, values in apart.items()}, **spearman}
 
 
 def _qualities(pool: ExpertPool, images: Tensor) -> dict[str, Array]:

@@ -92,6 +92,7 @@ class Faults(Analysis[FaultSettings]):
     group = "regimes"
     question = "Which error in using the router gives the paper's order? (beyond the paper)"
     tables = (_TABLE,)
+    fixed = "it asks when the paper's order of its own routings appears"
     sizes = Sizes(small=FaultSettings(n=8, steps=4), medium=FaultSettings(n=50), full=FaultSettings(n=200))
 
     def needs(self, pool: ExpertPool, settings: FaultSettings) -> tuple[Need, ...]:

@@ -103,6 +103,7 @@ class RegimeMap(Analysis[RegimeSettings]):
     group = "regimes"
     question = "When does averaging over all experts fail? (beyond the paper)"
     tables = (_TABLE, _NUMBERS)
+    fixed = "it asks when the paper's order of its own routings appears"
     sizes = Sizes(
         small=RegimeSettings(n=8, steps=10, temperatures=(1.0, 4.0, math.inf)),
         medium=RegimeSettings(n=100),

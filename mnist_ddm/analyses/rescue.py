@@ -11,6 +11,7 @@ from mnist_ddm.analyses.columns import (
     L_EFF,
     L_EFF_RATIO,
     REFINEMENT,
+    ROUTING,
     VISIBLE_CHANGE,
     against_full,
     mean_and_sd,
@@ -31,7 +32,7 @@ from mnist_ddm.analyses.stability import (
     step_refinement,
     visible_error,
 )
-from mnist_ddm.analyses.systems import distance_named, features_named
+from mnist_ddm.analyses.systems import distance_named, features_named, with_experts
 from mnist_ddm.core.measures import Distance
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -84,6 +85,7 @@ _BY_TEMPERATURE = Schema(
     (number_key("t_router", "T", TEMPERATURES), *_MEASURES, *paper_columns(_PAPER_TEMPERATURE)),
 )
 _BY_SHARE = Schema("rescue-top-p", (number_key("p", "p", SHARES), *_MEASURES, *paper_columns(_PAPER)))
+_OWN = Schema("rescue-routings", (ROUTING, *_MEASURES))
 
 
 @final
@@ -94,6 +96,8 @@ class Rescue(Analysis[JoinedSettings]):
     group = "interventions"
     question = "Can the full ensemble be rescued by temperature or truncation? (Tables 7, 9, 10)"
     tables = (_SUMMARY, _BY_TEMPERATURE, _BY_SHARE)
+    compares = True
+    own_tables = (_OWN,)
     sizes = Sizes(
         small=JoinedSettings(n=4, steps=4, quality_n=16, quality_steps=10),
         medium=JoinedSettings(n=30, quality_n=200),
@@ -103,16 +107,18 @@ class Rescue(Analysis[JoinedSettings]):
     def needs(self, pool: ExpertPool, settings: JoinedSettings) -> tuple[Need, ...]:
         distance_named(pool, settings.distance)
         features_named(pool, settings.features)
-        samplings = [settings.sampling(r) for r in ROUTINGS]
+        names = tuple(dict.fromkeys((*ROUTINGS, *with_experts(self.id, settings.routings))))
+        samplings = [settings.sampling(r) for r in names]
         measured = [need for s in samplings for need in both_resolutions(s, EXPERT_NORM, "weights")]
-        stored = long_samplings(pool, settings, ROUTINGS).values()
+        stored = long_samplings(pool, settings, names).values()
         return (*measured, *(Need(sampling, optional=True) for sampling in stored))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: JoinedSettings) -> Answer:
         distance = distance_named(pool, settings.distance)
-        measured = {r: _measured(pool, recordings, settings.sampling(r), distance) for r in ROUTINGS}
+        names = tuple(dict.fromkeys((*ROUTINGS, *settings.routings)))
+        measured = {r: _measured(pool, recordings, settings.sampling(r), distance) for r in names}
         event = visible_error(pool, recordings[settings.sampling(_FULL)], distance)
-        stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, ROUTINGS).items()}
+        stored = {r: [sampling] for r, sampling in long_samplings(pool, settings, names).items()}
         quality, quality_n = stored_frechet_distances(pool, recordings, stored, settings.features)
         least = settings.quality_n or LONG
         cells = {r: {**_cells(values, measured[_FULL], event), "fid": quality.get(r)} for r, values in measured.items()}
@@ -140,7 +146,7 @@ class Rescue(Analysis[JoinedSettings]):
             refinement_note(event),
             frechet_note(quality_n, settings.quality_steps, least, stored_floor(pool, settings.features, quality_n)),
         )
-        tables = (
+        tables = [
             Table(
                 _SUMMARY,
                 f"The full ensemble without retraining, n = {settings.n}; paper: {paper['place']}",
@@ -159,7 +165,10 @@ class Rescue(Analysis[JoinedSettings]):
                 tuple(by_share),
                 ("p = 1 is the full ensemble.",),
             ),
-        )
+        ]
+        if settings.routings:
+            own: list[Row] = [{"routing": r, **cells[r]} for r in settings.routings]
+            tables.append(Table(_OWN, f"The same of the chosen routings, n = {settings.n}", tuple(own), notes))
         plot = Plot(
             "rescue-temperature",
             "lines",
@@ -168,7 +177,7 @@ class Rescue(Analysis[JoinedSettings]):
             "Delta_refine",
             (banded("full", np.log2(TEMPERATURES).tolist(), [row["delta_refine"] for row in by_temperature]),),
         )
-        return Answer(tables, (plot,))
+        return Answer(tuple(tables), (plot,))
 
 
 def _measured(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.field import make_field
+from mnist_ddm.core.field import MONOLITH, make_field
 from mnist_ddm.core.measures import Distance, Features
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
@@ -45,6 +45,17 @@ def _any_sample(pool: ExpertPool) -> Tensor:
     """One decoded state to try a metric on, so that what is missing is said before hours of sampling."""
     with torch.no_grad():
         return pool.decode(torch.zeros(1, *pool.state_shape, device=pool.device))
+
+
+def with_experts(name: str, routings: Sequence[str]) -> Sequence[str]:
+    """Chosen routings, for an analysis that looks at their experts.
+
+    Raises:
+        InputError: if the monolith is among them.
+    """
+    if MONOLITH in routings:
+        raise InputError(f"{name} looks at the experts of a routing, and the monolith has none; leave it out")
+    return routings
 
 
 def fitting(pool: ExpertPool, names: Sequence[str]) -> list[str]:

@@ -127,6 +127,9 @@ def analyze(
         if name in analyses or group is None or not study.analyses:
             raise InputError(why)
         console.print(f"not run: {name} ({why})")
+    if routings:
+        for name, why in study.indifferent.items():
+            console.print(f"{name}: --routing changes nothing there ({why})")
     count = options.resolve_workers(workers, of_system["device"])
     if part is not None:
         record_shard_with_progress(console, study.plan(), count, backend, part)

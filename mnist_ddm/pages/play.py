@@ -34,7 +34,11 @@ def play_page() -> str:
     }
     data = {"directions": directions(), "strategies": [{"name": s["name"], "label": s["label"]} for s in strategies]}
     return render_page(
-        "play.html", values, styles=("play.css",), scripts=("play-model.js", "predict.js", "play.js"), data={"play": data}
+        "play.html",
+        values,
+        styles=("play.css",),
+        scripts=("play-model.js", "predict.js", "play.js"),
+        data={"play": data},
     )
 
 

@@ -80,8 +80,8 @@ class Study:
         wanted = known_analyses() if analyses is None else analyses
         asked = [analysis_named(a) if isinstance(a, str) else a for a in wanted]
         given = {name: value for name, value in choices.items() if value is not None}
-        self._refuse_unknown(asked, scale, given)
         self._refuse_routings(asked, given.get(_ROUTINGS, ()))
+        self._refuse_unknown(asked, scale, given)
         self.analyses: dict[str, Analysis[Any]] = {}
         self.settings: dict[str, Settings] = {}
         self.absent: dict[str, str] = {}
@@ -105,8 +105,8 @@ class Study:
         for routing in routings:
             make_field(self.pool, routing)
         if routings and not any(analysis.compares for analysis in asked):
-            takes = ", ".join(analysis.id for analysis in asked)
-            raise InputError(f"{takes}: what is compared there is no choice of routings; choose another analysis")
+            said = "; ".join(f"{analysis.id}: {analysis.fixed}" for analysis in asked)
+            raise InputError(f"{said}; choose another analysis")
 
     def _ask(self, analysis: Analysis[Any], settings: Settings) -> None:
         try:
@@ -145,6 +145,11 @@ class Study:
                     found[name] = n
                     break
         return found
+
+    @property
+    def indifferent(self) -> dict[str, str]:
+        """For each analysis that takes no choice of routings, why not."""
+        return {name: analysis.fixed for name, analysis in self.analyses.items() if not analysis.compares}
 
     @property
     def required(self) -> set[Visits]:

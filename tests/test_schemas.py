@@ -18,13 +18,18 @@ def pool():
     return load()
 
 
+def _schemas(analysis):
+    """All its tables, where routings are chosen."""
+    return [*analysis.tables, *analysis.own_tables]
+
+
 @pytest.mark.parametrize("name", list(ANALYSES))
 def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered):
     analysis = ANALYSES[name]
     known = {field.name for field in fields(analysis.sizes.at("small"))}
     settings = replace(analysis.sizes.at("small"), **{key: value for key, value in TINY.items() if key in known})
     tables = answered(analysis, pool, settings).tables
-    declared = [schema for schema in analysis.tables if schema.name not in NOT_ON_GAUSSIANS]
+    declared = [schema for schema in _schemas(analysis) if schema.name not in NOT_ON_GAUSSIANS]
     assert [table.schema for table in tables] == declared
     for table in tables:
         keys = [column.key for column in table.schema.keys]
@@ -36,7 +41,7 @@ def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answe
 
 
 def test_every_analysis_has_a_size_at_each_scale_and_tables_of_its_own():
-    names = [schema.name for analysis in ANALYSES.values() for schema in analysis.tables]
+    names = [schema.name for analysis in ANALYSES.values() for schema in _schemas(analysis)]
     assert len(set(names)) == len(names)
     for analysis in ANALYSES.values():
         assert len({type(analysis.sizes.at(scale)) for scale in SCALES}) == 1
@@ -44,7 +49,7 @@ def test_every_analysis_has_a_size_at_each_scale_and_tables_of_its_own():
 
 @pytest.mark.parametrize("name", list(ANALYSES))
 def test_columns_are_named_alike(name):
-    for column in (column for schema in ANALYSES[name].tables for column in schema.columns):
+    for column in (column for schema in _schemas(ANALYSES[name]) for column in schema.columns):
         words = column.key.split("_")
         assert column.key.isidentifier()
         assert column.key == column.key.lower()

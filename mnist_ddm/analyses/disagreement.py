@@ -137,7 +137,7 @@ def _own_row(pool: ExpertPool, routing: str, recording: Recording, reference: Te
     integral = integrate_over_time(recording.observed["disagreement"].double().numpy(), recording.times.numpy())
     row: Row = {"routing": routing, "d_int": mean_estimate(integral)}
     if routing == REFERENCE:  # its distance to itself says nothing
-        return row
+        return {**dict.fromkeys(column.key for column in _OWN.columns), **row}
     apart = _distances(pool.decode(recording.final.to(pool.device)), reference, distance)
     spearman = {f"spearman_{key}": spearman_estimate(integral, values) for key, values in apart.items()}
     return {**row, **{key: mean_estimate(values) for key, values in apart.items()}, **spearman}

@@ -300,7 +300,8 @@ def faults() -> Iterator[str]:
 def _old_tables(entry: Entry) -> Iterator[str]:
     """Tables of a folder whose columns are not those that the code declares now."""
     for name, told in read_json(entry.folder / MANIFEST)["analyses"].items():
-        declared = {schema.name: {c.key: c.optional for c in schema.columns} for schema in ANALYSES[name].tables}
+        schemas = (*ANALYSES[name].tables, *ANALYSES[name].own_tables)
+        declared = {schema.name: {c.key: c.optional for c in schema.columns} for schema in schemas}
         for table in told["tables"]:
             stored = [c["key"] for c in read_json(entry.folder / "results" / f"{table}.json")["columns"]]
             columns = declared.get(table, {})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -168,6 +169,18 @@ def test_names_beside_a_grid_take_room_and_change_no_pixel_of_it(tmp_path):
     assert above > 10
     assert named.crop((left, above, named.width, named.height)).tobytes() == bare.tobytes()
     assert min(named.crop((0, above, left, named.height)).convert("L").tobytes()) < 100  # there is ink
+
+
+def test_words_below_images_stay_below_their_own(tmp_path):
+    """Ink of a name lies within its tile, however long it is: the neighbours' strips, which have no name, are bare."""
+    from mnist_ddm.figures.pictures import GridNames, save_grid
+
+    for name in ("asked: triangle", "asked: " + "a class whose name has no end " * 3):
+        save_grid(torch.zeros(3, 1, 28, 28), tmp_path / "named.png", {}, 3, GridNames(images=("", name, "")))
+        picture = Image.open(tmp_path / "named.png").convert("L")
+        tile = picture.width // 3
+        inked = np.flatnonzero((np.asarray(picture)[-15:-10] < 80).any(axis=0))
+        assert tile < inked.min() < inked.max() < 2 * tile + 9
 
 
 def test_info_is_short(run, monkeypatch):

@@ -203,6 +203,7 @@ def _plan_as_data(study: "Study", workers: int) -> dict[str, Any]:
         "missing": len(plan.missing),
         "expert_evaluations": plan.evaluations,
         "seconds": plan.seconds(workers),
+        "table_seconds": study.table_seconds,
         "bytes": plan.bytes,
     }
 
@@ -222,9 +223,10 @@ def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], wor
     console.print(shown)
     for name, why in study.absent.items():
         console.print(f"not run: {name} ({why})")
-    plan = study.plan()
+    plan, tables = study.plan(), study.table_seconds
+    then = "the tables" if tables is None else f"the tables in {shown_duration(tables)} as before"
     console.print(
         f"{len(plan.wanted)} recordings, {len(plan.missing)} of them to be made: about {plan.evaluations:,} expert "
-        f"evaluations, {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then the tables; "
+        f"evaluations, {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then {then}; "
         f"about {plan.bytes / 1e6:.0f} MB in {plan.store.folder}"
     )

@@ -9,7 +9,7 @@ import torch
 from PIL.Image import Image, Resampling, fromarray
 from PIL.Image import new as new_image
 from PIL.ImageDraw import Draw
-from PIL.ImageFont import load_default
+from PIL.ImageFont import FreeTypeFont, ImageFont, load_default
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -23,6 +23,10 @@ _SMALLEST_IMAGE = 56
 
 _LETTERS = 13
 """Pixels of the type of names beside a grid."""
+_WIDEST = 240
+"""Pixels of the words below an image, which is enlarged until they fit; longer ones are cut."""
+_SPACE = 14
+"""Pixels that the words leave free beside them, the line between images included."""
 _PAPER, _INK = (255, 255, 255), (26, 30, 34)
 
 
@@ -61,13 +65,15 @@ def save_grid(
     scale = max(1, round(_SMALLEST_IMAGE / images.shape[-1]))
     pixels = images.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
     if names is not None and names.images:
+        widest = min(_WIDEST, max(load_default(_LETTERS).getlength(name) for name in names.images))
+        scale = max(scale, math.ceil((widest + _SPACE) / (images.shape[-1] + 1)))
         pixels = torch.nn.functional.pad(pixels, (0, 0, 0, math.ceil((_LETTERS + 4) / scale)), value=1.0)
     grid = _grid(pixels, columns)
     picture = fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
     picture = picture.resize((picture.width * scale, picture.height * scale), Resampling.NEAREST)
     if names is not None:
         size = (scale * (pixels.shape[-1] + 1), scale * (pixels.shape[-2] + 1))
-        picture = _named(picture, names, size, columns, scale * images.shape[-2])
+        picture = _named(picture, names, size, columns)
     info = PngInfo()
     for key, text in description.items():
         info.add_text(key, text)
@@ -90,8 +96,8 @@ def _grid(images: Tensor, columns: int) -> Tensor:
     return torch.nn.functional.pad(grid, (0, 1, 0, 1), value=_LINE)
 
 
-def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int, below: int) -> Image:
-    """A grid with names beside it; ``size`` is that of a tile, and ``below`` the height of its image."""
+def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int) -> Image:
+    """A grid with names beside it; ``size`` is that of a tile."""
     font = load_default(_LETTERS)
     left = 8 + max((math.ceil(font.getlength(name)) for name in names.rows), default=-8)
     above = _LETTERS + 7 if names.columns else 0
@@ -105,6 +111,13 @@ def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int
         pen.text((left - 4, above + (i + 0.5) * tall), name, _INK, font, anchor="rm")
     for i, name in enumerate(names.images):
         row, column = divmod(i, columns)
-        place = (left + (column + 0.5) * wide, above + row * tall + below + (tall - below) / 2)
-        pen.text(place, name, _INK, font, anchor="mm")
+        place = (left + (column + 0.5) * wide, above + (row + 1) * tall - (_LETTERS + 4) / 2)
+        pen.text(place, _cut(name, wide - _SPACE, font), _INK, font, anchor="mm")
     return paper
+
+
+def _cut(name: str, width: float, font: FreeTypeFont | ImageFont) -> str:
+    """As much of a name as fits, with a mark where it goes on."""
+    if font.getlength(name) <= width:
+        return name
+    return next(short for i in range(len(name), -1, -1) if font.getlength(short := f"{name[:i]}...") <= width or i == 0)

@@ -9,6 +9,7 @@
 Commands, notebooks and other packages all go through it.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
@@ -26,6 +27,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError, NotFiniteError, blamed
 from mnist_ddm.storage.cache import recording_store
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study import pace
 from mnist_ddm.study.folder import SAMPLES, Provenance, RunFolder, identity, used_recordings
 from mnist_ddm.study.plan import Plan, joined
 from mnist_ddm.study.record import record_all
@@ -147,6 +149,11 @@ class Study:
         return found
 
     @property
+    def table_seconds(self) -> float | None:
+        """About how long the tables will take after the recordings, by what they took here before, if they did."""
+        return pace.expected(self.store.folder, self.pool.title, self.settings)
+
+    @property
     def indifferent(self) -> dict[str, str]:
         """For each analysis that takes no choice of routings, why not."""
         return {name: analysis.fixed for name, analysis in self.analyses.items() if not analysis.compares}
@@ -226,6 +233,7 @@ class Study:
             if opened.has(name, settings):
                 on_answer(name, None)
                 continue
+            begin = time.monotonic()
             try:
                 answer = self.answer_one(name, recordings)
             except NotFiniteError:  # the other analyses of such a system would mean nothing either
@@ -234,6 +242,7 @@ class Study:
                 opened.leave_out(name, str(error))
                 continue
             opened.write(name, settings, answer)
+            pace.note(self.store.folder, self.pool.title, name, settings.n, time.monotonic() - begin)
             on_answer(name, answer)
         save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header)
         opened.finish(used_recordings(self.pool, recordings, self.store))

@@ -97,8 +97,11 @@ def test_disagreement_by_hand_and_a_system_whose_experts_agree_has_none(pool, an
 
 def test_quality_knows_exact_samples_from_corrupted_ones(pool, answered):
     settings = QualitySettings(n=400, steps=6, routings=("label", "full", "once"))
-    pools = pool, load(expert_error=4.0, router_temperature=100.0)
-    good, bad = ({t.name: t for t in answered(Quality(), system, settings).tables} for system in pools)
+    systems = (
+        (pool, settings),
+        (load(expert_error=4.0, router_temperature=100.0), replace(settings, routings=("full",))),
+    )
+    good, bad = ({t.name: t for t in answered(Quality(), system, asked).tables} for system, asked in systems)
     full, worse = (tables["quality"].row(routing="full") for tables in (good, bad))
     assert good["quality-classes"].row(routing="label")["recognised"].value == 1.0
     assert full["fid"] < 0.2 * worse["fid"]

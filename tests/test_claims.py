@@ -1,180 +1,21 @@
-"""The claims ledger, and verdicts as a pure function of tables: one synthetic table for every kind of verdict."""
+"""Verdicts as a pure function of tables: one synthetic table for every kind of verdict."""
 
 import csv
 import io
-import math
-import re
-import tomllib
-from importlib.resources import files
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from mnist_ddm.analyses.paper import SYSTEMS
-from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.claims.contrasts import EXPECTATIONS, Agreement, above, below, between
 from mnist_ddm.claims.judge import MEANINGS, Judgement, ReadingVerdict, Verdict, judge, judge_all, number_tested
-from mnist_ddm.claims.ledger import Claim, Comparison, LedgerError, Reading, claim_named, ledger, read_ledger
+from mnist_ddm.claims.ledger import Claim, Comparison, Reading
 from mnist_ddm.claims.select import Cell, Stated
 from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, stated_text, verdict_text
-from mnist_ddm.errors import InputError
-from mnist_ddm.stats.differences import difference, log_ratio, point
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.files import to_csv
 from mnist_ddm.tables.table import Column, Schema, Table
 
 NAN = float("nan")
-
-
-# The ledger
-
-
-BEYOND = {"router-consistency", "faults"}
-"""Analyses of questions on which the paper states nothing."""
-
-
-def test_every_claim_names_analyses_that_exist_and_every_analysis_has_a_claim():
-    named = {name for claim in ledger().claims.values() for name in claim.analyses}
-    assert named == set(ANALYSES) - BEYOND
-
-
-def test_every_claim_is_a_sentence_about_systems_of_the_paper():
-    for claim in ledger().claims.values():
-        assert claim.statement.endswith(".")
-        assert set(claim.stated_for) <= {"paris", "mnist"}
-
-
-def test_the_ledger_knows_every_expectation():
-    used = {c.expect for claim in ledger().claims.values() for r in claim.readings for c in r.comparisons}
-    assert used == set(EXPECTATIONS)
-
-
-def _named(word, places):
-    """The numbers after a word, as in "Tables 12 and 14", and nothing that only begins like one."""
-    listed = re.findall(rf"{word}s? (\d+(?:(?:, | and )\d+)*)", places)
-    return {int(number) for numbers in listed for number in re.findall(r"\d+", numbers)}
-
-
-def test_every_table_and_figure_of_the_paper_has_a_claim():
-    places = "; ".join(claim.place for claim in ledger().claims.values())
-    assert _named("Table", places) == set(range(1, 16))
-    assert _named("Figure", places) == set(range(1, 5))
-    for place in ("Footnote 1", "Proposition E.1", "Definition C.3", "Appendix D", "Appendix B", "Section 4.1"):
-        assert place in places
-
-
-STORED = tomllib.loads(files("mnist_ddm.claims").joinpath("claims.toml").read_text())
-
-
-def _spoiled(claim, **changes):
-    """The shipped ledger with the first comparison of one claim changed."""
-    entries = [dict(entry) for entry in STORED["claim"] if entry["id"] == claim]
-    reading = dict(entries[0]["reading"][0])
-    reading["compare"] = [{**reading["compare"][0], **changes}]
-    entries[0]["reading"] = [reading]
-    return {"claim": entries, "warnings": []}
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"table": "nowhere"}, "no table 'nowhere'"),
-        ({"column": "Delta_refine"}, "no column 'Delta_refine'"),
-        ({"column": "more"}, "is a key, not a measure"),
-        ({"decided_by": "kid"}, "no column 'kid'"),
-        ({"rows": [{"routing": "full"}]}, "no column 'routing'"),
-        ({"rows": [{"more": "fuller", "fewer": "top1"}]}, "no row whose more is 'fuller'"),
-        ({"rows": [{"delta_refine_ratio": "1"}]}, "says nothing of which row"),
-        ({"expect": "larger"}, "no expectation"),
-        ({"limit": "full:Delta_refined"}, "states no value 'full:Delta_refined'"),
-        ({"size": "{row}:nowhere"}, "states no value 'top2:nowhere'"),
-        ({"expect": "alike", "within": None, "smallest": 0}, "needs a margin"),
-        ({"expect": "alike", "within": 0.1}, "has a margin already"),
-        ({"smallest_of": "nowhere"}, "no column 'nowhere'"),
-        ({"limit": None}, "needs a limit"),
-    ],
-)
-def test_a_key_that_does_not_exist_is_an_error_when_the_ledger_is_loaded(changes, said):
-    assert read_ledger(_spoiled("full-least-refinement-error")).claims
-    with pytest.raises(LedgerError, match=re.escape(said)):
-        read_ledger(_spoiled("full-least-refinement-error", **changes))
-
-
-def test_a_claim_needs_an_analysis_that_exists_and_a_reading_or_a_reason():
-    entry = _spoiled("full-least-refinement-error")["claim"][0]
-    with pytest.raises(LedgerError, match="no analysis 'nowhere'"):
-        read_ledger({"claim": [{**entry, "analyses": ["nowhere"]}], "warnings": []})
-    with pytest.raises(LedgerError, match="needs readings"):
-        read_ledger({"claim": [{**entry, "reading": []}], "warnings": []})
-
-
-def test_the_trap_of_the_published_numbers_is_said():
-    assert any("DiT-B/2" in warning and "DiT-XL/2" in warning for warning in ledger().warnings)
-
-
-def test_an_unknown_claim_gets_a_list():
-    with pytest.raises(InputError, match="full-worst-fid"):
-        claim_named("everything")
-
-
-# Contrasts
-
-
-def test_the_interval_of_a_difference_is_the_exact_one_for_normal_estimates():
-    a, b = Estimate(3.0, 3 - 1.96 * 0.3, 3 + 1.96 * 0.3), Estimate(1.0, 1 - 1.96 * 0.4, 1 + 1.96 * 0.4)
-    found = difference(a, b)
-    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2 - 1.96 * 0.5, 2 + 1.96 * 0.5))
-    assert above("a", found).p == pytest.approx(2 * stats.norm.sf(2 / 0.5), rel=1e-3)
-
-
-def test_the_interval_of_a_difference_covers_what_it_should():
-    rng = np.random.Generator(np.random.Philox(3))
-    covered, tries, n = 0, 400, 40
-    for _ in range(tries):
-        x, y = rng.exponential(1.0, n), rng.exponential(2.0, n)
-        ends = []
-        for values in (x, y):
-            half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
-            ends.append(Estimate(values.mean(), values.mean() - half, values.mean() + half))
-        covered += (d := difference(ends[1], ends[0])).low <= 1.0 <= d.high
-    assert covered / tries > 0.92
-
-
-@pytest.mark.parametrize(
-    ("estimate", "agreement"),
-    [
-        (Estimate(1, 0.5, 2), Agreement.FOR),
-        (Estimate(1, -0.5, 2), Agreement.OPEN),
-        (Estimate(-1, -2, -0.5), Agreement.AGAINST),
-        (Estimate(1, NAN, NAN), Agreement.OPEN),
-        (Estimate(0, 0, 0), Agreement.OPEN),
-    ],
-)
-def test_an_interval_decides_or_leaves_open(estimate, agreement):
-    assert above("x", estimate).agreement is agreement
-    mirrored = Estimate(-estimate.value, -estimate.high, -estimate.low)
-    assert below("x", mirrored).agreement is agreement
-    contrast = above("x", estimate)
-    if contrast.p is not None and agreement is not Agreement.OPEN:
-        assert contrast.p < 0.05
-    assert bool(contrast.reason) == (agreement is Agreement.OPEN)
-
-
-def test_two_things_are_alike_only_if_the_interval_of_their_ratio_says_so():
-    def alike(a, b, within=0.1):
-        return between("x", log_ratio(a, b), within, a).agreement
-
-    assert alike(Estimate(1.02, 1.0, 1.04), point(1.0)) is Agreement.FOR
-    assert alike(Estimate(1.02, 0.7, 1.4), point(1.0)) is Agreement.OPEN
-    assert alike(Estimate(1.5, 1.4, 1.6), point(1.0)) is Agreement.AGAINST
-    assert alike(point(0.0), point(0.0)) is Agreement.FOR
-    assert alike(Estimate(0.0, 0.0, 0.1), point(1.0)) is Agreement.OPEN
-    assert alike(Estimate(1.0, 0.95, NAN), Estimate(1.0, NAN, NAN)) is Agreement.OPEN
-
-
-# Verdicts
 
 
 def results(rows, name="toy", **more):

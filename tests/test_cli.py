@@ -41,26 +41,6 @@ def test_help_imports_neither_torch_nor_lightning():
         assert f"  {command} " in out
 
 
-@pytest.mark.parametrize(
-    ("command", "unwanted"),
-    [
-        ("sample --system mnist --n 1 --steps 1 --out a.png", "scipy jinja2 pandas sympy"),
-        ("info", "PIL jinja2 pandas sympy"),
-    ],
-)
-def test_a_command_imports_nothing_that_takes_seconds_and_that_it_does_not_need(command, unwanted, tmp_path):
-    """Of those that a command could do without, `torch._dynamo` is the slowest, and torchvision brings it along."""
-    code = (
-        f"import sys; sys.argv = ['mnist-ddm', *{command.split()!r}]\n"
-        "from mnist_ddm.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code\n"
-        f"heavy = {{'lightning', 'torchvision', 'torchmetrics', 'torch._dynamo', *{unwanted.split()!r}}}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={**os.environ, "COLUMNS": "200"})
-
-
 @pytest.mark.parametrize("command", list(cli._COMMANDS))
 def test_every_command_explains_itself(run, command):
     code, out, _ = run(command, "--help")

@@ -120,7 +120,7 @@ def test_the_claims_of_alignment_are_those_of_the_abstract_and_their_tables():
     }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_claim_of_alignment_comes_out_where_experts_are_exchangeable(seed):
     judgements = judged(Exchangeable(seed))
     assert all(j.verdict is not Verdict.ABSENT for j in judgements)

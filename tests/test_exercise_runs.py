@@ -1,12 +1,8 @@
 """A student's file in a process of its own, the folder that remembers, the command line, and grading."""
 
 import csv
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -17,12 +13,9 @@ from mnist_ddm.exercises import grading, runner, workspace
 from mnist_ddm.exercises.crashes import explain
 from mnist_ddm.exercises.handins import written
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
-from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.naming import answers_in
-from mnist_ddm.exercises.nursery import Nursery
-from mnist_ddm.exercises.processes import OUTPUT_KEPT, end
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
-from mnist_ddm.exercises.runner import CheckResult, run_check
+from mnist_ddm.exercises.runner import CheckResult
 from mnist_ddm.exercises.worker import imports_package, load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace
 
@@ -67,107 +60,6 @@ def quick(monkeypatch):
 
     monkeypatch.setattr(workspace, "run_check", check_here)
     monkeypatch.setattr(grading, "run_check", check_here)
-
-
-# A process of its own
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="there is a nursery on Linux alone")
-def test_processes_of_a_nursery_end_as_they_would_by_themselves(tmp_path):
-    """How they end, what they print, and what the end of the nursery itself means for them and for those after it."""
-    file, limits = _file(tmp_path, HEAD + "    return 2.0\n"), Limits(clock=30)
-    ends = {
-        "print('here'); import os; os._exit(7)": (7, b"here\n"),
-        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)": (-11, b""),
-    }
-    with Nursery() as nursery:
-        outcome = run_check("order", file, limits, start=nursery.start)
-        assert (outcome.result, nursery.gone) == ("wrong", False)
-        first = _started(nursery, tmp_path, "while True: pass")
-        for text, (code, printed) in ends.items():
-            process = _started(nursery, tmp_path, text)
-            assert process.wait(60) == code, text
-            assert printed in process.stderr.read()
-            end(process)
-        assert first.poll() is None
-        os.kill(nursery._process.pid, signal.SIGKILL)
-        assert first.wait(60) == -signal.SIGKILL
-        assert nursery.gone
-        file.write_text((SOLUTIONS / "order.py").read_text())
-        assert run_check("order", file, limits, start=nursery.start).passed
-
-
-def _started(nursery, tmp_path, text):
-    file = _file(Path(tempfile.mkdtemp(dir=tmp_path)), text)
-    process = nursery.start(["order", str(file), str(tmp_path), "20", "1024", ""], tmp_path)
-    process.stdin.close()
-    return process
-
-
-@pytest.mark.slow
-def test_a_right_file_passes_in_its_own_process_with_a_picture(tmp_path):
-    file = _file(tmp_path, "import helper\n" + (SOLUTIONS / "order.py").read_text())
-    (tmp_path / "helper.py").write_text("print('hello from a neighbour')\n")
-    (tmp_path / "random.py").write_text("raise RuntimeError('shadowed')\n")
-    found = run_check("order", file, Limits(), tmp_path / "p.png")
-    assert found.passed, found.message
-    assert found.picture
-    assert (tmp_path / "p.png").exists()
-    assert found.printed == "hello from a neighbour"
-    assert not (tmp_path / "__pycache__").exists()
-
-
-def test_an_endless_loop_that_prints_is_stopped(tmp_path):
-    file = _file(tmp_path, HEAD + "    while True:\n        print('x' * 1000)\n")
-    found = run_check("order", file, Limits(seconds=1))
-    assert found.result == "time"
-    assert "loop without an end" in found.message
-    assert len(found.printed) < 2 * OUTPUT_KEPT
-    assert "characters more" in found.printed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("body", "result", "says"),
-    [
-        ("    import os; os._exit(0)\n", "crash", "exit code 0"),
-        ("    import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n", "crash", "SIGSEGV"),
-        ("    return [0.0] * 10**12\n", "memory", "more memory"),
-        ("    import torch; return torch.zeros(10**12)\n", "memory", "more memory"),
-        ("    x = []\n    while True: x.append(bytes(10**6))\n", "memory", "more memory"),
-        ("    import sys; sys.exit(0)\n", "error", "ended the program"),
-        ("    return order(step_sizes, errors)\n", "error", "calls itself without end"),
-        ("    import time; time.sleep(600)\n", "time", "does it wait for something"),
-        (
-            "    import torch; x = torch.randn(3000, 3000)\n    while True: x @ x\n",
-            "time",
-            "no answer after 1 s of computing",
-        ),
-        (
-            "    try:\n        while True: pass\n    except BaseException: pass\n",
-            "time",
-            "no answer after 1 s of computing",
-        ),
-        ("    import subprocess; subprocess.run(['sleep', '600'])\n", "time", "does it wait for something"),
-        ("    print('x' * 10**8); return 2.0\n", "wrong", "the order came out wrong"),
-        ("    input(); return 2.0\n", "error", "EOFError"),
-    ],
-)
-def test_whatever_a_student_does_is_an_answer(tmp_path, body, result, says):
-    clock = 5 if "sleep" in body else None
-    found = run_check("order", _file(tmp_path, HEAD + body), Limits(seconds=1, megabytes=512, clock=clock))
-    assert found.result == result, found
-    assert says in found.message
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", exercise_names())
-def test_every_solution_passes_as_a_student_would_run_it(tmp_path, name):
-    file = tmp_path / f"{name}.py"
-    shutil.copy(SOLUTIONS / file.name, file)
-    found = run_check(name, file, Limits(seconds=5), tmp_path / "p.png")
-    assert found.passed, found
-    assert found.picture
 
 
 # What went wrong, in words
@@ -248,13 +140,6 @@ def test_a_typing_error_in_a_name_is_answered_with_the_name_that_is_like_it(run)
     assert code == 2
     assert "did you mean 'flow'?" in out
     assert "checking" not in out
-
-
-def test_the_stub_of_the_contest_is_imported_without_image_metrics():
-    heavy = "{'torchmetrics', 'torchvision'} & set(sys.modules)"
-    program = f"import sys; import mnist_ddm.exercises.catalogue.contest; print({heavy})"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(

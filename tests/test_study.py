@@ -8,6 +8,7 @@ from mnist_ddm import Study
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study import cost
 from mnist_ddm.study.folder import Provenance
 from mnist_ddm.study.results import read_manifest, read_results
 from mnist_ddm.systems.gaussian import GaussianPool, load, spots
@@ -34,13 +35,16 @@ def test_what_several_analyses_need_is_planned_once(store):
     assert set(both.plan("averaging-variance").wanted) == {Sampling(r, 8, steps=4) for r in ("top1", "top2", "full")}
 
 
-def test_a_plan_says_what_is_missing_and_what_it_takes(store):
+def test_a_plan_says_what_is_missing_and_what_it_takes(store, monkeypatch):
+    assert cost._seconds_per_evaluation(load(), 4) > 0
+    monkeypatch.setattr(cost, "_seconds_per_evaluation", lambda pool, batch: 0.25)  # and no clock decides the rest
     asked = study(store)
     before = asked.plan()
     assert len(before.missing) == 3
     assert before.evaluations >= 8 * 7 * (1 + 2 + 8)
     assert before.bytes > 0
-    assert 0 < before.seconds(2) <= before.seconds(1) * 2
+    assert before.seconds(1) == 0.25 * before.evaluations
+    assert before.seconds(2) == before.seconds(1) / 2
     asked.record()
     after = asked.plan()
     assert (len(after.missing), after.evaluations, after.bytes, after.seconds()) == (0, 0, 0, 0)

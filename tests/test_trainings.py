@@ -110,8 +110,22 @@ def test_several_checkpoints_make_one_run_with_the_runs_of_each(run, tiny_checkp
     out = place / "joined"
     only = ("--only", "chain-variance", "--scale", "small", "--workers", 1)
     command = ("reproduce", "--checkpoint", tiny_checkpoint, "--checkpoint", second, *only, "--out", out)
+    sums = ("trainings", "recordings", "missing", "expert_evaluations", "bytes")
+
+    def plan(*options):
+        code, told, _ = run("reproduce", *options, *only, "--plan", "--json")
+        assert code == 0
+        return [json.loads(told)[name] for name in sums]
+
+    alone = [plan("--checkpoint", tiny_checkpoint)]
+    alone += [plan("--checkpoint", second, "--judge", tiny_checkpoint, "--seed", 1)]
+    both = ("--checkpoint", tiny_checkpoint, "--checkpoint", second)
+    assert plan(*both) == [sum(numbers) for numbers in zip(*alone, strict=True)]
+    assert min(plan(*both)) > 0
+    assert "2 trainings, 6 recordings, 6 of them to be made" in run("reproduce", *both, *only, "--plan")[1]
     code, _, error = run(*command)
     assert code == 0, error
+    assert plan(*both) == [2, 6, 0, 0, 0]
     each = [read_results(out / "trainings" / str(i)) for i in (1, 2)]
     joined = read_results(out)
     assert joined.trainings == 2

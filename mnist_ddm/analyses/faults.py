@@ -18,7 +18,7 @@ from mnist_ddm.core.flow import interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
-from mnist_ddm.core.routing.faults import FAULTS, STALE, faulty_logits
+from mnist_ddm.core.routing.faults import FAULTS, PERMUTED, STALE, faulty_logits, permuted
 from mnist_ddm.core.visits import TENTHS, Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.frechet import extract, frechet_distance
@@ -139,22 +139,30 @@ def _temperatures(pool: ExpertPool, target: float) -> _Found:
     """For each fault the temperature that brings the router nearest to an entropy, and that entropy, over ln K."""
     key = (*pool.fingerprints.items(), *FAULTS, target)
     if key not in _known:
-        matched = {fault: _matched(_logits(pool, fault), target) for fault in (NONE, *FAULTS)}
+        clean = _logits(pool, NONE)
+        # A stale router is as flat as it is at all, if a step late.
+        asked = {NONE: clean, STALE: clean, PERMUTED: permuted(clean)}
+        matched = {
+            fault: _matched(asked[fault] if fault in asked else _logits(pool, fault), target)
+            for fault in (NONE, *FAULTS)
+        }
         _known[key] = {**matched, EQUAL: (math.inf, 1.0)}
     return _known[key]
 
 
 @torch.no_grad()
 def _logits(pool: ExpertPool, fault: str) -> torch.Tensor:
-    """Of a router with a fault, at training states noised to each of `TENTHS`; float64, ``(n, K)``."""
+    """Of a router that is shown something wrong, or nothing, at training states noised to each of `TENTHS`.
+
+    Float64, shape ``(n, K)``.
+    """
     clean = pool.measures.real_states(_STATES, held_out=False)[0]
     noise = initial_noise(sample_seeds(0, len(clean)), pool.state_shape).to(clean)
     parts = []
     for moment in TENTHS:
         t = clean.new_full((len(clean),), moment)
         x = interpolate(clean, noise, t)
-        # A stale router is as flat as it is at all, if a step late.
-        parts.append(pool.router_logits(x, t) if fault in (NONE, STALE) else faulty_logits(fault, pool, x, t))
+        parts.append(pool.router_logits(x, t) if fault == NONE else faulty_logits(fault, pool, x, t))
     return torch.cat(parts).double().cpu()
 
 

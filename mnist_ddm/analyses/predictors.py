@@ -5,7 +5,6 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
@@ -160,6 +159,8 @@ def _routed(pool: ExpertPool, settings: RefinementSettings) -> list[str]:
 
 
 def _predictors(recording: Recording) -> dict[str, Array]:
+    from scipy.integrate import trapezoid
+
     p, z, gap = np.moveaxis(recording.observed[_SWITCHING].double().numpy(), 2, 0)
     score, times = gap / (z + _EPSILON), fixed_times(recording)
     sensitivity, switch = lipschitz(term_norms(recording)["expert"]), score.max(axis=1)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
-from scipy.integrate import cumulative_trapezoid
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import ROUTING, TIME, is_field
@@ -114,6 +113,8 @@ def _range(values: Array) -> Array:
 
 def _cumulated(norms: Array, times: Array) -> Array:
     """The integral of the range over samples from the first time down to each, ``(..., n, T)`` to ``(..., T)``."""
+    from scipy.integrate import cumulative_trapezoid
+
     return np.asarray(
         cumulative_trapezoid(_range(norms.swapaxes(-1, -2)), -times, initial=0, axis=-1), dtype=np.float64
     )

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from scipy.stats import norm
-
 from mnist_ddm.claims.ledger import Comparison
 from mnist_ddm.claims.select import Operand, number_in
 from mnist_ddm.stats.differences import difference, log_ratio, p_of_sign, point
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile
 
 
 class Agreement(Enum):
@@ -55,7 +54,7 @@ class Contrast:
 
 _BOTH = "the interval holds both outcomes"
 NO_INTERVAL = "no interval is computed"
-POWERFUL = 1 + float(norm.ppf(0.8) / norm.ppf((1 + LEVEL) / 2))
+POWERFUL = 1 + normal_quantile(0.8) / normal_quantile((1 + LEVEL) / 2)
 """So many half intervals away from what it must exclude an estimate decides four times of five."""
 
 

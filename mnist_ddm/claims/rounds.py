@@ -10,10 +10,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import norm
-
 from mnist_ddm.claims.contrasts import POWERFUL
 from mnist_ddm.claims.judge import LEVEL, Judgement, Verdict
+from mnist_ddm.stats.quantiles import normal_quantile, normal_share
 
 LOOKS = 4
 LEVEL_OF_A_LOOK = LEVEL / LOOKS
@@ -22,7 +21,7 @@ LARGEST = 20_000
 _LEAST, _MOST = 2.0, 8.0
 """A round multiplies samples by so much: less decides little, more spends what another claim may need."""
 _SPARE = 1.2
-_BEYOND = float(norm.ppf(1 - LEVEL_OF_A_LOOK / 2))
+_BEYOND = normal_quantile(1 - LEVEL_OF_A_LOOK / 2)
 
 Sizes = Mapping[str, int]
 """For some analyses their number of samples."""
@@ -47,7 +46,7 @@ class NextRound:
 def predicted_power(growth: float, factor: float) -> float:
     """How likely ``factor`` times the samples decide what ``growth`` times would in four of five tries."""
     reach = POWERFUL * math.sqrt(factor / growth)
-    return float(norm.cdf(_BEYOND * (reach - 1)))
+    return normal_share(_BEYOND * (reach - 1))
 
 
 def next_round(

@@ -64,23 +64,13 @@ def reproduce(
     console = Screen(stderr=json)
     begin = time.monotonic()
     with waiting(console, "starting"):
-        from mnist_ddm.claims.judge import judge_all
         from mnist_ddm.claims.ledger import claim_named, ledger
-        from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
-        from mnist_ddm.claims.word import counts_line, full_table, short_table
-        from mnist_ddm.cli.rounds import until_decided as decide
-        from mnist_ddm.cli.trainings import reproduce_trainings
         from mnist_ddm.errors import InputError
-        from mnist_ddm.pages.report import write_report
-        from mnist_ddm.storage.files import is_empty
-        from mnist_ddm.study.folder import Provenance, default_folder
         from mnist_ddm.study.record import parse_shard
         from mnist_ddm.study.results import read_results
         from mnist_ddm.study.scales import scale_named
         from mnist_ddm.study.study import Study
         from mnist_ddm.systems.registry import load_system
-        from mnist_ddm.tables.files import to_json
-        from mnist_ddm.tables.terminal import to_rich
         from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
         from mnist_ddm.terminal.streams import print_json
 
@@ -95,10 +85,10 @@ def reproduce(
     other = None if beside is None else read_results(beside)
     systems = _trainings(system, of_system)
 
-    def study_of(options_of_one: Mapping[str, Any], number: int = 0, sizes: Mapping[str, int] | None = None) -> "Study":
+    def study_of(options_of_one: Mapping[str, Any], number: int) -> "Study":
         with waiting(console, f"loading the system {system}"):
             pool = load_system(system, **options_of_one)
-        study = Study(pool, analyses_of(claims), scale=scale, seed=seed + number, sizes=sizes or {})
+        study = Study(pool, analyses_of(claims), scale=scale, seed=seed + number)
         if not study.analyses:
             raise InputError(f"the system {pool.title!r} can answer none of it: {'; '.join(study.absent.values())}")
         return study
@@ -109,23 +99,37 @@ def reproduce(
         raise InputError(
             "--until-decided looks at one training, on one machine; leave the other --checkpoint or --shard out"
         )
-    study = study_of(systems[0])
+    studies = [study_of(options_of_one, number) for number, options_of_one in enumerate(systems)]
+    study = studies[0]
     larger: dict[str, int] = {}
     if recorded:
         larger = study.recorded_sizes(_SIZES)
         study = Study(study.pool, analyses_of(claims), scale=scale, seed=seed, sizes=larger)
-    _print_plan(console, study, claims, count)
+        studies = [study]
+    _print_plan(console, studies, claims, count)
     if only_plan:
         if json:
-            print_json(_plan_as_data(study, count))
+            print_json(_plan_as_data(studies, count))
         return
     if part is not None:
-        for number, options_of_one in enumerate(systems):
-            record_shard_with_progress(console, study_of(options_of_one, number).plan(), count, backend, part)
+        for each in studies:
+            record_shard_with_progress(console, each.plan(), count, backend, part)
         return
+    # A plan needs neither the judge nor what draws a report.
+    from mnist_ddm.claims.judge import judge_all
+    from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK
+    from mnist_ddm.claims.word import counts_line, full_table, short_table
+    from mnist_ddm.cli.rounds import until_decided as decide
+    from mnist_ddm.cli.trainings import reproduce_trainings
+    from mnist_ddm.pages.report import write_report
+    from mnist_ddm.storage.files import is_empty
+    from mnist_ddm.study.folder import Provenance, default_folder
+    from mnist_ddm.tables.files import to_json
+    from mnist_ddm.tables.terminal import to_rich
+
     command = options.command_line()
     if len(systems) > 1:
-        folder = reproduce_trainings(console, systems, study_of, claims, out, command, only, count, backend)
+        folder = reproduce_trainings(console, systems, studies, claims, out, command, only, count, backend)
     else:
         more: dict[str, Any] = {}
         if until_decided:
@@ -191,28 +195,31 @@ def analyses_of(claims: Sequence["Claim"]) -> list[str]:
     return [name for name in ANALYSES if name in wanted or len(claims) == len(ledger().claims)]
 
 
-def _plan_as_data(study: "Study", workers: int) -> dict[str, Any]:
-    """What `_print_plan` says, for programs."""
-    plan = study.plan()
+def _plan_as_data(studies: Sequence["Study"], workers: int) -> dict[str, Any]:
+    """What `_print_plan` says, for programs; numbers are sums over trainings."""
+    study, plans = studies[0], [study.plan() for study in studies]
     return {
         "system": study.pool.title,
         "scale": study.scale.name,
         "analyses": {name: vars(settings) for name, settings in study.settings.items()},
         "not_run": study.absent,
-        "recordings": len(plan.wanted),
-        "missing": len(plan.missing),
-        "expert_evaluations": plan.evaluations,
-        "seconds": plan.seconds(workers),
-        "table_seconds": study.table_seconds,
-        "bytes": plan.bytes,
+        "trainings": len(studies),
+        "recordings": sum(len(plan.wanted) for plan in plans),
+        "missing": sum(len(plan.missing) for plan in plans),
+        "expert_evaluations": sum(plan.evaluations for plan in plans),
+        "seconds": sum(plan.seconds(workers) for plan in plans),
+        "table_seconds": None if study.table_seconds is None else len(studies) * study.table_seconds,
+        "bytes": sum(plan.bytes for plan in plans),
     }
 
 
-def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], workers: int) -> None:
+def _print_plan(console: Console, studies: Sequence["Study"], claims: Sequence["Claim"], workers: int) -> None:
+    """The analyses, which are those of every training, and what all trainings together take."""
     from rich.table import Table
 
     from mnist_ddm.terminal.recordings import shown_duration, shown_workers
 
+    study = studies[0]
     shown = Table(title=f"{study.pool.title}, scale {study.scale.name}: {study.scale.purpose}", title_justify="left")
     for heading in ("analysis", "question", "n", "steps", "claims"):
         shown.add_column(heading, justify="right" if heading in ("n", "steps", "claims") else "left")
@@ -223,10 +230,11 @@ def _print_plan(console: Console, study: "Study", claims: Sequence["Claim"], wor
     console.print(shown)
     for name, why in study.absent.items():
         console.print(f"not run: {name} ({why})")
-    plan, tables = study.plan(), study.table_seconds
+    total = _plan_as_data(studies, workers)
+    trainings, tables = f"{len(studies)} trainings, " if len(studies) > 1 else "", total["table_seconds"]
     then = "the tables" if tables is None else f"the tables in {shown_duration(tables)} as before"
     console.print(
-        f"{len(plan.wanted)} recordings, {len(plan.missing)} of them to be made: about {plan.evaluations:,} expert "
-        f"evaluations, {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, then {then}; "
-        f"about {plan.bytes / 1e6:.0f} MB in {plan.store.folder}"
+        f"{trainings}{total['recordings']} recordings, {total['missing']} of them to be made: about "
+        f"{total['expert_evaluations']:,} expert evaluations, {shown_duration(total['seconds'])} with "
+        f"{shown_workers(workers)}, then {then}; about {total['bytes'] / 1e6:.0f} MB in {study.store.folder}"
     )

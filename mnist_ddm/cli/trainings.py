@@ -1,6 +1,6 @@
 """`reproduce` with several checkpoints: a run of each training, and one of all of them together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def reproduce_trainings(
     console: Console,
     systems: Sequence[Mapping[str, Any]],
-    study_of: Callable[[Mapping[str, Any], int], "Study"],
+    studies: Sequence["Study"],
     claims: Sequence["Claim"],
     out: Path | None,
     command: str,
@@ -27,7 +27,7 @@ def reproduce_trainings(
     Args:
         console: where it is told.
         systems: the options that load each training.
-        study_of: the study of one, from its options and its number from 0; each has samples of its own.
+        studies: of each; they have samples of their own.
         claims: that are judged in each.
         out: the folder of the run that joins them.
         command: as it was typed.
@@ -47,7 +47,6 @@ def reproduce_trainings(
     from mnist_ddm.study.trainings import joined_answer, training_folders
     from mnist_ddm.terminal.recordings import record_with_progress
 
-    studies = [study_of(options, i) for i, options in enumerate(systems)]
     first = studies[0]
     prints = [digest(dict(study.pool.fingerprints)) for study in studies]
     if len(set(prints)) < len(prints):

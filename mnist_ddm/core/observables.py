@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.compute.devices import widened
-from mnist_ddm.core.consistency import router_consistency
+from mnist_ddm.core.consistency import PARTS, router_consistency
 from mnist_ddm.core.measures import Reference
-from mnist_ddm.core.sensitivity import ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
+from mnist_ddm.core.sensitivity import TERMS, ExpertNorms, ExpertTermNorm, JacobianTermNorms, local_errors, switching
 from mnist_ddm.core.visits import Visit
 from mnist_ddm.errors import InputError, unknown
 
@@ -23,6 +23,8 @@ _TENTHS = "@tenths"
 
 Function = Callable[[Visit], Tensor]
 """From a visit to a tensor ``(B, ...)``."""
+Numbers = Callable[[int, int], int]
+"""From the number of experts and that of a state's values to how many numbers are kept of one sample."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Observable:
     Attributes:
         name: under which the recording keeps it.
         start: makes the function for one block of samples; one that remembers the visit before is made anew for each.
+        numbers: how many it keeps of each sample, for estimates of disk.
         needs_experts: whether it reads the velocities of all experts.
         cost: about how many evaluations of the field a visit costs in addition, for estimates of time.
         version: to be raised when the function changes, so that stored recordings are not mistaken for current ones.
@@ -39,6 +42,7 @@ class Observable:
 
     name: str
     start: Callable[[], Function]
+    numbers: Numbers
     needs_experts: bool = False
     cost: float = 0.0
     version: int = 1
@@ -192,30 +196,42 @@ def pairwise_disagreement(velocities: Tensor) -> Tensor:
     return (distances.sum(dim=(1, 2)) / (k * (k - 1))).float()
 
 
-def _plain(name: str, function: Function, needs_experts: bool = False) -> Observable:
-    return Observable(name, lambda: function, needs_experts)
+def _plain(name: str, function: Function, numbers: Numbers, needs_experts: bool = False) -> Observable:
+    return Observable(name, lambda: function, numbers, needs_experts)
+
+
+def _state(k: int, d: int) -> int:
+    return d
+
+
+def _each(k: int, d: int) -> int:
+    return k
+
+
+def _constant(count: int) -> Numbers:
+    return lambda k, d: count
 
 
 OBSERVABLES: Mapping[str, Observable] = {
     o.name: o
     for o in (
-        _plain("x", lambda visit: visit.x),
-        _plain("velocity", lambda visit: visit.evaluation.velocity),
-        _plain("logits", _logits),
-        _plain("weights", _weights),
-        _plain("velocities", _experts, needs_experts=True),
-        _plain("angles", _angles, needs_experts=True),
-        _plain("left-out-angles", _left_out_angles, needs_experts=True),
-        _plain("reference-angles", _reference_angles, needs_experts=True),
-        _plain("reference-posterior", _reference_posterior),
-        _plain("target-errors", _target_errors, needs_experts=True),
-        Observable("router-consistency", lambda: router_consistency, needs_experts=True, cost=4),
-        _plain("disagreement", _disagreement, needs_experts=True),
-        Observable("jacobian-terms", JacobianTermNorms, cost=40, version=2),
-        Observable("expert-term", ExpertTermNorm, cost=10, version=2),
-        Observable("expert-jacobians", ExpertNorms, cost=60, version=2),
-        Observable("switching", lambda: switching, cost=2),
-        Observable("local-errors", lambda: local_errors, cost=12),
+        _plain("x", lambda visit: visit.x, _state),
+        _plain("velocity", lambda visit: visit.evaluation.velocity, _state),
+        _plain("logits", _logits, _each),
+        _plain("weights", _weights, _each),
+        _plain("velocities", _experts, lambda k, d: k * d, needs_experts=True),
+        _plain("angles", _angles, _each, needs_experts=True),
+        _plain("left-out-angles", _left_out_angles, _each, needs_experts=True),
+        _plain("reference-angles", _reference_angles, _each, needs_experts=True),
+        _plain("reference-posterior", _reference_posterior, _each),
+        _plain("target-errors", _target_errors, _each, needs_experts=True),
+        Observable("router-consistency", lambda: router_consistency, _constant(len(PARTS)), needs_experts=True, cost=4),
+        _plain("disagreement", _disagreement, _constant(1), needs_experts=True),
+        Observable("jacobian-terms", JacobianTermNorms, _constant(3 * len(TERMS)), cost=40, version=2),
+        Observable("expert-term", ExpertTermNorm, _constant(3), cost=10, version=2),
+        Observable("expert-jacobians", ExpertNorms, _each, cost=60, version=2),
+        Observable("switching", lambda: switching, _constant(3), cost=2),
+        Observable("local-errors", lambda: local_errors, _constant(3), cost=12),
     )
 }
 """The observables by name."""

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, final
 
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, judge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Exercise(ABC):
         """
 
     @abstractmethod
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         """Draw what a right answer shows, into an empty figure."""
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.solvers import Solver, Velocity
@@ -13,6 +13,9 @@ from mnist_ddm.exercises.answers import Case, StudentFunction, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
 from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.figures.palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STEPS = (8, 16, 32, 64)
 _LAST = 0.2
@@ -84,7 +87,7 @@ def fitted_order(measured: Sequence[float]) -> float:
     return float(slope)
 
 
-def draw_order(figure: Figure, answers: dict[str, StudentFunction]) -> None:
+def draw_order(figure: "Figure", answers: dict[str, StudentFunction]) -> None:
     """Errors against step size on logarithmic axes, with the fitted order beside each."""
     axes = figure.add_subplot()
     h = [(1 - _LAST) / n for n in STEPS]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mnist_ddm.stats.intervals import LEVEL, Array, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile
 
 BINS = 15
 
@@ -72,7 +72,7 @@ def calibration_estimate(confidence: Array, right: Array, bins: int = BINS) -> E
         term = float(gaps.mean()) ** 2 - noise / size
         squared += size / n * term
         variance += (size / n) ** 2 * (2 * noise**2 / (size * (size - 1)) + 4 * max(term, 0.0) * noise / size)
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
+    half = normal_quantile((1 + LEVEL) / 2) * math.sqrt(variance)
     return Estimate(*(math.sqrt(max(end, 0.0)) for end in (squared, squared - half, squared + half)))
 
 

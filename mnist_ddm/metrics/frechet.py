@@ -9,12 +9,12 @@ import math
 from typing import final
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile
 
 _BATCH = 512
 
@@ -124,7 +124,7 @@ class KernelDistance:
 
 
 def _estimate(value: float, spread: float) -> Estimate:
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(4 * spread)
+    half = normal_quantile((1 + LEVEL) / 2) * math.sqrt(4 * spread)
     return Estimate(value, value - half, value + half)
 
 

@@ -25,16 +25,16 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile
 
 SPLITS = 10
 _SEED = 20200210
 """The halves are the same every time, so that two routings are split alike; the seed only has to be fixed."""
-_NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
+_NORMAL = normal_quantile((1 + LEVEL) / 2)
 _FEWEST = 50
 """With 20 samples in 8 dimensions 95% were 90%."""
 _SMALLEST = 1e-12

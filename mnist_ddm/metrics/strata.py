@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from mnist_ddm.core.pool import ExpertPool
@@ -114,6 +113,8 @@ def imbalance_floor(n: int, shares: Tensor) -> float:
 
     Half the sum of the binomial mean deviations, which have a closed form (De Moivre 1730).
     """
+    from scipy import stats
+
     total = 0.0
     for share in shares.tolist():
         m = int(n * share) + 1

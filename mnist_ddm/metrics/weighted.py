@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.frechet import KernelDistance
 from mnist_ddm.metrics.strata import balancing_weights
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import student_quantile
 
 GROUPS = 10
 """Of the jackknife; each gets its part of every class."""
@@ -91,7 +91,7 @@ def balanced_frechet_distance(real: Tensor, fake: Tensor, classes: Tensor, share
     from_real = _jackknife(lambda kept: whole.distance(moments(real[kept])), torch.arange(len(real)))
     error = math.hypot(_error(from_fake), _error(from_real))
     best = value + sum((GROUPS - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, GROUPS - 1)) * error
+    half = student_quantile((1 + LEVEL) / 2, GROUPS - 1) * error
     return Estimate(best, best - half, best + half)
 
 

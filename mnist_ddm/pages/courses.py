@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.integrate import cumulative_trapezoid
 from torch import Tensor
 
 from mnist_ddm.core.condition import Condition
@@ -54,6 +53,8 @@ class Trajectory:
 
     def disagreement_so_far(self) -> Tensor:
         r""":math:`\int_t^1 D(x_s)\,ds` at each visited time, and at last the whole integral; shape ``(n, T + 1)``."""
+        from scipy.integrate import cumulative_trapezoid
+
         values, times = self.disagreement.double().numpy(), self.times.numpy()
         inner = cumulative_trapezoid(values, -times, axis=1, initial=0)
         whole = integrate_over_time(values, times)

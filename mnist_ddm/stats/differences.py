@@ -11,11 +11,10 @@ interval narrower where they agree.
 
 import math
 
-from scipy.stats import norm
-
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile, normal_share
 
-_QUANTILE = float(norm.ppf((1 + LEVEL) / 2))
+_QUANTILE = normal_quantile((1 + LEVEL) / 2)
 
 
 def point(value: float) -> Estimate:
@@ -25,7 +24,7 @@ def point(value: float) -> Estimate:
 
 def widened(estimate: Estimate, level: float) -> Estimate:
     """The same with an interval of a smaller error rate than 5%, by the quantiles of a normal estimate."""
-    factor = float(norm.isf(level / 2)) / _QUANTILE
+    factor = -normal_quantile(level / 2) / _QUANTILE
     value = estimate.value
     return Estimate(value, value - factor * (value - estimate.low), value + factor * (estimate.high - value))
 
@@ -59,4 +58,4 @@ def p_of_sign(estimate: Estimate) -> float:
     reach = estimate.value - estimate.low if estimate.value > 0 else estimate.high - estimate.value
     if reach <= 0:
         return 0.0 if estimate.value != 0 else 1.0
-    return float(2 * norm.sf(_QUANTILE * abs(estimate.value) / reach))
+    return 2 * normal_share(-_QUANTILE * abs(estimate.value) / reach)

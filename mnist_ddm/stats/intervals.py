@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.stats.quantiles import beta_quantile, normal_quantile, normal_share, student_quantile
 from mnist_ddm.stats.tests import auc, spearman
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ _COCHRAN = 2
 _SHORT = 2
 """How far a sample's skewness falls short of that of what it was drawn from, about, where that is skew: the rarest
 values, which make it so, are rarely in it."""
-_NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
+_NORMAL = normal_quantile((1 + LEVEL) / 2)
 _SEED = 20260202
 """Bootstrap intervals are the same every time; the seed only has to be fixed."""
 
@@ -76,6 +76,8 @@ def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -
     value, n = float(statistic(*(column[None] for column in columns))[0]), len(columns[0])
     if n < 2:
         return Estimate(value, float("nan"), float("nan"))
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # equal resamples: the interval is a point
         drawn = stats.bootstrap(
@@ -94,8 +96,8 @@ def _interval(value: float, draws: Array, n: int) -> Estimate:
     if np.isnan(draws).all():
         return Estimate(value, float("nan"), float("nan"))
     # Resamples of few samples vary too little: as much farther out as Student's quantile is, and the divisor n.
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(n / (n - 1))
-    low, high = (float(np.nanquantile(draws, stats.norm.cdf(side))) for side in (-reach, reach))
+    reach = student_quantile((1 + LEVEL) / 2, n - 1) * math.sqrt(n / (n - 1))
+    low, high = (float(np.nanquantile(draws, normal_share(side))) for side in (-reach, reach))
     return Estimate(value, low, high)
 
 
@@ -122,8 +124,8 @@ def bounded_mean_estimate(values: Array, least: float, most: float) -> Estimate:
         return Estimate(estimate.value, max(estimate.low, least), min(estimate.high, most))
     span = most - least
     count = float(np.clip((values - least) / span, 0, 1).sum())
-    low = float(stats.beta.ppf((1 - LEVEL) / 2, count, n - count + 1)) if count > 0 else 0.0
-    high = float(stats.beta.ppf((1 + LEVEL) / 2, count + 1, n - count)) if count < n else 1.0
+    low = beta_quantile((1 - LEVEL) / 2, count, n - count + 1) if count > 0 else 0.0
+    high = beta_quantile((1 + LEVEL) / 2, count + 1, n - count) if count < n else 1.0
     return Estimate(estimate.value, least + span * low, least + span * high)
 
 
@@ -161,7 +163,7 @@ def mean_moves(values: Array) -> tuple[float, float]:
     n = len(values)
     largest = float(np.abs(values).max()) or 1.0
     error = largest * float((values / largest).std(ddof=1)) / math.sqrt(n)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    reach = student_quantile((1 + LEVEL) / 2, n - 1)
     moved = _SHORT * _skewness(values) / (6 * math.sqrt(n)) * (1 + 2 * reach**2)
     return error * (min(moved, 0.0) - reach), error * (max(moved, 0.0) + reach)
 
@@ -181,6 +183,8 @@ def share_estimate(events: NDArray[np.bool_]) -> Estimate:
     """The share of samples with an event, with the exact interval (Clopper, Pearson 1934)."""
     if len(events) < 2:
         return Estimate(float(np.mean(events)), float("nan"), float("nan"))
+    from scipy import stats
+
     interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(LEVEL, method="exact")
     return Estimate(float(np.mean(events)), float(interval.low), float(interval.high))
 
@@ -221,6 +225,8 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
 
 def _logit_reach(scores: Array, positive: NDArray[np.bool_], value: float) -> float:
     """Half of DeLong's interval of the logit of an area."""
+    from scipy import stats
+
     events, others = int(positive.sum()), int((~positive).sum())
     ranks = stats.rankdata(scores)
     above = (ranks[positive] - stats.rankdata(scores[positive])) / others
@@ -230,11 +236,13 @@ def _logit_reach(scores: Array, positive: NDArray[np.bool_], value: float) -> fl
         return 0.0
     # Few positives decide how well the variance is known (Satterthwaite's degrees of freedom).
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (events - 1) + parts[1] ** 2 / (others - 1))
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(parts)) / (value * (1 - value))
+    return student_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(sum(parts)) / (value * (1 - value))
 
 
 def _newcombe(value: float, events: int, others: int) -> tuple[float, float]:
     """The areas from which this one is just as far as the interval's level allows (a score interval)."""
+    from scipy import optimize
+
     about = (events + others) / 2 - 1
 
     def beyond(area: float) -> float:

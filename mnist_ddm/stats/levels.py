@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from mnist_ddm.stats.intervals import LEVEL, Estimate
+from mnist_ddm.stats.quantiles import normal_quantile, student_quantile
 
-_QUANTILE = float(stats.norm.ppf((1 + LEVEL) / 2))
+_QUANTILE = normal_quantile((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def over_trainings(estimates: Sequence[Estimate]) -> Levels:
     share = max(0.0, 1 - (within / between) ** 2) if between > 0 else 0.0 if within > 0 else math.nan
     if count < 2 or np.isnan(halves).any():
         return Levels(Estimate(value, math.nan, math.nan), between, within, math.nan)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * between / math.sqrt(count)
+    reach = student_quantile((1 + LEVEL) / 2, count - 1) * between / math.sqrt(count)
     alone = np.sqrt((halves**2).mean(axis=0) / count)
     low, high = (max(reach, float(side)) for side in alone)
     return Levels(Estimate(value, value - low, value + high), between, within, share)
@@ -62,5 +62,5 @@ def over_values(values: Sequence[float]) -> Levels:
     between = float(np.std(values, ddof=1)) if count > 1 else math.nan
     if count < 2 or between == 0:
         return Levels(Estimate(value, math.nan, math.nan), between, math.nan, math.nan)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * between / math.sqrt(count)
+    reach = student_quantile((1 + LEVEL) / 2, count - 1) * between / math.sqrt(count)
     return Levels(Estimate(value, value - reach, value + reach), between, math.nan, math.nan)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 Array = NDArray[np.float64]
 
@@ -30,5 +29,7 @@ def integrate_over_time(values: Array, times: Array) -> Array:
         values: shape ``(n, T)``.
         times: falling from 1, shape ``(T,)``.
     """
+    from scipy.integrate import trapezoid
+
     inside = trapezoid(values[:, ::-1], times[::-1], axis=1) if len(times) > 1 else np.zeros(len(values))
     return np.asarray(inside + values[:, -1] * times[-1], dtype=np.float64)

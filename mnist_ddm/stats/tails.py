@@ -8,7 +8,6 @@ seen. The share of events has an exact one always, and the median needs no tail.
 import math
 
 import numpy as np
-from scipy import stats
 
 from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
 
@@ -41,6 +40,8 @@ def heavy_ratio_estimate(a: Array, b: Array, event: float) -> Estimate:
 
 def median_estimate(values: Array) -> Estimate:
     """The median with the exact interval of order statistics; no interval where all n together cover too little."""
+    from scipy import stats
+
     n, value = len(values), float(np.median(values))
     below = int(stats.binom.ppf((1 - LEVEL) / 2, n, 0.5)) - 1
     if below < 0:

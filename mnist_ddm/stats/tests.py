@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 DIGITS = 5
@@ -25,6 +24,8 @@ def spearman(a: Array, b: Array) -> float:
     a, b = rounded(a), rounded(b)
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
+    from scipy import stats
+
     return float(stats.spearmanr(a, b).statistic)
 
 
@@ -32,6 +33,8 @@ def spearman_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of Spearman's rank correlation; NaN where the correlation is not defined."""
     if np.isnan(spearman(a, b)):
         return float("nan")
+    from scipy import stats
+
     return float(stats.spearmanr(rounded(a), rounded(b)).pvalue)
 
 
@@ -43,12 +46,16 @@ def auc(scores: Array, positive: NDArray[np.bool_]) -> float:
     with_event, without = scores[positive], scores[~positive]
     if min(len(with_event), len(without)) == 0:
         return float("nan")
+    from scipy import stats
+
     u = stats.mannwhitneyu(with_event, without, method="asymptotic").statistic
     return float(u / (len(with_event) * len(without)))
 
 
 def paired_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of the paired t-test."""
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # equal differences: the p-value is then 0 or NaN, as it says
         return float(stats.ttest_rel(a, b).pvalue) if len(a) > 1 else float("nan")
@@ -56,6 +63,8 @@ def paired_p(a: Array, b: Array) -> float:
 
 def independent_p(a: Array, b: Array) -> float:
     """Two-tailed p-value of Welch's independent t-test."""
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return float(stats.ttest_ind(a, b, equal_var=False).pvalue) if min(len(a), len(b)) > 1 else float("nan")

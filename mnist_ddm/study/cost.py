@@ -42,23 +42,14 @@ def expert_evaluations(pool: ExpertPool, wanted: Wanted) -> int:
 
 def bytes_of(pool: ExpertPool, wanted: Wanted) -> int:
     """About how much disk the recordings of some visits take."""
-    kept = {visits: observables_named(names) for visits, names in wanted.items()}
-    sizes, state = observable_sizes(pool, kept), math.prod(pool.state_shape)
-    each = {v: sum(sizes[k.observable.name] * len(k.visits(v.times, TENTHS)) for k in ks) for v, ks in kept.items()}
-    return sum(_BYTES * visits.n * (state + each[visits]) for visits in wanted)
+    state = math.prod(pool.state_shape)
 
+    def each(visits: Visits, names: Sequence[str]) -> int:
+        kept = observables_named(tuple(names))
+        sizes = (k.observable.numbers(pool.n_experts, state) * len(k.visits(visits.times, TENTHS)) for k in kept)
+        return state + sum(sizes)
 
-def observable_sizes(pool: ExpertPool, wanted: Mapping[Visits, Sequence[Kept]]) -> dict[str, int]:
-    """How many numbers each wanted observable keeps of one visit of one sample, found by looking at one."""
-    sizes: dict[str, int] = {}
-    # Each observable is looked at once, in the cheapest visits that have it.
-    for visits, kept in sorted(wanted.items(), key=lambda item: evaluations_each(pool, item[0], ())):
-        if new := [k.observable for k in kept if k.observable.name not in sizes]:
-            everything = range(1) if any(o.needs_experts for o in new) else ()
-            with one_thread(), torch.no_grad():
-                visit = next(iter(visits.walk(visits.field(pool), range(1), everything)))
-                sizes |= {o.name: o.start()(visit).numel() for o in new}
-    return sizes
+    return sum(_BYTES * visits.n * each(visits, names) for visits, names in wanted.items())
 
 
 def seconds_of(pool: ExpertPool, wanted: Wanted) -> float:

@@ -19,7 +19,6 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
-from mnist_ddm.figures.draw import save_png
 from mnist_ddm.figures.vega import to_vega_lite
 from mnist_ddm.storage.door import read_text
 from mnist_ddm.storage.files import (
@@ -181,6 +180,8 @@ class RunFolder:
 
     def write(self, name: str, settings: Settings, answer: Answer) -> None:
         """Write an analysis' tables as CSV and JSON and its plots as data, as PNG and as Vega-Lite."""
+        from mnist_ddm.figures.draw import save_png  # and with it Matplotlib, which a plan does without
+
         results, plots = self.folder / RESULTS, self.folder / PLOTS
         written: list[Path] = []
         for artefact, tensors in answer.artefacts.items():

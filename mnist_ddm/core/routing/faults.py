@@ -32,10 +32,15 @@ FAULTS: Mapping[str, str] = {
 def faulty_logits(fault: str, pool: ExpertPool, x: Tensor, t: Tensor) -> Tensor:
     """Logits ``(B, K)`` of a router with a fault that needs no trajectory, at states ``(B, ...)``, times ``(B,)``."""
     if fault == PERMUTED:
-        return pool.router_logits(x, t).roll(1, dims=1)
+        return permuted(pool.router_logits(x, t))
     times = {"flipped": 1 - t, "large": 999 * t, "small": t / 999}
     scales = {"scaled": LATENT_SCALE, "unscaled": 1 / LATENT_SCALE}
     return pool.router_logits(scales.get(fault, 1.0) * x, times.get(fault, t))
+
+
+def permuted(logits: Tensor) -> Tensor:
+    """Logits ``(B, K)``, each given to the next expert."""
+    return logits.roll(1, dims=1)
 
 
 @final

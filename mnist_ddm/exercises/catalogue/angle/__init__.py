@@ -1,10 +1,9 @@
 """Angular deviation."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.observables import angle_degrees
@@ -15,6 +14,9 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TOO_NARROW = "the bounds are too narrow: the cosine of parallel vectors is 1, so clamp to [-1, 1] exactly"
 _OTHER_AXIS = "the cosine ran along another axis: flatten the images first and sum over their pixels, the last axis"
@@ -58,7 +60,7 @@ class AngularDeviation(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         wanted = ("velocities", "velocity", "weights")
         recording = sample(load(), Sampling("top2", n=48, seed=1, steps=20), observables=wanted)
         velocities, routed, weights = (recording.observed[name].double() for name in wanted)

@@ -1,16 +1,18 @@
 """The exact router of two Gaussians."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import SOFT, normal
 from mnist_ddm.systems.gaussian import GaussianPool
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SCALES = torch.tensor([0.4, 0.9], dtype=torch.float64)
 _PRIOR = torch.tensor([0.25, 0.75], dtype=torch.float64)
@@ -91,7 +93,7 @@ class BayesRouter(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         axes = figure.add_subplot()
         line = torch.linspace(-3, 3, 241, dtype=torch.float64)
         means = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)

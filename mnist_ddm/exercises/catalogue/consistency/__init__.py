@@ -1,16 +1,18 @@
 """The router's Jacobian that experts imply, against the exact router of Gaussians."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import SOFT, experts_of, normal, triangle
 from mnist_ddm.figures.palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @final
@@ -59,7 +61,7 @@ class ImpliedJacobian(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         axes = figure.add_subplot()
         times = torch.linspace(0.15, 0.95, 17, dtype=torch.float64)
         for temperature, colour in zip((1.0, 2.0, 0.5), (SOFT, *COLOURS), strict=False):

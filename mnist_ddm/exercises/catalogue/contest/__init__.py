@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.field import RoutedField
@@ -23,6 +22,9 @@ from mnist_ddm.exercises.answers import StudentFunction, WrongAnswer, call
 from mnist_ddm.exercises.base import Exercise, Pass, Score
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, spots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROUNDS, SAMPLES, STEPS = (101, 102, 103, 104), 300, 10
 MOST_EXPERTS = 2.0
@@ -80,7 +82,7 @@ class Contest(Exercise):
             )
         return Pass(f"{told}; {against}: better in each of {len(ROUNDS)} rounds", mine)
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         left, right = figure.subplots(1, 2)
         scores = {name: score_of(name) for name in ("full", "top1", "top2")} | {"yours": score(function)}
         for i, (name, result) in enumerate(scores.items()):

@@ -1,10 +1,9 @@
 """Disagreement and its integral."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.observables import pairwise_disagreement
@@ -16,6 +15,9 @@ from mnist_ddm.exercises.material import normal
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.stats.summaries import integrate_over_time
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PARTS = ("D", "D_int")
 _RECTANGLES = "that is the rectangle rule: between two times take the mean of D at both of them"
@@ -76,7 +78,7 @@ class IntegratedDisagreement(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         recording = sample(load(), Sampling("full", n=24, seed=2, steps=40), observables=("velocities",))
         times = recording.times.double()
         curves, integrals = function(recording.observed["velocities"].double().flatten(3), times)

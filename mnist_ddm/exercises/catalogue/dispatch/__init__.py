@@ -1,11 +1,10 @@
 """Batched dispatch."""
 
 from collections.abc import Iterable, Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.field import RoutedField
@@ -16,6 +15,9 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import experts_of, nobody, normal
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STATES = 12
 
@@ -60,7 +62,7 @@ class BatchedDispatch(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         weights = _top2_weights(200)
         _, _, rows = _asked(function, weights)
         axes, places = figure.add_subplot(), np.arange(8)

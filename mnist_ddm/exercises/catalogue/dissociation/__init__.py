@@ -1,11 +1,9 @@
 """Reading the dissociation of stability and quality."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.stats import kendalltau
 
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.core.recording import sample
@@ -16,6 +14,9 @@ from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.stats.tests import spearman
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PARTS = ("rho", "most_stable", "best", "dissociated")
 ByRouting = Mapping[str, float]
@@ -75,7 +76,7 @@ class Dissociation(ClosedExercise):
         ),
         Mistake(
             "that is Kendall's correlation, which counts pairs; Spearman's is Pearson's of the ranks",
-            lambda s, q: _reading(s, q, rho=float(kendalltau(list(s.values()), [q[k] for k in s]).statistic)),
+            lambda s, q: _reading(s, q, rho=_kendall(s, q)),
         ),
         Mistake(
             "the two tables list the routings in another order: look values up by name",
@@ -95,7 +96,7 @@ class Dissociation(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         tables = {"Paris, as the paper has it": paper_table(), "gaussian, exact experts and router": gaussian_table()}
         for axes, (title, table), colour in zip(figure.subplots(1, 2), tables.items(), COLOURS, strict=False):
             rho, stable, best, dissociated = function(*table)
@@ -143,6 +144,12 @@ def _correlation(
 ) -> float:
     """Pearson's correlation of something made of both columns."""
     return float(np.corrcoef(of(list(stability.values())), of([quality[name] for name in stability]))[0, 1])
+
+
+def _kendall(stability: ByRouting, quality: ByRouting) -> float:
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(list(stability.values()), [quality[name] for name in stability]).statistic)
 
 
 def _reading(stability: ByRouting, quality: ByRouting, rho: float | None = None) -> tuple[float, str, str, bool]:

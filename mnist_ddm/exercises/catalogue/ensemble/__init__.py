@@ -1,10 +1,9 @@
 """The full ensemble is the marginal velocity."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.flow import expand_time
@@ -13,6 +12,9 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import INK, experts_of, nobody, normal, triangle
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import GaussianPool, load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @final
@@ -54,7 +56,7 @@ class FullEnsembleVelocity(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         pool, axes = triangle(), figure.add_subplot()
         experts = experts_of(pool)
         grid = torch.linspace(-2.6, 2.6, 19, dtype=torch.float64)

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.solvers import SOLVERS, Velocity
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import draw_order, integrate, order_case, steps_case
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _EULER = SOLVERS["euler"]
 
@@ -55,7 +57,7 @@ class EulerSteps(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         draw_order(figure, {"your Euler": function})
 
 

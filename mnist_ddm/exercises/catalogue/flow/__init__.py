@@ -1,10 +1,9 @@
 """Interpolation and velocity target."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.flow import expand_time, interpolate, predicted_clean, velocity_target
@@ -12,6 +11,9 @@ from mnist_ddm.data import load_images, to_image, to_state
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import normal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PARTS = ("x_t", "v")
 
@@ -68,7 +70,7 @@ class Flow(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         clean = to_state(load_images().test_images[18:19]).double().expand(7, -1, -1, -1)
         t = torch.linspace(0, 1, 7, dtype=torch.float64)
         x, v = function(clean, normal(0, 1, 1, 28, 28).expand(7, -1, -1, -1), t)

@@ -1,11 +1,10 @@
 """Gumbel routing: exact draws that a trajectory keeps."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
@@ -14,6 +13,9 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import SOFT, normal
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def noise(uniform: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class GumbelWeights(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         pool, n = load(), 2000
         x = normal(36, n, *pool.state_shape).to(torch.float32)
         logits = pool.router_logits(x, torch.ones(n)).double()

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.solvers import SOLVERS, Velocity
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.integration import draw_order, integrate, order_case, steps_case
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HEUN = SOLVERS["heun"]
 
@@ -75,7 +77,7 @@ class HeunSteps(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         draw_order(figure, {"Euler": euler, "your Heun": function})
 
 

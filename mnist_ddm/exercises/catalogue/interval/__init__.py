@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy import stats
 
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import SOFT
 from mnist_ddm.figures.palette import COLOURS
+from mnist_ddm.stats.quantiles import beta_quantile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _N = 50
 _ENDS = ("the lower end", "the upper end")
@@ -42,11 +44,11 @@ class ExactInterval(ClosedExercise):
         ),
         Mistake(
             "that is Wilson's interval, good on average over shares; the exact one never covers less than 95%",
-            lambda events, n: tuple(stats.binomtest(events, n).proportion_ci(0.95, method="wilson")),
+            lambda events, n: _wilson(events, n),
         ),
         Mistake(
             "that is Jeffreys' interval, beta(events + 1/2, n - events + 1/2); the exact one is wider",
-            lambda events, n: tuple(float(stats.beta.ppf(q, events + 0.5, n - events + 0.5)) for q in (0.025, 0.975)),
+            lambda events, n: tuple(beta_quantile(q, events + 0.5, n - events + 0.5) for q in (0.025, 0.975)),
         ),
         Mistake(
             "these are events: divide by n to have shares",
@@ -54,19 +56,18 @@ class ExactInterval(ClosedExercise):
         ),
         Mistake(
             "an end is NaN: with no event the lower end is 0, and if all have it the upper one is 1",
-            lambda events, n: (
-                float(stats.beta.ppf(0.025, events, n - events + 1)),
-                float(stats.beta.ppf(0.975, events + 1, n - events)),
-            ),
+            lambda events, n: tuple(end if 0 < end < 1 else math.nan for end in _exact(events, n, 0.025)),
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
+        from scipy.stats import binom
+
         axes, truths = figure.add_subplot(), np.linspace(0.002, 0.3, 150)
         for label, answer, colour in (("textbook", _textbook, SOFT), ("yours", function, COLOURS[0])):
             ends = np.array([answer(events, _N) for events in range(_N + 1)])
             holds = (ends[:, 0, None] <= truths) & (truths <= ends[:, 1, None])
-            seen = stats.binom.pmf(np.arange(_N + 1)[:, None], _N, truths)
+            seen = binom.pmf(np.arange(_N + 1)[:, None], _N, truths)
             axes.plot(truths, (holds * seen).sum(axis=0), color=colour, label=label)
         axes.axhline(0.95, color="black", linewidth=0.8, linestyle=":")
         axes.set_ylim(0, 1.02)
@@ -81,9 +82,16 @@ def _case(events: int, n: int) -> Case:
 
 
 def _exact(events: int, n: int, tail: float) -> tuple[float, float]:
-    low = float(stats.beta.ppf(tail, events, n - events + 1)) if events > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, events + 1, n - events)) if events < n else 1.0
+    low = beta_quantile(tail, events, n - events + 1) if events > 0 else 0.0
+    high = beta_quantile(1 - tail, events + 1, n - events) if events < n else 1.0
     return low, high
+
+
+def _wilson(events: int, n: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    low, high = binomtest(events, n).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def _textbook(events: int, n: int) -> tuple[float, float]:

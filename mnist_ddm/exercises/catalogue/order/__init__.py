@@ -1,11 +1,9 @@
 """The measured order of convergence."""
 
 from collections.abc import Iterable, Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.stats import linregress
 
 from mnist_ddm.core.solvers import SOLVERS
 from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
@@ -15,6 +13,9 @@ from mnist_ddm.exercises.material import SOFT
 from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.figures.palette import COLOURS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @final
 class MeasuredOrder(ClosedExercise):
@@ -23,6 +24,8 @@ class MeasuredOrder(ClosedExercise):
     name = "order"
 
     def cases(self) -> Iterable[Case]:
+        from scipy.stats import linregress
+
         h = (0.2, 0.1, 0.05)
         yield _case("errors 3 h^2 at h = 0.2, 0.1, 0.05", h, [3 * x**2 for x in h], 2.0)
         yield _case("errors 0.5 h, smallest step first", h[::-1], [0.5 * x for x in h[::-1]], 1.0)
@@ -47,7 +50,7 @@ class MeasuredOrder(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         axes, h = figure.add_subplot(), [0.8 / n for n in STEPS]
         for solver, colour in zip(SOLVERS.values(), COLOURS, strict=False):
             measured = errors(lambda v, x, times, solver=solver: integrate(solver, v, x, times))

@@ -1,10 +1,9 @@
 """Power iteration against closed forms."""
 
 from collections.abc import Callable, Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.spectral import linearize
@@ -12,6 +11,9 @@ from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import nobody, normal, triangle
 from mnist_ddm.figures.palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Product = Callable[[Tensor], Tensor]
 
@@ -56,7 +58,7 @@ class PowerIteration(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         axes = figure.add_subplot()
         counts, start = range(1, 26), torch.ones(1, 5, dtype=torch.float64)  # a fair share in each direction
         for second, colour in zip((0.5, 0.8, 0.95), COLOURS, strict=False):

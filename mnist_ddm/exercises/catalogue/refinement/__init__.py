@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.field import make_field
@@ -17,6 +16,9 @@ from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.pictures import label_more
 from mnist_ddm.figures.palette import COLOURS
 from mnist_ddm.systems.gaussian import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STEPS = 6
 _PARTS = ("Delta_refine", "the number of runs")
@@ -71,7 +73,7 @@ class StepRefinement(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         axes = figure.add_subplot()
         for routing, colour in zip(("top1", "full"), COLOURS, strict=False):
             errors = function(_integrator(routing), _noise(200), 10, _l2).sort().values

@@ -1,10 +1,9 @@
 """Top-k and renormalisation."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_ddm.core.routing import RoutingContext, Samples, TopK
@@ -12,6 +11,9 @@ from mnist_ddm.exercises.answers import Case, Mistake, StudentFunction, call
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.material import nobody, normal, router_along_a_trajectory, triangle
 from mnist_ddm.figures.palette import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def weights(logits: Tensor, k: int) -> Tensor:
@@ -84,7 +86,7 @@ class TopKWeights(ClosedExercise):
         ),
     )
 
-    def draw(self, function: StudentFunction, figure: Figure) -> None:
+    def draw(self, function: StudentFunction, figure: "Figure") -> None:
         times, logits = router_along_a_trajectory()
         axes = figure.subplots(1, 3, sharey=True)
         labels = [f"expert {i}" for i in range(logits.shape[1])]

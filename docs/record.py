@@ -29,7 +29,7 @@ from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.cli import cli
 from mnist_ddm.cli.analyze import chosen_routings
 from mnist_ddm.cli.reproduce import analyses_of
-from mnist_ddm.compute.parallel import default_workers
+from mnist_ddm.compute.cores import default_workers
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
 from mnist_ddm.storage.files import read_json, write_text

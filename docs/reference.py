@@ -10,6 +10,7 @@ import click
 from mnist_ddm.cli import cli
 from mnist_ddm.core.routing import grammar
 from mnist_ddm.core.routing.base import Routing
+from mnist_ddm.core.spellings import MODIFIERS, STRATEGIES
 
 HERE = Path(__file__).parent
 WIDTH = 90
@@ -55,11 +56,8 @@ def _of_group(context: click.Context) -> Iterator[str]:
 
 def routings() -> str:
     """The page of all strategies and modifiers."""
-    made = [(spelling, grammar.parse_routing(spelling.split(",")[0])) for spelling, _ in grammar._STRATEGIES.values()]
-    changed = [
-        (spelling, grammar.parse_routing("full" + spelling.split(",")[0]))
-        for spelling, _ in grammar._MODIFIERS.values()
-    ]
+    made = [(spelling, grammar.parse_routing(spelling.split(",")[0])) for spelling in STRATEGIES.values()]
+    changed = [(spelling, grammar.parse_routing("full" + spelling.split(",")[0])) for spelling in MODIFIERS.values()]
     table = ["| spelling | is | asks | router |", "|---|---|---|---|"]
     for spelling, routing in made:
         most, router = routing.most_experts(EXPERTS), "yes" if routing.needs_router else "no"

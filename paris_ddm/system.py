@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError
-from mnist_ddm.systems.mnist import checkpoints_folder
+from mnist_ddm.models.shipped import checkpoints_folder
 
 _log = logging.getLogger("mnist_ddm")
 

@@ -22,8 +22,9 @@ from mnist_ddm.models.checkpoint import (
     system_digest,
 )
 from mnist_ddm.models.presets import preset_named
+from mnist_ddm.models.shipped import checkpoints_folder
 from mnist_ddm.storage.files import digest, read_tensors, sha256, write_tensors
-from mnist_ddm.systems.mnist import SHIPPED, MnistPool, checkpoints_folder
+from mnist_ddm.systems.mnist import SHIPPED, MnistPool
 from mnist_ddm.training.plan import TrainingPlan, training_jobs
 
 

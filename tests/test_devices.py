@@ -2,7 +2,6 @@
 
 import os
 import time
-from functools import cache
 
 import pytest
 import torch
@@ -46,58 +45,49 @@ ROUTINGS = [
 ]
 
 
-@cache
-def here(routing):
-    return sample(gaussian.load(), Sampling(routing, 2, steps=2))
-
-
 def test_every_routing_goes_elsewhere_and_comes_to_the_same(elsewhere):
     for routing in (*ROUTINGS, "top2@centroids", "posterior", "monolith"):
+        sampling = Sampling(routing, 3, steps=2)
+        here = sample(gaussian.load(), sampling)
         with elsewhere:
-            there = sample(gaussian.load(DEVICE), Sampling(routing, 2, steps=2))
-        torch.testing.assert_close(there.final, here(routing).final, rtol=0, atol=1e-5, msg=routing)
-        assert there.evaluations.equal(here(routing).evaluations), routing
+            there = sample(gaussian.load(DEVICE), sampling)
+        torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5, msg=routing)
+        assert there.evaluations.equal(here.evaluations), routing
 
 
 def test_clipping_by_jacobians_goes_elsewhere(elsewhere):
     sampling = Sampling("top2+clip", 2, steps=1)
-    plain = sample(gaussian.load(), sampling)
+    here = sample(gaussian.load(), sampling)
     with elsewhere:
         there = sample(gaussian.load(DEVICE), sampling)
-    torch.testing.assert_close(there.final, plain.final, rtol=0, atol=1e-5)
+    torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5)
 
 
 def test_every_observable_is_the_same_elsewhere(elsewhere):
     names = tuple(name for name in OBSERVABLES if name not in ("target-errors", "expert-jacobians"))
     sampling, data = Sampling("top2", 2, steps=1), Noising("top2", 2, moments=(0.5,))
-    plain, noised = sample(gaussian.load(), sampling, names), sample(gaussian.load(), data, ("target-errors",))
+    here, noised = sample(gaussian.load(), sampling, names), sample(gaussian.load(), data, ("target-errors",))
     with elsewhere:
         pool = gaussian.load(DEVICE)
         there, noised_there = sample(pool, sampling, names), sample(pool, data, ("target-errors",))
     for name in names:
-        torch.testing.assert_close(there.observed[name], plain.observed[name], rtol=1e-5, atol=1e-5, msg=name)
+        torch.testing.assert_close(there.observed[name], here.observed[name], rtol=1e-5, atol=1e-5, msg=name)
     torch.testing.assert_close(noised_there.observed["target-errors"], noised.observed["target-errors"])
 
 
-def measured(device):
-    """What the shipped networks make, and what is measured of them."""
-    pool = mnist.load(device)
-    samples = sample(pool, Sampling("top2", 2, steps=1), ("angles", "disagreement"))
-    images = pool.decode(pool.measures.real_states(3)[0])
-    probabilities = classify.__wrapped__(pool.measures.classifier, images)  # torch's subclasses know no inference mode
-    features = extract(pool.measures.frechet_features["classifier"], images)
-    return samples.final, *samples.observed.values(), features, probabilities
+def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere):
+    def measured(device):
+        pool = mnist.load(device)
+        samples = sample(pool, Sampling("top2", 2, steps=2), ("angles", "disagreement")).observed
+        images = pool.decode(pool.measures.real_states(3)[0])
+        classifier = pool.measures.classifier
+        probabilities = classify.__wrapped__(classifier, images)  # torch's subclasses know no inference mode
+        return *samples.values(), extract(pool.measures.frechet_features["classifier"], images), probabilities
 
-
-@pytest.fixture(scope="module")
-def measured_here():
-    return measured("cpu")
-
-
-def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere, measured_here):
+    here = measured("cpu")
     with elsewhere:
         there = measured(DEVICE)
-    assert all(a.equal(b) for a, b in zip(measured_here, there, strict=True))
+    assert all(a.equal(b) for a, b in zip(here, there, strict=True))
 
 
 def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks():

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from mnist_ddm import cli
+from mnist_ddm.analyses import names
 from mnist_ddm.analyses import registry as analyses
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.compute import parallel
-from mnist_ddm.core.routing import grammar
+from mnist_ddm.core import spellings
 from mnist_ddm.exercises.registry import exercise_names, sheet_of
 from mnist_ddm.systems import registry
 
@@ -100,7 +101,7 @@ def place(tmp_path, monkeypatch):
     shutil.copy(ROOT / "teacher" / "solutions" / "flow.py", tmp_path / "class" / "ada")
     monkeypatch.syspath_prepend(ROOT / "examples" / "petals")
     told = tomllib.loads((ROOT / "examples" / "petals" / "pyproject.toml").read_text())["project"]["entry-points"]
-    known = (("mnist_ddm.systems", registry), ("mnist_ddm.routings", grammar), ("mnist_ddm.analyses", analyses))
+    known = (("mnist_ddm.systems", registry), ("mnist_ddm.routings", spellings), ("mnist_ddm.analyses", names))
     for group, module in known:
         own = [EntryPoint(name, value, group) for name, value in told[group].items()]
         before = module.entry_points
@@ -232,7 +233,7 @@ def test_every_exercise_is_listed_with_its_minutes():
 
 def test_every_routing_is_explained():
     text = (ROOT / "docs" / "choosing-a-routing.md").read_text()
-    for spelling in [*grammar._STRATEGIES, *(s for s, _ in grammar._MODIFIERS.values())]:
+    for spelling in [*spellings.STRATEGIES, *spellings.MODIFIERS.values()]:
         assert spelling.split("=")[0].split(",")[0].lower() in text.lower(), spelling
 
 

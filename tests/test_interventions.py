@@ -23,12 +23,11 @@ from mnist_ddm.storage.files import read_tensors, write_tensors
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.systems.mnist import MnistPool
 
-N = 20
-JOINED, REFINED = JoinedSettings(n=N, steps=8), RefinementSettings(n=N, steps=8)
+JOINED, REFINED = JoinedSettings(n=40, steps=8), RefinementSettings(n=40, steps=8)
 
 
 def refinement(pool, routing, steps):
-    coarse, fine = (sample(pool, Sampling(routing, n=N, steps=s)).final for s in (steps, 2 * steps))
+    coarse, fine = (sample(pool, Sampling(routing, n=40, steps=s)).final for s in (steps, 2 * steps))
     return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
@@ -58,7 +57,7 @@ def test_rescue_by_hand(answered):
     summary, by_temperature, by_share = answered(Rescue(), pool, JOINED).tables
     assert by_temperature.column("t_router") == [0.1, 0.25, 0.5, 1.0, 2.0, 4.0]
     flat = by_temperature.row(t_router=4.0)
-    logits = sample(pool, Sampling("full@T=4", n=N, steps=8), ("logits",)).observed["logits"].double().numpy() / 4
+    logits = sample(pool, Sampling("full@T=4", n=40, steps=8), ("logits",)).observed["logits"].double().numpy() / 4
     p = np.exp(logits - logits.max(axis=2, keepdims=True))
     p /= p.sum(axis=2, keepdims=True)
     assert flat["entropy"].value == pytest.approx(-(p * np.log(p)).sum(axis=2).mean(), rel=1e-5)

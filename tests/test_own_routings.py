@@ -6,9 +6,10 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
-from mnist_ddm.analyses import registry
+from mnist_ddm.analyses import names, registry
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.settings import SamplingSettings, TrajectorySettings
+from mnist_ddm.core import spellings
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.core.routing import FullEnsemble, Routing, parse_routing, register_routing
 from mnist_ddm.core.routing import own as own_routings
@@ -38,7 +39,7 @@ class Half(Routing):
 
 @pytest.fixture
 def half(monkeypatch):
-    monkeypatch.setattr(own_routings, "_registered", {})
+    monkeypatch.setattr(spellings, "_registered", {})
     register_routing("half", Half)
 
 
@@ -198,8 +199,8 @@ ready, nonsense = Theirs(), 3
 @pytest.fixture
 def announced(monkeypatch):
     def announce(**targets):
-        entries = [EntryPoint(n.replace("_", "-"), t, registry.ENTRY_POINT_GROUP) for n, t in targets.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+        entries = [EntryPoint(n.replace("_", "-"), t, names.ENTRY_POINT_GROUP) for n, t in targets.items()]
+        monkeypatch.setattr(names, "entry_points", lambda group: entries)
         registry.installed_analyses.cache_clear()
 
     yield announce

@@ -122,7 +122,7 @@ def test_more_experts_than_there_are_is_refused():
 def test_a_strategy_of_another_package_is_found(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from mnist_ddm.core.routing import grammar as routing
+    from mnist_ddm.core import spellings as routing
 
     entry = EntryPoint("mine", f"{__name__}:make_mine", routing.ENTRY_POINT_GROUP)
     monkeypatch.setattr(routing, "entry_points", lambda group: [entry])
@@ -311,10 +311,10 @@ def fails(*arguments):
 def theirs(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from mnist_ddm.core.routing import grammar
+    from mnist_ddm.core import spellings
 
-    entry = EntryPoint("theirs", f"{__name__}:make_theirs", grammar.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(grammar, "entry_points", lambda group: [entry])
+    entry = EntryPoint("theirs", f"{__name__}:make_theirs", spellings.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(spellings, "entry_points", lambda group: [entry])
     return lambda name, function: monkeypatch.setattr(Theirs, name, staticmethod(function), raising=False)
 
 

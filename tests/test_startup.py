@@ -7,8 +7,15 @@ import sys
 import numpy as np
 from scipy import stats
 
-from mnist_ddm.core.observables import OBSERVABLES, Kept
+from mnist_ddm.analyses.names import SHIPPED
+from mnist_ddm.analyses.registry import ANALYSES
+from mnist_ddm.compute.cores import may_have_accelerator
+from mnist_ddm.compute.devices import available_devices
+from mnist_ddm.core import spellings
+from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.recording import sample
+from mnist_ddm.core.routing import grammar
+from mnist_ddm.core.solvers import SOLVERS
 from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.exercises.registry import exercise_names
 from mnist_ddm.stats.quantiles import beta_quantile, normal_quantile, normal_share, student_quantile
@@ -50,7 +57,18 @@ def test_no_command_and_no_exercise_imports_what_takes_seconds_and_it_does_not_n
 
 
 def test_info_imports_nothing_that_takes_seconds_and_that_it_does_not_need(tmp_path):
-    run_program(found("info", ("PIL", "jinja2")), tmp_path)
+    run_program(found("info", ("torch", "scipy", "PIL", "jinja2")), tmp_path)
+
+
+def test_what_is_named_without_an_import_is_what_there_is():
+    groups = {}
+    for analysis in ANALYSES.values():
+        groups.setdefault(analysis.group, []).append(analysis.id)
+    assert groups == {group: list(names) for group, names in SHIPPED.items()}
+    assert grammar._STRATEGIES.keys() == spellings.STRATEGIES.keys()
+    assert grammar._MODIFIERS.keys() == spellings.MODIFIERS.keys()
+    assert {name: solver.order for name, solver in SOLVERS.items()} == spellings.SOLVERS
+    assert may_have_accelerator() or list(available_devices()) == ["cpu"]
 
 
 def test_quantiles_are_those_of_scipy_stats_to_the_last_bit():
@@ -76,5 +94,4 @@ def test_every_observable_keeps_as_many_numbers_as_it_says():
     assert kept.keys() == OBSERVABLES.keys()
     d = int(np.prod(pool.state_shape))
     for name, values in kept.items():
-        said = Kept(OBSERVABLES[name], tenths=False).observable.numbers(pool.n_experts, d)
-        assert values[0, 0].numel() == said, name
+        assert values[0, 0].numel() == OBSERVABLES[name].numbers(pool.n_experts, d), name

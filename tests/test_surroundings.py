@@ -13,8 +13,9 @@ import joblib
 import pytest
 
 from mnist_ddm import InputError, load_system
-from mnist_ddm.compute.parallel import default_workers
-from mnist_ddm.core.routing import grammar, parse_routing
+from mnist_ddm.compute.cores import default_workers
+from mnist_ddm.core import spellings
+from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.errors import one_line
 from mnist_ddm.storage.files import is_empty, is_temporary
 from mnist_ddm.systems import registry
@@ -303,7 +304,7 @@ def test_a_system_of_others_that_does_not_work_is_named(monkeypatch, target):
 
 @pytest.mark.parametrize("target", BROKEN)
 def test_a_routing_of_others_that_does_not_work_is_named(monkeypatch, target):
-    monkeypatch.setattr(grammar, "entry_points", lambda group: [EntryPoint("theirs", target, group)])
+    monkeypatch.setattr(spellings, "entry_points", lambda group: [EntryPoint("theirs", target, group)])
     with pytest.raises(InputError, match=r"'theirs' of .* does not work"):
         parse_routing("theirs")
     assert parse_routing("top2").name == "top2"

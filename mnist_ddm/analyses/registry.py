@@ -6,7 +6,6 @@ object the class, or an analysis that was made of it.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, final
 
 from mnist_ddm.analyses.analysis import Analysis
@@ -25,6 +24,7 @@ from mnist_ddm.analyses.failure_modes import FailureModes
 from mnist_ddm.analyses.faults import Faults
 from mnist_ddm.analyses.generalization import Generalization
 from mnist_ddm.analyses.local_error import LocalError
+from mnist_ddm.analyses.names import foreign_analyses
 from mnist_ddm.analyses.predictors import FailurePredictors
 from mnist_ddm.analyses.profile import SensitivityProfile
 from mnist_ddm.analyses.quality import Quality
@@ -59,8 +59,6 @@ ANALYSES: Mapping[str, Analysis[Any]] = {
 }
 """Those that ship, by id."""
 
-ENTRY_POINT_GROUP = "mnist_ddm.analyses"
-
 APPENDIX_B = ("expert-deviation", "disagreement")
 """The paper's two analyses of MNIST, which `mnist-ddm analyze` runs if nothing else is asked."""
 
@@ -78,7 +76,7 @@ class InstalledAnalyses:
         """Read what entry points say; whatever a package does wrong, other analyses must work."""
         self.readable: dict[str, Analysis[Any]] = {}
         self.broken: dict[str, InputError] = {}
-        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        for entry in foreign_analyses():
             try:
                 with blamed(f"the analysis {entry.name!r} of {entry.value}"):
                     self.readable[entry.name] = _made(entry.name, entry.load())

@@ -309,7 +309,7 @@ def grade(
     has a row for each student: a passed exercise counts its minutes. The scores of the open exercise go to a
     leaderboard.
     """
-    from mnist_ddm.compute.parallel import default_workers
+    from mnist_ddm.compute.cores import default_workers
     from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
     from mnist_ddm.exercises.handins import shown_name
     from mnist_ddm.exercises.leaderboard import write

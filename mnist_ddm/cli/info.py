@@ -15,6 +15,7 @@ from mnist_ddm.terminal import options
 from mnist_ddm.terminal.screen import Screen
 
 if TYPE_CHECKING:
+    from mnist_ddm.errors import InputError
     from mnist_ddm.tables.table import Table
 
 _TOPICS = ("routings", "analyses", "presets", "features", "checkpoint")
@@ -72,7 +73,7 @@ class _Section:
 
     def show(self, console: Screen, *, last: bool) -> None:
         """Print it for people."""
-        from mnist_ddm.tables.terminal import printable, to_rich
+        from mnist_ddm.tables.printable import printable
 
         if self.title:
             console.print(Text(printable(self.title), "bold underline"))
@@ -81,6 +82,8 @@ class _Section:
         for note in self.notes:
             console.print(f"\n{note}")
         for table in self.tables:
+            from mnist_ddm.tables.terminal import to_rich
+
             console.print("", to_rich(table, console.width, self.place), sep="\n")
         if not last:
             console.print()
@@ -88,9 +91,12 @@ class _Section:
 
 def _as_data(sections: Sequence[_Section]) -> dict[str, object]:
     """The same for programs: the rows of the only section, or those of each by its title."""
-    from mnist_ddm.tables.files import to_json
 
     def plain(section: _Section) -> dict[str, object]:
+        if not section.tables:
+            return dict(section.rows)
+        from mnist_ddm.tables.files import to_json
+
         return {**section.rows, **{table.name: to_json(table) for table in section.tables}}
 
     return plain(sections[0]) if len(sections) == 1 else {section.title: plain(section) for section in sections}
@@ -118,28 +124,26 @@ _NARROWEST = 40
 
 
 def _overview() -> list[_Section]:
-    from mnist_ddm.analyses.registry import groups, installed_analyses, known_analyses
-    from mnist_ddm.compute.devices import available_devices
-    from mnist_ddm.compute.parallel import default_workers
-    from mnist_ddm.core.routing import known_routings
-    from mnist_ddm.core.solvers import SOLVERS
+    from mnist_ddm.compute.cores import default_workers
+    from mnist_ddm.core.spellings import SOLVERS, known_routings
     from mnist_ddm.models.presets import preset_names
+    from mnist_ddm.models.shipped import shipped_checkpoints
     from mnist_ddm.systems.registry import system_names
     from mnist_ddm.terminal.commands import installed_commands
     from mnist_ddm.terminal.options import broken_options, installed_options
     from mnist_ddm.versions import versions
 
-    devices = [f"{name} ({model})" if model else name for name, model in available_devices().items()]
-    known = versions()
+    devices = [f"{name} ({model})" if model else name for name, model in _devices().items()]
+    known, (count, groups, broken_analyses) = versions(), _known_analyses()
     installed_options()
-    broken = (*installed_commands().broken.values(), *installed_analyses().broken.values(), *broken_options)
+    broken = (*installed_commands().broken.values(), *broken_analyses, *broken_options)
     rows: dict[str, str | Sequence[str]] = {
         "systems": system_names(),
-        "checkpoints": [f.name for f in _shipped()],
+        "checkpoints": [f.name for f in shipped_checkpoints()],
         "routings": [*known_routings(), "monolith"],
-        "analyses": f"{len(known_analyses())} in the groups {', '.join(groups()[:-1])}",
+        "analyses": f"{count} in the groups {', '.join(groups)}",
         "presets": preset_names(),
-        "solvers": [*(f"{s.name} (order {s.order})" for s in SOLVERS.values()), "heun@churn=2 (with noise)"],
+        "solvers": [*(f"{name} (order {order})" for name, order in SOLVERS.items()), "heun@churn=2 (with noise)"],
         "versions": [f"{k} {known[k]}" for k in _VERSIONS if k in known],
         "devices": f"{', '.join(devices)}; {default_workers()} cores",
         "cache": _cache_line(),
@@ -147,6 +151,28 @@ def _overview() -> list[_Section]:
         "more": [*(f"info {topic}" for topic in _TOPICS[:-1]), f"info {_TOPICS[-1]} NAME"],
     }
     return [_Section("", rows)]
+
+
+def _devices() -> Mapping[str, str]:
+    """Asked of torch, which takes seconds to import, only where there may be more than the CPU."""
+    from mnist_ddm.compute.cores import may_have_accelerator
+
+    if not may_have_accelerator():
+        return {"cpu": ""}
+    from mnist_ddm.compute.devices import available_devices
+
+    return available_devices()
+
+
+def _known_analyses() -> tuple[int, list[str], list["InputError"]]:
+    """How many there are, their groups, and what is wrong with some; those that ship are not imported to be counted."""
+    from mnist_ddm.analyses.names import SHIPPED, foreign_analyses
+
+    if not foreign_analyses():
+        return sum(map(len, SHIPPED.values())), list(SHIPPED), []
+    from mnist_ddm.analyses.registry import groups, installed_analyses, known_analyses
+
+    return len(known_analyses()), groups()[:-1], list(installed_analyses().broken.values())
 
 
 _VERSIONS = ("mnist-ddm", "python", "torch")
@@ -207,9 +233,9 @@ def _features() -> list[_Section]:
 
 def _checkpoint(name: str | None) -> list[_Section]:
     from mnist_ddm.errors import InputError, unknown
-    from mnist_ddm.models.checkpoint import CARD
+    from mnist_ddm.models.shipped import CARD, shipped_checkpoints
 
-    shipped = {folder.name: folder for folder in _shipped()}
+    shipped = {folder.name: folder for folder in shipped_checkpoints()}
     if name is None:
         raise InputError(f"which checkpoint? `mnist-ddm info checkpoint NAME`: {', '.join(shipped)}, or a folder")
     folder = shipped.get(name, Path(name))
@@ -218,13 +244,6 @@ def _checkpoint(name: str | None) -> list[_Section]:
             raise unknown("checkpoint", name, list(shipped))
         raise InputError(f"{folder} is not a checkpoint: it has no {CARD}")
     return [_card(folder)]
-
-
-def _shipped() -> list[Path]:
-    from mnist_ddm.models.checkpoint import CARD
-    from mnist_ddm.systems.mnist import checkpoints_folder
-
-    return [f.parent for f in sorted(checkpoints_folder().glob(f"*/{CARD}"))]
 
 
 def _cache_line() -> str:
@@ -242,7 +261,8 @@ def _cache_line() -> str:
 
 def _card(folder: Path) -> _Section:
     """What a checkpoint's card says: of the mnist system with its parts, of another one as it stands there."""
-    from mnist_ddm.models.checkpoint import CARD, read_figures
+    from mnist_ddm.models.checkpoint import read_figures
+    from mnist_ddm.models.shipped import CARD
     from mnist_ddm.storage.files import folder_size, read_json
     from mnist_ddm.storage.typed import as_kind
     from mnist_ddm.tables.files import from_json

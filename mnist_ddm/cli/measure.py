@@ -39,8 +39,9 @@ def measure(
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
     from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
-    from mnist_ddm.models.checkpoint import CARD, write_figures
+    from mnist_ddm.models.checkpoint import write_figures
     from mnist_ddm.models.model_card import write_model_card
+    from mnist_ddm.models.shipped import CARD
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.study.plan import Plan
     from mnist_ddm.study.study import Study

@@ -46,11 +46,6 @@ _UNTIDY = "ignore:resource_tracker:UserWarning"
 _backend: ContextVar[str] = ContextVar("backend", default="loky")
 
 
-def default_workers() -> int:
-    """One worker for each core that this process may use, the limits of a container among what decides that."""
-    return max(1, int(joblib.cpu_count()))
-
-
 def run_jobs(
     jobs: Sequence[Callable[[OnProgress], Result]],
     workers: int,

@@ -9,7 +9,6 @@ from typing import Any
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import (
-    CARD,
     SystemCard,
     is_finished,
     part_names,
@@ -17,6 +16,7 @@ from mnist_ddm.models.checkpoint import (
     read_system_card,
     system_digest,
 )
+from mnist_ddm.models.shipped import CARD
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.files import is_empty, replacing, sha256, write_text
 

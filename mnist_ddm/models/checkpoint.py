@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import preset_named
+from mnist_ddm.models.shipped import CARD
 from mnist_ddm.storage.files import digest, read_json, read_tensors, sha256, write_json, write_tensors
 from mnist_ddm.storage.typed import as_kind
 
 SCHEMA = 1
-CARD = "card.json"
 _FOR_PEOPLE = ("data", "names", "place")
 """What of a card may be said anew of the same system."""
 _MOST = 60_000

@@ -4,15 +4,16 @@ import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from mnist_ddm.errors import unknown
-from mnist_ddm.models.classifier import ClassifierConfig, DigitClassifier
-from mnist_ddm.models.router import Router, RouterConfig
-from mnist_ddm.models.unet import UNet, UNetConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mnist_ddm.models.classifier import ClassifierConfig
+    from mnist_ddm.models.router import RouterConfig
+    from mnist_ddm.models.unet import UNetConfig
 
 PARTS = ("expert", "router", "monolith", "classifier")
 """The kinds of model that a system is made of."""
@@ -72,17 +73,23 @@ class Preset:
 
     name: str
     purpose: str
-    unet: UNetConfig
-    router: RouterConfig
-    classifier: ClassifierConfig
+    unet: "UNetConfig"
+    router: "RouterConfig"
+    classifier: "ClassifierConfig"
     recipes: dict[str, Recipe]
     sizes: dict[str, Size]
 
-    def build(self, part: str, n_experts: int, classes: int) -> nn.Module:
+    def build(self, part: str, n_experts: int, classes: int) -> "nn.Module":
         """A fresh network of one of `PARTS`, in channels-last layout.
 
         Its weights are drawn from torch's global random state unless built on the meta device; callers fork it.
         """
+        import torch
+
+        from mnist_ddm.models.classifier import DigitClassifier
+        from mnist_ddm.models.router import Router
+        from mnist_ddm.models.unet import UNet
+
         if part in ("expert", "monolith"):
             model: nn.Module = UNet(self.unet)
         elif part == "router":
@@ -114,6 +121,10 @@ def preset_named(name: str) -> Preset:
     """
     if name not in _table():
         raise unknown("preset", name, preset_names())
+    from mnist_ddm.models.classifier import ClassifierConfig
+    from mnist_ddm.models.router import RouterConfig
+    from mnist_ddm.models.unet import UNetConfig
+
     entry = _table()[name]
     return Preset(
         name=name,

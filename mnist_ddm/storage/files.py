@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written to a temporary name, then renamed."""
+"""Files that are whole or absent: written to a temporary name, then renamed.
+
+Torch is imported where a file holds tensors: commands that only look around do without.
+"""
 
 import contextlib
 import hashlib
@@ -8,15 +11,13 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.door import SMALL, check_file, open_file, parse_json, read_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -104,8 +105,11 @@ def read_json(path: Path, limit: int = SMALL) -> dict[str, Any]:
     return value
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, object] | None = None) -> None:
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, object] | None = None) -> None:
     """Write a safetensors file atomically; ``metadata`` is kept as JSON in its header."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     header = {"json": json.dumps(metadata or {})}
     with replacing(path) as temporary:
         try:
@@ -114,7 +118,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             raise InputError(f"cannot write {path}: {error}; choose another place or free it") from error
 
 
-def read_tensors(path: Path, *, finite: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, *, finite: bool = False) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     """Read a safetensors file: tensors and metadata. Nothing in such a file is ever executed.
 
     The tensors are views of the mapped file, which is read where they are used.
@@ -127,6 +131,8 @@ def read_tensors(path: Path, *, finite: bool = False) -> tuple[dict[str, Tensor]
         InputError: if the file is missing, truncated, not a safetensors file, or not finite; the message names the
             tensor.
     """
+    from safetensors import SafetensorError, safe_open
+
     check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -139,12 +145,15 @@ def read_tensors(path: Path, *, finite: bool = False) -> tuple[dict[str, Tensor]
     return tensors, _metadata(path, header)
 
 
-def tensors_of(path: Path, content: bytes) -> dict[str, Tensor]:
+def tensors_of(path: Path, content: bytes) -> "dict[str, Tensor]":
     """The tensors in the content of a safetensors file that was read from ``path``.
 
     Raises:
         InputError: if it is none.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     try:
         return load(content)
     except (SafetensorError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError, KeyError) as error:
@@ -162,7 +171,7 @@ def _no_tensors(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} is not a whole safetensors file ({str(error)[:100]}); restore or delete it")
 
 
-def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     """Refuse tensors of a file that hold NaN or infinite numbers.
 
     Raises:
@@ -175,8 +184,10 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: "Tensor") -> bool:
     """Whether all numbers are finite."""
+    import torch
+
     if not tensor.is_floating_point():
         return not tensor.is_complex() or is_finite(torch.view_as_real(tensor))
     # A sum takes no memory, and is finite nearly always if all numbers are; if not, it may only be too large.

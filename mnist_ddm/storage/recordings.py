@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import folder_size, read_json, tensors_of, write_json, write_tensors
 from mnist_ddm.storage.seals import is_whole, read_sealed, seal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _INDEX = "recording.json"
 _BLOCK = re.compile(r"(\d{6,12})-(\d{6,12})", re.ASCII)
@@ -69,12 +70,12 @@ class RecordingStore:
         """Those of some files of a block that are not there, or were changed since they were written."""
         return [name for name in names if self._find(key, block, name) is None]
 
-    def write(self, key: str, block: range, name: str, tensors: Mapping[str, Tensor]) -> None:
+    def write(self, key: str, block: range, name: str, tensors: "Mapping[str, Tensor]") -> None:
         """Write one file of a block, atomically, and seal it."""
         write_tensors(self._own(key, block, name), tensors)
         seal(self._own(key, block, name))
 
-    def read(self, key: str, block: range, name: str) -> dict[str, Tensor]:
+    def read(self, key: str, block: range, name: str) -> "dict[str, Tensor]":
         """One file of a block, cut to its samples where a larger recording stored more.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from mnist_ddm.analyses.analysis import Answer
 from mnist_ddm.analyses.settings import Settings
-from mnist_ddm.compute.parallel import default_workers
+from mnist_ddm.compute.cores import default_workers
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits

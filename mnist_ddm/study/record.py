@@ -21,7 +21,7 @@ from mnist_ddm.core.recording import (
     join,
     recording_key,
 )
-from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
+from mnist_ddm.core.spellings import Make, adopt_routings, registered_routings
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore

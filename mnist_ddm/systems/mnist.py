@@ -32,6 +32,7 @@ from mnist_ddm.models.checkpoint import (
     read_system_card,
 )
 from mnist_ddm.models.classifier import DigitClassifier
+from mnist_ddm.models.shipped import checkpoints_folder
 from mnist_ddm.storage.files import digest, sha256
 from mnist_ddm.systems.mnist_measures import MnistMeasures, Said
 
@@ -42,13 +43,6 @@ _DIVIDED = {
     "random": "experts of random parts",
     "kmeans": "experts of k-means clusters",
 }
-
-
-def checkpoints_folder() -> Path:
-    """Where the shipped checkpoints are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "checkpoints"
-    return inside if inside.is_dir() else package.parent / "checkpoints"
 
 
 @cache

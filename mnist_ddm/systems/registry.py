@@ -9,10 +9,12 @@ import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mnist_ddm.compute.devices import chosen_device
-from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, blamed, unknown
+
+if TYPE_CHECKING:
+    from mnist_ddm.core.pool import ExpertPool
 
 ENTRY_POINT_GROUP = "mnist_ddm.systems"
 
@@ -29,7 +31,7 @@ def load_system(
     checkpoint: Path | str | None = None,
     data_dir: Path | str | None = None,
     **others: object,
-) -> ExpertPool:
+) -> "ExpertPool":
     """Load a system.
 
     Args:
@@ -42,6 +44,9 @@ def load_system(
     Raises:
         InputError: if the system, the device or a file does not exist, or the system takes no such option.
     """
+    from mnist_ddm.compute.devices import chosen_device
+    from mnist_ddm.core.pool import ExpertPool
+
     entry = next((e for e in _entries() if e.name == name), None)
     if entry is None:
         raise unknown("system", name, system_names())

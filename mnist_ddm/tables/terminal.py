@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.tables.printable import printable
 from mnist_ddm.tables.table import Column, Table, Value
 
 _PROSE = 20
@@ -114,11 +115,6 @@ def _narrowest(table: Table, column: Column) -> int:
         if isinstance(value, str):
             parts.append(min(len(text), _PROSE))
     return max(parts, default=1)
-
-
-def printable(text: str) -> str:
-    """A text from a file as it can be shown: what does not print is spelled out."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def plain(text: str) -> str:

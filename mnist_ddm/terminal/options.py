@@ -173,8 +173,8 @@ def _with(chosen: Sequence[Callable[[Decorated], Decorated]], command: Decorated
 
 def resolve_workers(value: int | None, device_name: str) -> int:
     """How many processes to use: as asked, else one for each core, or for each GPU that does the work."""
+    from mnist_ddm.compute.cores import default_workers
     from mnist_ddm.compute.devices import shared_gpus
-    from mnist_ddm.compute.parallel import default_workers
 
     if value is None:
         return default_workers() if device_name == "cpu" else max(1, len(shared_gpus(device_name)))

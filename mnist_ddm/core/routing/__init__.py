@@ -17,14 +17,7 @@ from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Clean, Implied, Likelihood
 from mnist_ddm.core.routing.faults import FAULTS, Faulty
-from mnist_ddm.core.routing.grammar import (
-    ENTRY_POINT_GROUP,
-    known_modifiers,
-    known_routings,
-    parse_routing,
-    register_routing,
-    routing_help,
-)
+from mnist_ddm.core.routing.grammar import parse_routing, register_routing, routing_help
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
 from mnist_ddm.core.routing.strategies import (
     Commit,
@@ -38,6 +31,7 @@ from mnist_ddm.core.routing.strategies import (
     TopP,
     Uniform,
 )
+from mnist_ddm.core.spellings import ENTRY_POINT_GROUP, known_modifiers, known_routings
 
 __all__ = [
     "ENTRY_POINT_GROUP",

@@ -4,7 +4,6 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 
 from mnist_ddm.core.routing.base import Routing
 from mnist_ddm.core.routing.blends import GeometricMean, Median
@@ -13,7 +12,6 @@ from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Captioned, Clean, Implied, Likelihood
 from mnist_ddm.core.routing.faults import FAULTS, Faulty
 from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
-from mnist_ddm.core.routing.own import Make, adopt_routings, registered_routings
 from mnist_ddm.core.routing.strategies import (
     Commit,
     FullEnsemble,
@@ -26,9 +24,16 @@ from mnist_ddm.core.routing.strategies import (
     TopP,
     Uniform,
 )
+from mnist_ddm.core.spellings import (
+    STRATEGIES,
+    Make,
+    adopt_routings,
+    foreign_routings,
+    known_modifiers,
+    known_routings,
+    registered_routings,
+)
 from mnist_ddm.errors import InputError, blamed, unknown
-
-ENTRY_POINT_GROUP = "mnist_ddm.routings"
 
 _LONGEST, _MOST_MODIFIERS = 200, 8
 """Characters of a spelling, and its modifiers, each of which wraps what stands before it."""
@@ -81,20 +86,20 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-_STRATEGIES: Mapping[str, tuple[str, Callable[[str], Routing]]] = {
-    "top": ("top1, top2, ...", _counted("top", TopK)),
-    "full": ("full", _plain(FullEnsemble)),
-    "uniform": ("uniform", _plain(Uniform)),
-    "misaligned": ("misaligned1, misaligned2, ...", _counted("misaligned", Misaligned)),
-    "once": ("once, once=prior", _once),
-    "each": ("each", _plain(SampleEach)),
-    "commit": ("commit=0.9", _share("commit", Commit)),
-    "top-p": ("top-p=0.9", _share("top-p", TopP)),
-    "label": ("label", _plain(Label)),
-    "posterior": ("posterior", _plain(Posterior)),
-    "gumbel": ("gumbel, gumbel2, ...", _gumbel),
-    "median": ("median", _plain(Median)),
-    "geometric": ("geometric", _plain(GeometricMean)),
+_STRATEGIES: Mapping[str, Make] = {
+    "top": _counted("top", TopK),
+    "full": _plain(FullEnsemble),
+    "uniform": _plain(Uniform),
+    "misaligned": _counted("misaligned", Misaligned),
+    "once": _once,
+    "each": _plain(SampleEach),
+    "commit": _share("commit", Commit),
+    "top-p": _share("top-p", TopP),
+    "label": _plain(Label),
+    "posterior": _plain(Posterior),
+    "gumbel": _gumbel,
+    "median": _plain(Median),
+    "geometric": _plain(GeometricMean),
 }
 
 
@@ -131,30 +136,18 @@ def _bare(cls: Callable[[Routing], Routing]) -> Callable[[Routing, str], Routing
     return make
 
 
-_MODIFIERS: Mapping[str, tuple[str, Callable[[Routing, str], Routing]]] = {
-    "@t": ("@T=0.5", _temperature),
-    "@centroids": ("@centroids, @centroids=static", _centroids),
-    "@likelihood": ("@likelihood", _bare(Likelihood)),
-    "@clean": ("@clean", _bare(Clean)),
-    "@density": ("@density", _bare(Density)),
-    "@implied": ("@implied", _bare(Implied)),
-    "+caption": ("+caption", _bare(Captioned)),
-    "@fault": ("@fault=flipped, @fault=stale, ...", _fault),
-    "+clip": ("+clip", _bare(WeightClip)),
-    "+equal": ("+equal", _bare(EqualWeights)),
+_MODIFIERS: Mapping[str, Callable[[Routing, str], Routing]] = {
+    "@t": _temperature,
+    "@centroids": _centroids,
+    "@likelihood": _bare(Likelihood),
+    "@clean": _bare(Clean),
+    "@density": _bare(Density),
+    "@implied": _bare(Implied),
+    "+caption": _bare(Captioned),
+    "@fault": _fault,
+    "+clip": _bare(WeightClip),
+    "+equal": _bare(EqualWeights),
 }
-
-
-def known_routings() -> list[str]:
-    """How the strategies that exist here are spelled, those of other packages included."""
-    others = {*registered_routings(), *(e.name for e in _entry_points())}
-    own = [spelling for spelling, _ in _STRATEGIES.values()]
-    return [*own, "each~0.8~top1 (one down to t = 0.8, then another)", *sorted(others)]
-
-
-def known_modifiers() -> list[str]:
-    """How a strategy is changed; several may follow each other, as in `full@T=4+clip`."""
-    return [spelling for spelling, _ in _MODIFIERS.values()]
 
 
 def register_routing(name: str, make: Make | type[Routing] | Routing) -> None:
@@ -167,7 +160,7 @@ def register_routing(name: str, make: Make | type[Routing] | Routing) -> None:
     Raises:
         InputError: if it is no such name, or that of a strategy that ships.
     """
-    if not re.fullmatch(r"[a-z][a-z-]*[a-z]", name) or name in _STRATEGIES or name == "monolith":
+    if not re.fullmatch(r"[a-z][a-z-]*[a-z]", name) or name in STRATEGIES or name == "monolith":
         raise InputError(f"{name!r} cannot be the name of an own routing: take small letters that no routing here has")
     if isinstance(make, Routing):
         adopt_routings({name: lambda argument: make})
@@ -179,7 +172,7 @@ def register_routing(name: str, make: Make | type[Routing] | Routing) -> None:
 
 def routing_help() -> dict[str, str]:
     """What each spelling of `known_routings` and `known_modifiers` that is the package's own does, in one sentence."""
-    own = {spelling: spelling.split(",")[0] for spelling, _ in _STRATEGIES.values()}
+    own = {spelling: spelling.split(",")[0] for spelling in STRATEGIES.values()}
     own |= {spelling: "full" + spelling.split(",")[0] for spelling in known_modifiers()}
     return {spelling: _first_sentence(parse_routing(text)) for spelling, text in own.items()}
 
@@ -188,10 +181,6 @@ def _first_sentence(routing: Routing) -> str:
     """Of a strategy's docstring, without its mathematics."""
     line = " ".join((inspect.getdoc(type(routing)) or "").split("\n\n")[0].split())
     return re.sub(r":? ?:math:`[^`]*`", "", line).replace("`", "")
-
-
-def _entry_points() -> list[EntryPoint]:
-    return [e for e in entry_points(group=ENTRY_POINT_GROUP) if e.name not in _STRATEGIES]
 
 
 def parse_routing(text: str) -> Routing:
@@ -224,7 +213,7 @@ def _modified(spelling: str, text: str) -> Routing:
         name, _, argument = modifier.partition("=")
         if name not in _MODIFIERS:
             raise unknown("modifier of a routing", modifier, known_modifiers())
-        routing = _MODIFIERS[name][1](routing, argument)
+        routing = _MODIFIERS[name](routing, argument)
     return routing
 
 
@@ -233,10 +222,10 @@ def _strategy(spelling: str, text: str) -> Routing:
     if match:
         name, argument = match[1], match[2] or match[3] or ""
         if name in _STRATEGIES:
-            return _STRATEGIES[name][1](argument)
+            return _STRATEGIES[name](argument)
         if name in (own := registered_routings()):
             return _made(f"the registered routing {name!r}", own[name], argument)
-        for entry in _entry_points():
+        for entry in foreign_routings():
             if entry.name == name:
                 what = f"the routing {name!r} of {entry.value}"
                 with blamed(what):

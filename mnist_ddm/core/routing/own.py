@@ -1,25 +1,9 @@
-"""Strategies that a program registers for itself, and what tells two versions of somebody's strategy apart."""
+"""What tells two versions of somebody's strategy apart."""
 
 import inspect
-from collections.abc import Callable, Mapping
 
 from mnist_ddm.core.routing.base import Routing, parts_of
 from mnist_ddm.storage.files import digest
-
-Make = Callable[[str], Routing]
-"""From the text after a strategy's name to the strategy."""
-
-_registered: dict[str, Make] = {}
-
-
-def registered_routings() -> Mapping[str, Make]:
-    """What this process registered, by name."""
-    return dict(_registered)
-
-
-def adopt_routings(routings: Mapping[str, Make]) -> None:
-    """Know the strategies that another process registered."""
-    _registered.update(routings)
 
 
 def source_of(routing: Routing) -> str:

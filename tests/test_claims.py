@@ -2,14 +2,24 @@
 
 import csv
 import io
+import math
 
 import pytest
 
-from mnist_ddm.analyses.paper import SYSTEMS
+from mnist_ddm.analyses.paper import SYSTEMS, in_words
 from mnist_ddm.claims.judge import MEANINGS, Judgement, ReadingVerdict, Verdict, judge, judge_all, number_tested
-from mnist_ddm.claims.ledger import Claim, Comparison, Reading
+from mnist_ddm.claims.ledger import Claim, Comparison, Reading, claim_named, ledger
 from mnist_ddm.claims.select import Cell, Stated
-from mnist_ddm.claims.word import counts_line, full_table, holm_note, markdown, stated_text, verdict_text
+from mnist_ddm.claims.word import (
+    counts_line,
+    full_table,
+    holm_note,
+    markdown,
+    measured_text,
+    needed_text,
+    stated_text,
+    verdict_text,
+)
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.files import to_csv
@@ -107,11 +117,54 @@ def test_a_p_value_decides_by_itself_even_where_it_is_too_small_for_a_float():
     assert significant("high") is Verdict.NOT
 
 
+def test_a_p_value_above_its_limit_is_no_evidence_against():
+    """Too few samples have one as well: what refutes is a difference of the other sign."""
+
+    def significant(name):
+        row = ({"routing": name},)
+        return verdict(Comparison("below", "toy", ("p",), row, limit=0.001, exact=True, p_value=True))
+
+    assert significant("low").verdict is Verdict.REPRODUCED
+    assert significant("high").verdict is Verdict.OPEN
+    assert significant("high").reason == "so many samples do not show it: p, high < 0.001"
+    assert number_tested([significant("high")]) == 0
+    compared = [c for r in claim_named("table-2-significance").readings for c in r.comparisons]
+    assert [c.p_value for c in compared if c.exact] == [True] * 4
+
+
+def test_what_is_no_better_may_be_as_good():
+    def no_better(*names, allowed):
+        return verdict(compare("highest", *names, allowed=allowed)).verdict
+
+    assert no_better("high", "low", allowed=0.5) is Verdict.REPRODUCED
+    assert no_better("low", "high", allowed=0.5) is Verdict.NOT
+    assert no_better("low", "low", allowed=0.5) is Verdict.REPRODUCED
+    assert no_better("low", "low", allowed=0.1) is Verdict.OPEN
+    assert claim_named("table-12-combination").readings[0].comparisons[0].allowed == 0.025
+
+
 def test_another_column_can_decide_but_not_contradict():
     assert verdict(compare("rising", "low", "bare", decided_by="sharp")).verdict is Verdict.REPRODUCED
     found = verdict(compare("rising", "middle", "high", decided_by="sharp"))
     assert found.verdict is Verdict.OPEN
     assert "opposite" in found.reason
+
+
+def test_a_size_of_the_paper_has_the_interval_of_its_spread():
+    """Its mean rank of 1.54 sd 0.28 of 500 samples is no closer known than 0.025."""
+
+    def of(low, value, high):
+        rows = [{"routing": "top1", "value": Estimate(value, low, high)}]
+        sized = Comparison("above", "toy", ("value",), ({"routing": "top1"},), limit=0, size="{row}:rank")
+        ranks = claim(sized, analyses=("cluster-distance",), stated_for=("paris",))
+        return judge(ranks, results(rows, system="paris")).verdict
+
+    assert of(1.555, 1.56, 1.565) is Verdict.REPRODUCED
+    assert of(1.565, 1.57, 1.575) is Verdict.DIRECTION
+
+
+def test_what_is_said_not_to_be_has_no_size():
+    assert all(c.size is None for r in claim_named("router-term-uncorrelated").readings for c in r.comparisons)
 
 
 def test_sizes_count_only_where_the_paper_states_them_for_the_same_system():
@@ -142,7 +195,9 @@ def test_what_is_true_by_construction_is_still_checked():
 
 def test_what_was_not_measured_is_not_run_and_says_why():
     assert "no row with routing = elsewhere for mnist" in verdict(compare("rising", "low", "elsewhere")).reason
-    assert "not defined" in verdict(compare("rising", "low", "none")).reason
+    assert verdict(compare("rising", "low", "none")).reason == "there is no number for: value, none"
+    nowhere = Comparison("above", "toy", ("value",), ({"routing": "none"},), limit=0, each=True)
+    assert verdict(nowhere).reason == "the table 'toy' gives no value where routing = none"
     no_table = judge(claim(Comparison("above", "other", ("value",), limit=0)), results(ROWS))
     assert no_table.verdict is Verdict.ABSENT
     absent = results(ROWS, absent={"expert-deviation": "needs at least 3 experts"})
@@ -167,6 +222,50 @@ def test_the_first_reading_decides_and_the_others_stand_beside():
     found = judge(claim(readings=both), results(ROWS))
     assert found.verdict is Verdict.REPRODUCED
     assert [r.verdict for r in found.readings] == [Verdict.REPRODUCED, Verdict.NOT]
+
+
+def test_reasons_are_said_once():
+    found = verdict(
+        compare("rising", "low", "wide"), compare("rising", "wide", "high"), compare("rising", "low", "bare")
+    )
+    assert found.reason == (
+        "the interval holds both outcomes: value, wide > low; value, high > wide; "
+        "no interval is computed: value, bare > low"
+    )
+
+
+def test_each_measure_is_named_once():
+    reading = ReadingVerdict(
+        Reading("means", ()),
+        Verdict.OPEN,
+        "",
+        (Cell("FID", "top1", 2.0), Cell("FID", "full", 1.0), Cell("precision (%)", "full against top2", 50.0)),
+    )
+    assert measured_text(reading) == "FID: top1 2; full 1; precision (%): full against top2 50"
+    assert measured_text(reading, 2) == "FID: top1 2; precision (%): ... (3 cells); full against top2 50"
+
+
+def test_more_samples_than_anybody_draws_are_not_counted():
+    one = claim(compare("rising", "low", "high"))
+    said = [needed_text(Judgement(one, Verdict.OPEN, "", (), "", n)) for n in (None, 158.0, 1.4e21, math.inf)]
+    assert said == ["", " (n = 160 would do)", " (it would take more than 1,000,000 samples)", " (no n decides it)"]
+    (row,) = full_table([Judgement(one, Verdict.OPEN, "", (), "", 1.4e21)]).rows
+    assert row["n_needed"] is None
+
+
+def test_what_the_paper_states_is_told_in_words():
+    """No path of a file: beside a verdict "all Spearman" and "spearman_mse" say nothing."""
+    symbols = ("Delta_refine", "L_eff", "S_eff", "m_p")
+    for one in ledger().claims.values():
+        for path in (p for r in one.readings for c in r.comparisons for p in c.paths):
+            words = in_words(one.analyses[0], "paris", path)
+            plain = words
+            for symbol in symbols:
+                plain = plain.replace(symbol, "")
+            assert "_" not in plain, words
+            assert " " in words or words in ("p", "n"), words
+    assert in_words("quality", "paris", "full") == "FID, full"
+    assert in_words("routing-comparison", "paris", "all:Spearman") == "bound for every routing: Spearman"
 
 
 def test_a_claim_about_two_systems_takes_two_runs():
@@ -237,7 +336,7 @@ def test_a_written_verdict_has_one_number_in_a_cell_and_keys_that_tell_rows_apar
         Reading("mean", ()),
         Verdict.OPEN,
         "",
-        (Cell("low", Estimate(1.5, 1.25, 1.75)), Cell("high", 2.0)),
+        (Cell("", "low", Estimate(1.5, 1.25, 1.75)), Cell("", "high", 2.0)),
         (
             Stated("paris", "top2 L_eff", "17.48 sd 6.07"),
             Stated("mnist", "share", 43),

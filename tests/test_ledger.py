@@ -41,8 +41,13 @@ def test_every_table_and_figure_of_the_paper_has_a_claim():
     places = "; ".join(claim.place for claim in ledger().claims.values())
     assert _named("Table", places) == set(range(1, 16))
     assert _named("Figure", places) == set(range(1, 5))
-    for place in ("Footnote 1", "Proposition E.1", "Definition C.3", "Appendix D", "Appendix B", "Section 4.1"):
+    for place in ("Footnote 1", "Proposition E.1", "Definition C.3", "Remark E.2", "Definition 2.1", "Section 4.1"):
         assert place in places
+    assert all(f"Appendix {letter}" in places for letter in "ABDEFH")
+    sections = set(re.findall(r"\b[A-I4-7]\.\d\b", places))
+    assert sections >= {*(f"4.{i}" for i in range(1, 6)), *(f"5.{i}" for i in range(1, 4)), "G.2", "G.3"}
+    assert sections >= {f"I.{i}" for i in range(1, 7)}
+    assert all(re.search(rf"Sections? [\d., and]*\b{number}\b", places) for number in "1367")
 
 
 STORED = tomllib.loads(files("mnist_ddm.claims").joinpath("claims.toml").read_text())

@@ -132,3 +132,26 @@ def test_likeness_fails_where_things_differ(claim, reading):
         other = replace(comparison, expect="rising", within=None)
         tables = _tables(claim, replace(reading, comparisons=(other,)))
         assert _judged(claim, reading, [reading.comparisons[i]], tables) is Verdict.NOT
+
+
+@pytest.mark.parametrize(("claim", "reading"), READINGS, ids=lambda x: getattr(x, "id", getattr(x, "name", ""))[:60])
+def test_every_number_says_what_it_is(claim, reading):
+    """Of which measure and of what: no two numbers of a reading have one name, such as the FIDs of two pairs."""
+    alone = replace(claim, readings=(reading,), only_there=False)
+    results = Results(system="paris", tables=_tables(claim, reading), in_paper="paris")
+    (judged,) = judge(alone, results).readings
+    columns = {c.heading for schema in SCHEMAS.values() for c in schema.columns}
+    labels = [cell.label for cell in judged.cells]
+    assert len(set(labels)) == len(labels)
+    assert len({c.label for c in judged.contrasts}) == len(judged.contrasts)
+    assert all(cell.measure in columns for cell in judged.cells)
+    selected = [row for c in reading.comparisons for row in c.rows if any(key in c.rows[0] for key in row)]
+    assert all(cell.of for cell in judged.cells) or not any(selected)
+
+
+def test_a_pair_is_told_by_both_of_its_routings():
+    claim = ledger().claims["table-3-monolith-between"]
+    reading = claim.readings[0]
+    results = Results(system="paris", tables=_tables(claim, reading), in_paper="paris")
+    cells = judge(replace(claim, readings=(reading,)), results).readings[0].cells
+    assert [cell.of for cell in cells] == ["top1, against monolith", "top2, against monolith"]

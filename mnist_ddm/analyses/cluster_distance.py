@@ -269,7 +269,7 @@ def readings(ranks: Ranks, weights: Array, *, everything: bool) -> dict[str, Arr
 
 def _stated(paper: Mapping[str, Row], routing: str) -> Row:
     stated = paper.get(routing, {})
-    names = {"paper_mean_rank": "rank", "paper_mean_rank_sd": "sd", "paper_among_two": "match"}
+    names = {"paper_mean_rank": "rank", "paper_mean_rank_sd": "rank sd", "paper_among_two": "match"}
     return {column: stated.get(name) for column, name in names.items()}
 
 

@@ -97,7 +97,7 @@ _CHAIN = Schema(
     "averaging-chain",
     (
         Column("more", "averages more", "key", accepts=is_field),
-        Column("fewer", "than", "key", accepts=is_field),
+        Column("fewer", "against", "key", accepts=is_field),
         *(Column(f"l_eff_{term}_ratio", f"L_eff {term}, ratio") for term in _TERMS),
         Column("delta_refine_ratio", "Delta_refine, ratio"),
         Column("fails_less", "only the other has a visible Delta_refine, of those in which one has", unit="%"),

@@ -54,6 +54,19 @@ def stated_value(analysis: str, system: str, path: str) -> tuple[Value, str]:
     return None, PARIS
 
 
+def in_words(analysis: str, system: str, path: str) -> str:
+    """The path of one of the paper's values in words, as it stands beside a verdict.
+
+    Args:
+        analysis: whose values they are.
+        system: of the paper.
+        path: as `stated_value` takes it.
+    """
+    words, keys = _paper()["words"], path.split(":")
+    measure = stated_value(analysis, system, "measure")[0] if len(keys) == 1 and keys[0] not in words else None
+    return " ".join([*([f"{measure},"] if measure else []), *(str(words.get(key, key)) for key in keys)])
+
+
 @cache
 def _paper() -> dict[str, Any]:
     return tomllib.loads(files("mnist_ddm.analyses").joinpath("paper.toml").read_text(encoding="utf-8"))

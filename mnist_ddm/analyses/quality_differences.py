@@ -17,7 +17,7 @@ DIFFERENCES = Schema(
     "quality-differences",
     (
         ROUTING,
-        Column("than", "than", "key"),
+        Column("than", "against", "key"),
         N,
         Column("fid_difference", "difference of the FIDs of infinitely many"),
         Column("fid_than", "FID of infinitely many of the second", "note"),

@@ -53,6 +53,7 @@ class Contrast:
 
 
 _BOTH = "the interval holds both outcomes"
+_NOT_SHOWN = "so many samples do not show it"
 NO_INTERVAL = "no interval is computed"
 POWERFUL = 1 + normal_quantile(0.8) / normal_quantile((1 + LEVEL) / 2)
 """So many half intervals away from what it must exclude an estimate decides four times of five."""
@@ -143,9 +144,9 @@ def _agreeing(contrast: Contrast, comparison: Comparison, compared: Sequence[Ope
         return contrast
     a, b = compared[:2]
     if (a.value.value - b.value.value) * (a.deciding.value - b.deciding.value) < 0:
-        reason = f"{comparison.columns[0]} and {comparison.decided_by} say opposite things"
+        reason = f"{a.cell.measure} and {a.decider} say opposite things"
         return replace(contrast, agreement=Agreement.OPEN, p=None, reason=reason)
-    return replace(contrast, label=f"{contrast.label} (by {comparison.decided_by})")
+    return replace(contrast, label=f"{contrast.label} (by {a.decider})")
 
 
 def _smallest(comparison: Comparison, operand: Operand) -> float:
@@ -155,8 +156,17 @@ def _smallest(comparison: Comparison, operand: Operand) -> float:
     return comparison.smallest * abs(number_in(operand.row.get(comparison.smallest_of)) or 0.0)
 
 
+def _second(a: Operand, b: Operand) -> str:
+    """The second of two cells: of the same measure it is told by what it is of, of the same thing by its measure."""
+    if a.cell.measure == b.cell.measure:
+        return b.cell.of or b.cell.label
+    return b.cell.measure if a.cell.of == b.cell.of else b.cell.label
+
+
 def _greater(a: Operand, b: Operand, comparison: Comparison) -> Compared:
-    label, apart = f"{a.cell.label} > {b.cell.label}", difference(a.deciding, b.deciding)
+    label, apart = f"{a.cell.label} > {_second(a, b)}", difference(a.deciding, b.deciding)
+    if comparison.allowed:
+        return above(f"{label} - {comparison.allowed:g}", apart, -comparison.allowed), (a, b)
     if comparison.smallest_ratio:
         ratio = log_ratio(a.deciding, b.deciding)
         if ratio is not None and not math.isinf(ratio.low):
@@ -188,17 +198,20 @@ def _above(operands: Sequence[Operand], limit: float, comparison: Comparison) ->
 
 
 def _below(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
-    return [
-        (below(f"{o.cell.label} < {limit:g}", o.deciding, limit, smallest=_smallest(comparison, o)), (o,))
-        for o in operands
-    ]
+    compared: list[Compared] = []
+    for o in operands:
+        contrast = below(f"{o.cell.label} < {limit:g}", o.deciding, limit, smallest=_smallest(comparison, o))
+        if comparison.p_value and contrast.agreement is not Agreement.FOR:
+            contrast = replace(contrast, agreement=Agreement.OPEN, p=None, reason=_NOT_SHOWN)
+        compared.append((contrast, (o,)))
+    return compared
 
 
 def _alike(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
     first, within = operands[0], comparison.within or 0.0
     compared: list[Compared] = []
     for other in operands[1:]:
-        label = f"{other.cell.label} within {100 * within:g}% of {first.cell.label}"
+        label = f"{other.cell.label} within {100 * within:g}% of {_second(other, first)}"
         ratio = log_ratio(other.deciding, first.deciding)
         apart = difference(other.deciding, first.deciding)
         compared.append((between(label, ratio, within, apart), (other, first)))

@@ -216,10 +216,9 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     decided: list[Contrast] = []
     sizes: list[str] = []
     stated = stated_beside(claim, reading, results.in_paper)
-    name_columns = len({comparison.columns for comparison in reading.comparisons}) > 1
     for comparison in reading.comparisons:
         try:
-            compared = operands(claim, comparison, results, runs, name_columns=name_columns)
+            compared = operands(claim, comparison, results, runs)
             decided += contrasts(comparison, compared, limit_of(claim, comparison, results, compared))
         except MissingCell as missing:
             if comparison.optional and decided:
@@ -245,11 +244,13 @@ def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[s
     if against:
         return Verdict.NOT, f"the other way: {'; '.join(against)}"
     unsettled = [
-        f"{c.label}: {c.agreement.value}, but of {len(contrasts)}"
+        f"{c.label}: {c.agreement.value}, but not at 5% for all {len(contrasts)} comparisons together"
         for c in contrasts
         if c.agreement in (Agreement.AGAINST, Agreement.ALIKE) and c.label not in alike
     ]
-    unsettled += [f"{c.label}: {c.reason}" for c in contrasts if c.agreement is Agreement.OPEN]
+    still_open = [c for c in contrasts if c.agreement is Agreement.OPEN]
+    for why in dict.fromkeys(c.reason for c in still_open):
+        unsettled.append(f"{why}: {'; '.join(c.label for c in still_open if c.reason == why)}")
     if alike:
         return Verdict.EQUIVALENT, f"no difference that matters: {'; '.join(alike)}"
     if unsettled:

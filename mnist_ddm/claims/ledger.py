@@ -20,7 +20,9 @@ from mnist_ddm.tables.table import Column, Schema
 ROW = "{row}"
 """In a path of the paper's values: the last key value of the row that it stands beside."""
 
-_EXPECT = ("rising", "falling", "lowest", "highest", "above", "below", "alike", "equals", "near")
+_ORDERED = ("rising", "falling", "lowest", "highest")
+"""Those that compare cells with each other."""
+_EXPECT = (*_ORDERED, "above", "below", "alike", "equals", "near")
 
 _TWO_SIDED = ("alike", "equals", "near")
 _LIMITED = ("above", "below", "equals", "near")
@@ -55,7 +57,11 @@ class Comparison:
         decided_by: a column of the same rows whose intervals decide, where the measured one has none.
         stated: paths of the paper's values that belong beside; ``{row}`` is the name of each row.
         size: path of the values that must be met for more than the direction; ``{row}`` as above.
+        allowed: how far the other way still is as said, in the units of the cells, for claims that something is no
+            better than something else.
         exact: the numbers are no estimates: a p-value or a count.
+        p_value: the numbers are p-values: one above the limit is no evidence against the claim, since too few samples
+            have it as well, and leaves it open.
         optional: left out where the system has no such cells, such as those of a monolith.
     """
 
@@ -75,7 +81,9 @@ class Comparison:
     decided_by: str | None = None
     stated: tuple[str, ...] = ()
     size: str | None = None
+    allowed: float = 0.0
     exact: bool = False
+    p_value: bool = False
     optional: bool = False
 
     @property
@@ -250,6 +258,10 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
             schema[beside]
     if (comparison.smallest or comparison.smallest_ratio) and comparison.expect in _TWO_SIDED:
         raise ValueError(f"{comparison.expect!r} has a margin already, and no smallest effect")
+    if comparison.allowed and (comparison.expect not in _ORDERED or comparison.smallest or comparison.smallest_ratio):
+        raise ValueError("'allowed' is of an order that has no smallest effect")
+    if comparison.p_value and not (comparison.exact and comparison.expect == "below"):
+        raise ValueError("a p-value is exact and below a limit")
     for row in comparison.rows:
         for key, value in row.items():
             _resolve_selector(schema, schema[key], value)

@@ -5,15 +5,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mnist_ddm.analyses.paper import SYSTEMS, stated_value
+from mnist_ddm.analyses.paper import SYSTEMS, in_words, stated_value
 from mnist_ddm.claims.ledger import ROW, Claim, Comparison, Reading, key_of
 from mnist_ddm.stats.differences import difference, point, widened
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
-from mnist_ddm.tables.table import Column, Row, Table, Value
+from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 _NAMES = {"paris": "Paris", "mnist": "MNIST"}
 _NORMAL = 1.96
+_GENERIC = "measured"
+"""The title of a column of which the row says what was measured."""
+_AGAINST = "against"
+"""The last word of the title of a key that says what is compared with."""
 
 
 class MissingCell(Exception):  # noqa: N818 (no error: it becomes a verdict)
@@ -22,10 +26,22 @@ class MissingCell(Exception):  # noqa: N818 (no error: it becomes a verdict)
 
 @dataclass(frozen=True)
 class Cell:
-    """A measured cell and what it is of."""
+    """A measured cell.
 
-    label: str
+    Attributes:
+        measure: what was measured, with its unit; empty if what it is of says so.
+        of: what it was measured of; empty if there is nothing to tell apart.
+        value: as the table has it.
+    """
+
+    measure: str
+    of: str
     value: Value
+
+    @property
+    def label(self) -> str:
+        """What it is, by itself."""
+        return ", ".join(filter(None, (self.measure, self.of)))
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Operand:
         deciding: what is compared, at the level of the run: ``value``, or the column that decides for it.
         row: where it stands.
         key: the name of its row, for the paper's values.
+        decider: the title of the column that decides for it, or nothing.
     """
 
     cell: Cell
@@ -45,11 +62,10 @@ class Operand:
     deciding: Estimate
     row: Row
     key: str
+    decider: str = ""
 
 
-def operands(
-    claim: Claim, comparison: Comparison, results: Results, runs: Mapping[str, Results], *, name_columns: bool = False
-) -> list[Operand]:
+def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mapping[str, Results]) -> list[Operand]:
     """The cells of a comparison, in its order.
 
     Args:
@@ -57,7 +73,6 @@ def operands(
         comparison: which.
         results: of the run.
         runs: by the system of the paper that they are of, for comparisons of several.
-        name_columns: whether labels must say which column a cell is of.
 
     Raises:
         MissingCell: if one is not there.
@@ -69,11 +84,13 @@ def operands(
         for selector in comparison.rows:
             rows = _rows(comparison, selector, table, system)
             for row in rows:
-                for column in map(table.schema.__getitem__, _columns(comparison, table, row)):
-                    label = _label(comparison, selector, row, rows, table, column, system)
-                    if name_columns and not label.startswith(column.title):
-                        label = f"{column.title}, {label}"
-                    cells.append(_operand(comparison, row, column.key, label, key_of(selector), of.level))
+                subject = _subject(table.schema, selector, row, rows)
+                if several:
+                    subject = ", ".join(filter(None, (subject, proper_name(system))))
+                cells += [
+                    _operand(comparison, row, table.schema[key], table.schema, subject, key_of(selector), of.level)
+                    for key in _columns(comparison, table, row)
+                ]
     return cells
 
 
@@ -98,15 +115,18 @@ def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequ
     return stated.value
 
 
-def _operand(comparison: Comparison, row: Row, key: str, label: str, row_key: str, level: float) -> Operand:
-    value = as_estimate(row.get(key), comparison.exact)
+def _operand(
+    comparison: Comparison, row: Row, column: Column, schema: Schema, subject: str, row_key: str, level: float
+) -> Operand:
+    cell = Cell("" if column.title == _GENERIC and subject else column.heading, subject, row.get(column.key))
+    value = as_estimate(cell.value, comparison.exact)
     if value is None:
-        raise MissingCell(f"{label}: {key} is not defined here")
-    deciding = value
-    if comparison.decided_by is not None:
-        decided = as_estimate(row.get(comparison.decided_by), exact=False)
-        deciding = decided or Estimate(value.value, math.nan, math.nan)
-    return Operand(Cell(label, row[key]), value, widened(deciding, level), row, row_key)
+        raise MissingCell(f"there is no number for: {cell.label}")
+    if comparison.decided_by is None:
+        return Operand(cell, value, widened(value, level), row, row_key)
+    decided = as_estimate(row.get(comparison.decided_by), exact=False)
+    deciding = decided or Estimate(value.value, math.nan, math.nan)
+    return Operand(cell, value, widened(deciding, level), row, row_key, schema[comparison.decided_by].title)
 
 
 def _table(claim: Claim, comparison: Comparison, source: Results) -> Table:
@@ -127,12 +147,17 @@ def _columns(comparison: Comparison, table: Table, row: Row) -> list[str]:
 
 def _rows(comparison: Comparison, selector: Mapping[str, str], table: Table, system: str) -> list[Row]:
     fitting = [row for row in table.rows if all(_fits(row.get(key), value) for key, value in selector.items())]
-    if comparison.each:
-        fitting = [row for row in fitting if any(row.get(key) is not None for key in comparison.columns)]
+    where = ", ".join(f"{key} = {value}" for key, value in selector.items())
     if not fitting:
-        what = "row with " + ", ".join(f"{key} = {value}" for key, value in selector.items()) if selector else "rows"
+        what = f"row with {where}" if selector else "rows"
         raise MissingCell(f"the table {comparison.table!r} has no {what} for {system}")
-    return fitting if comparison.each else fitting[:1]
+    if not comparison.each:
+        return fitting[:1]
+    known = [row for row in fitting if any(row.get(key) is not None for key in comparison.columns)]
+    if not known:
+        wanted = " and no ".join(table.schema[key].title for key in comparison.columns)
+        raise MissingCell(f"the table {comparison.table!r} gives no {wanted}" + (f" where {where}" if where else ""))
+    return known
 
 
 def _fits(value: Value, wanted: str) -> bool:
@@ -144,31 +169,21 @@ def _fits(value: Value, wanted: str) -> bool:
     return value == wanted
 
 
-def _label(
-    comparison: Comparison,
-    selector: Mapping[str, str],
-    row: Row,
-    rows: Sequence[Row],
-    table: Table,
-    column: Column,
-    system: str,
-) -> str:
-    """What tells this cell from the others of the comparison."""
-    if comparison.systems:
-        return f"{column.title}, {system}"
-    named = [column.title] if len(comparison.columns) > 1 or comparison.each else []
-    if comparison.each:
-        keys = [key for key in table.schema.keys if len({str(r.get(key.key)) for r in rows}) > 1]
-        return ", ".join([*named, *(f"{key.title} {_short(key.shown(row.get(key.key)))}" for key in keys)])
-    varying = [key for key in selector if len({s.get(key) for s in comparison.rows}) > 1] or list(selector)[-1:]
-    shown = (_subject(table.schema[key], row.get(key)) for key in varying)
-    return ", ".join([*named, *shown]) or column.title
+def _subject(schema: Schema, selector: Mapping[str, str], row: Row, rows: Sequence[Row]) -> str:
+    """What a cell was measured of: the keys that its row was chosen by, and those that tell it from the other rows."""
+    apart = {key.key for key in schema.keys if len({str(r.get(key.key)) for r in rows}) > 1}
+    return ", ".join(_told(key, row.get(key.key)) for key in schema.keys if key.key in apart or key.key in selector)
 
 
-def _subject(key: Column, value: Value) -> str:
-    """A key's value so that a reader knows what it is: a number with the name of its key."""
+def _told(key: Column, value: Value) -> str:
+    """A key's value so that a reader knows what it is: a number, a yes or the second of two with the key's title."""
     text = _short(key.shown(value))
-    return f"{key.title} {text}" if re.fullmatch(r"[-+]?[.\d]+(e[-+]?\d+)?", text) else text
+    bare = (
+        re.fullmatch(r"[-+]?[.\d]+(e[-+]?\d+)?", text)
+        or set(key.values) == {"yes", "no"}
+        or key.title.endswith(_AGAINST)
+    )
+    return f"{key.title} {text}" if bare else text
 
 
 def _short(value: Value) -> str:
@@ -223,7 +238,7 @@ def stated_beside(claim: Claim, reading: Reading, system: str) -> list[Stated]:
                 value, of = stated_value(claim.analyses[0], system, named)
                 if value is None or isinstance(value, Estimate):
                     continue
-                stated = Stated(of, named.replace(":", " "), value)
+                stated = Stated(of, in_words(claim.analyses[0], of, named), value)
                 if stated not in beside.setdefault(of, []):
                     beside[of].append(stated)
     return [stated for those in beside.values() for stated in those]

@@ -1,16 +1,19 @@
 """Verdicts as text: tables for the terminal, for files and for the documentation, and what is said beside them."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 
 from mnist_ddm.claims.judge import LEVEL, Judgement, ReadingVerdict, Verdict, number_tested
-from mnist_ddm.claims.select import proper_name
+from mnist_ddm.claims.select import Cell, proper_name
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 from mnist_ddm.tables.terminal import shown_value
 
 _SHOWN, _FEW = 6, 3
 """Cells that are written out, in files and on a terminal."""
+_REACH = 1_000_000
+"""More samples than anybody will draw: how many more is no information."""
 _HOLM: Mapping[bool | None, str] = {None: "-", True: "yes", False: "no"}
 
 
@@ -60,7 +63,7 @@ def full_table(judgements: Sequence[Judgement]) -> Table:
             "holds_after_holm": _HOLM[j.survives],
             "n_least": min(j.sizes, default=None),
             "n_most": max(j.sizes, default=None),
-            "n_needed": None if j.needed is None or math.isinf(j.needed) else rounded_up(j.needed),
+            "n_needed": rounded_up(j.needed) if j.needed is not None and j.needed <= _REACH else None,
         }
         unread: Row = {"reading": None, "verdict_of_reading": None, **_NO_NUMBER}
         rows += [{**said, **row} for reading in j.readings for row in _of_reading(reading)] or [{**said, **unread}]
@@ -125,6 +128,8 @@ def needed_text(judgement: Judgement) -> str:
         return ""
     if math.isinf(judgement.needed):
         return " (no n decides it)"
+    if judgement.needed > _REACH:
+        return f" (it would take more than {_REACH:,} samples)"
     return f" (n = {rounded_up(judgement.needed):,} would do)"
 
 
@@ -160,11 +165,20 @@ def holm_note(judgements: Sequence[Judgement]) -> str:
 
 
 def measured_text(reading: ReadingVerdict, most: int = _SHOWN) -> str:
-    """What was measured, as text; of more than ``most`` cells the first ones and the last."""
-    shown = [f"{cell.label}: {shown_value(cell.value)}" for cell in reading.cells]
-    if len(shown) > most:
-        shown = [*shown[: most - 1], f"... ({len(shown)} cells)", shown[-1]]
-    return "; ".join(shown) or "-"
+    """What was measured, as text, each measure named once; of more than ``most`` cells the first ones and the last."""
+    cells, left_out = reading.cells, len(reading.cells) > most
+    texts = []
+    for measure, group in by_measure([*cells[: most - 1], cells[-1]] if left_out else cells):
+        shown = [f"{cell.of} {shown_value(cell.value)}".strip() for cell in group]
+        if left_out and group[-1] is cells[-1]:
+            shown.insert(-1, f"... ({len(cells)} cells)")
+        texts.append(f"{measure}: " * bool(measure) + "; ".join(shown))
+    return "; ".join(texts) or "-"
+
+
+def by_measure(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Cells that follow each other and are of one measure together, with its name."""
+    return [(measure, list(group)) for measure, group in itertools.groupby(cells, lambda cell: cell.measure)]
 
 
 def markdown(judgements: Sequence[Judgement], what: str) -> str:

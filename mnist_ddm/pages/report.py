@@ -8,7 +8,7 @@ from mnist_ddm.analyses.registry import known_analyses
 from mnist_ddm.claims.judge import MEANINGS, Judgement, Verdict
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.select import proper_name
-from mnist_ddm.claims.word import counts, full_table, holm_note, stated_text
+from mnist_ddm.claims.word import by_measure, counts, full_table, holm_note, needed_text, stated_text
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
@@ -42,6 +42,7 @@ _GROUPS: Mapping[str, str] = {
 }
 _HELPERS: Mapping[str, Any] = {
     "cell": cell,
+    "by_measure": by_measure,
     "plain_value": lambda value: shown_value(value.value if isinstance(value, Estimate) else value),
     "is_number": is_number,
     "told_columns": told_columns,
@@ -51,6 +52,7 @@ _HELPERS: Mapping[str, Any] = {
     "proper_name": proper_name,
     "terms": with_terms,
     "stated_text": stated_text,
+    "needed_text": needed_text,
 }
 
 

@@ -60,7 +60,7 @@ class Entry:
         command: that makes it.
         paper: what of the paper it is about.
         note: how it was recorded, where the command alone does not tell.
-        before: a command whose results that one reads.
+        before: commands whose results that one reads.
         stale: whether it was recorded by older code and is to be made again.
     """
 
@@ -68,7 +68,7 @@ class Entry:
     command: str
     paper: str
     note: str = ""
-    before: str = ""
+    before: tuple[str, ...] = ()
     stale: bool = False
 
     @property
@@ -89,7 +89,8 @@ class Entry:
 
 def entries() -> list[Entry]:
     """All folders, in the order in which they are made."""
-    return [Entry(name, **told) for name, told in tomllib.loads(TABLE.read_text(encoding="utf-8")).items()]
+    told = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    return [Entry(name, **{**what, "before": tuple(what.get("before", ()))}) for name, what in told.items()]
 
 
 def asked_by(command: str) -> tuple[str, dict[str, Any]]:
@@ -146,9 +147,13 @@ def tell_plan(wanted: list[Entry]) -> None:
     total, workers = 0.0, default_workers()
     for entry, told in expected(wanted, workers):
         shown = told if isinstance(told, str) else shown_duration(told)
-        print(f"{entry.name}: {shown}{f', after `{entry.before}`' if entry.before else ''}", flush=True)
+        print(f"{entry.name}: {shown}{f', after {_listed(entry.before)}' if entry.before else ''}", flush=True)
         total += 0 if isinstance(told, str) else told
     print(f"{len(wanted)} folders, {shown_duration(total)} of recording with {workers} workers, where it is known")
+
+
+def _listed(commands: tuple[str, ...]) -> str:
+    return ", ".join(f"`{command}`" for command in commands)
 
 
 def is_made(entry: Entry) -> bool:
@@ -164,7 +169,7 @@ def make(names: list[str]) -> None:
     tell_plan(wanted)
     for entry in wanted:
         print(f"== {entry.name}", flush=True)
-        for command in filter(None, (entry.before, entry.command)):
+        for command in (*entry.before, entry.command):
             _run(entry, command)
         if entry.is_run:
             old = (BUILD / entry.name).with_name(f".{entry.folder.name}-before")
@@ -226,7 +231,7 @@ def runs_table() -> str:
     """Every folder with its command, as a table."""
     lines = ["| folder | command | paper |", "|---|---|---|"]
     for e in entries():
-        told = f"`{e.before}`, then `{e.command}`" if e.before else f"`{e.command}`"
+        told = f"{_listed(e.before)}, then `{e.command}`" if e.before else f"`{e.command}`"
         more = "; ".join(filter(None, (e.note, "recorded by older code" if e.stale else "")))
         lines.append(f"| [{e.name}]({e.name}) | {told}{f' ({more})' if more else ''} | {e.paper} |")
     return "\n".join(lines)
@@ -238,7 +243,7 @@ def codecheck_manifest() -> str:
     for e in entries():
         kinds = ("results/*.csv", "verdicts.csv") if e.is_run else ("*.json",)
         for file in sorted(f for kind in kinds for f in e.folder.glob(kind)):
-            comment = json.dumps(f"{e.command}{f', after {e.before}' if e.before else ''}")
+            comment = json.dumps(", after ".join(filter(None, (e.command, ", ".join(e.before)))))
             lines += [f"  - file: {file.relative_to(ROOT)}", f"    comment: {comment}"]
     return "\n".join(lines)
 

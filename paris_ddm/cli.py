@@ -23,14 +23,33 @@ def paris() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Where to train.  [default: runs/paris-PRESET]"
 )
+@click.option(
+    "--clusters",
+    default="embedding",
+    show_default=True,
+    help="What the experts' clusters are: what the image embedding finds alike, or each digit, ink or ground.",
+)
+@click.option(
+    "--share",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Take what does not depend on the clusters from this finished model.",
+)
 @click.option("--relabel", is_flag=True, help="Number the classes of --data-dir anew: 0, 1, ... in their order.")
 @options.seed
 @options.data_dir
 @options.workers
 def train_mini(
-    preset: str, out: Path | None, relabel: bool, seed: int, data_dir: Path | None, workers: int | None
+    preset: str,
+    out: Path | None,
+    clusters: str,
+    share: Path | None,
+    relabel: bool,
+    seed: int,
+    data_dir: Path | None,
+    workers: int | None,
 ) -> None:
-    """Train a small model in the release's format from scratch: VAE, text and image towers, eight experts, router.
+    """Train a small model in the release's format from scratch: VAE, text and image towers, experts, router.
 
     What was stopped goes on where it was when the same command is given again.
     """
@@ -47,10 +66,12 @@ def train_mini(
     count = options.resolve_workers(workers, "cpu")
     plan = MiniPlan(
         images=load_images(data_dir, relabel=relabel),
-        out=out or Path("runs") / f"paris-{preset}",
+        out=out or Path("runs") / f"paris-{preset}{'' if clusters == 'embedding' else f'-{clusters}'}",
         preset=preset,
         seed=seed,
         command=options.command_line(),
+        clusters=clusters,
+        source=share,
     )
 
     def run(names: Sequence[str], jobs: Sequence[Job], costs: Sequence[float]) -> None:

@@ -83,6 +83,51 @@ def test_the_monolith_has_the_budget_of_all_experts(tiny_paris_plan, tmp_path):
     assert plan.recipe("monolith").steps == 8 * plan.recipe("expert").steps
 
 
+def test_clusters_may_be_what_an_image_shows_and_all_else_is_shared(tiny_paris, tiny_paris_plan, tmp_path):
+    told = []
+    plan = replace(tiny_paris_plan(tmp_path / "model"), clusters="ink", source=tiny_paris)
+    build(plan, run_in_turn, told.append)
+    ours, theirs = hashes(plan.out), hashes(tiny_paris)
+    own = {name for name in ours if ours[name] != theirs[name]}
+    assert own == {name for name in ours if name.startswith(("expert_", "router", "clusters", "real"))}
+    shared = ("tokenizer", "text_encoder", "image_encoder", "vae", "classifier", "monolith")
+    assert told[:6] == [f"{part} is that of {tiny_paris}" for part in shared]
+    card = read_json(plan.out / "card.json")
+    assert card["plan"]["clusters"] == "ink"
+    assert all(f"ink {colour} 100%" in line for colour, line in zip(COLOURS, card["clusters"], strict=True))
+    assert "monolith" not in card["trained"]
+    pool = ParisPool(ParisSettings(plan.out))
+    states, cluster = pool.measures.real_states(20)
+    condition = pool.measures.real_condition(20)
+    inks = [next(i for i, name in enumerate(COLOURS) if f"{name} " in _ink(c)) for c in condition.captions]
+    assert cluster.tolist() == inks
+    assert len(states) == 20
+
+
+def _ink(caption):
+    """The words of the ink in a caption, whose three ways name it in different places."""
+    if " in " in caption:
+        return caption.split(" in ")[1].split(" on ")[0] + " "
+    digit = caption.split(" on ")[0] if " on " in caption else caption.split(" with ")[1]
+    return digit
+
+
+def test_clusters_that_are_digits_have_ten_experts_and_a_monolith_of_their_budget(tiny_paris_plan, tmp_path):
+    plan = replace(tiny_paris_plan(tmp_path), clusters="digit")
+    assert (plan.experts, plan.folder.root.num_experts) == (10, 10)
+    assert plan.recipe("monolith").steps == 10 * plan.recipe("expert").steps
+    assert plan.describe() != tiny_paris_plan(tmp_path).describe()
+
+
+def test_parts_are_taken_from_a_finished_model_of_the_same_plan_alone(tiny_paris, tiny_paris_plan, tmp_path):
+    plan = replace(tiny_paris_plan(tmp_path / "model"), clusters="ink", source=tiny_paris, seed=1)
+    for wrong in (plan, replace(plan, source=tmp_path)):
+        with pytest.raises(InputError, match="choose another --share"):
+            build(wrong, run_in_turn, lambda line: None)
+    with pytest.raises(InputError, match="kind of clusters"):
+        replace(plan, clusters="weather")
+
+
 def test_an_image_is_a_digit_of_one_colour_on_another(images):
     data = training_set(images, 0)
     rows = torch.tensor([0, 5, 59_999])

@@ -2,13 +2,14 @@
 
 1. the VAE, the image and text towers (one contrastive training) and the classifier of the metrics;
 2. latents and embeddings of all images, and the clusters: two-stage k-means on the image embeddings;
-3. eight experts, each on its own cluster alone, the router, and the monolith with all experts' budget together.
+3. the experts, each on its own cluster alone, the router, and the monolith with all experts' budget together.
 """
 
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.errors import InputError
@@ -28,6 +29,7 @@ from paris_ddm.folder import (
     REAL,
     ROUTER,
     ROUTER_WEIGHTS,
+    TEXT_ENCODER,
     TOKENIZER,
     VAE,
 )
@@ -39,7 +41,7 @@ from paris_ddm.mini.data import (
 )
 from paris_ddm.mini.encoders import train_autoencoder, train_classifier, train_towers
 from paris_ddm.mini.experts import train_expert, train_monolith, train_router
-from paris_ddm.mini.plan import EXPERTS, MiniPlan
+from paris_ddm.mini.plan import CLUSTERINGS, MiniPlan
 from paris_ddm.mini.tokenizer import write_tokenizer
 from paris_ddm.model_card import write_model_card
 
@@ -63,6 +65,8 @@ def build(plan: MiniPlan, run: Runner, say: Callable[[str], None]) -> None:
     if (plan.out / CARD).exists():
         say(f"{plan.out} is finished")
         return
+    if plan.source is not None:
+        _take(plan, plan.source, say)
     if not (plan.out / TOKENIZER).exists():
         length = parts.preset_named(plan.preset)["towers"]["text"]["max_position_embeddings"]
         with parts.whole_folder(plan.out / TOKENIZER) as folder:
@@ -82,8 +86,8 @@ def build(plan: MiniPlan, run: Runner, say: Callable[[str], None]) -> None:
         make_clusters(plan, say)
     jobs: dict[str, tuple[Job, float]] = {}
     if not (plan.out / MONOLITH / EXPERT_WEIGHTS).exists():
-        jobs[MONOLITH] = (partial(train_monolith, plan), float(EXPERTS))
-    for k in range(EXPERTS):
+        jobs[MONOLITH] = (partial(train_monolith, plan), float(plan.experts))
+    for k in range(plan.experts):
         if not (plan.folder.expert(k) / EXPERT_WEIGHTS).exists():
             jobs[f"expert-{k}"] = (partial(train_expert, plan, k), 1.0)
     if not (plan.out / ROUTER / ROUTER_WEIGHTS).exists():
@@ -106,6 +110,23 @@ def _open(plan: MiniPlan) -> None:
         raise InputError(f"{plan.out} is not an empty folder and holds no {PLAN}; choose another --out")
     else:
         write_json(place, plan.describe())
+
+
+def _take(plan: MiniPlan, source: Path, say: Callable[[str], None]) -> None:
+    """Copy the parts that do not depend on the clusters from a finished model; the monolith if its budget is the same.
+
+    Raises:
+        InputError: if that is no finished model of the same preset, seed and data.
+    """
+    told = [read_json(place) for place in (source / PLAN, source / CARD)] if (source / CARD).exists() else []
+    if not told or {**told[0], "clusters": ""} != {**plan.describe(), "clusters": ""}:
+        raise InputError(f"{source} is no finished model of this preset, seed and data; choose another --share")
+    same = CLUSTERINGS.get(told[0].get("clusters", "embedding")) == plan.experts
+    for part in (TOKENIZER, TEXT_ENCODER, IMAGE_ENCODER, VAE, CLASSIFIER, *([MONOLITH] if same else [])):
+        if not (plan.out / part).exists():
+            with parts.whole_folder(plan.out / part) as folder:
+                shutil.copytree(source / part, folder, dirs_exist_ok=True)
+            say(f"{part} is that of {source}")
 
 
 def _finish(plan: MiniPlan) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from paris_ddm.folder import (
 from paris_ddm.images import ImageCodec, ImageEncoder
 from paris_ddm.mini import parts
 from paris_ddm.mini.data import (
+    ATTRIBUTES,
     COLOURS,
     DIGITS,
     ColouredDigits,
@@ -28,7 +30,7 @@ from paris_ddm.mini.data import (
 from paris_ddm.mini.objectives import (
     LatentData,
 )
-from paris_ddm.mini.plan import EXPERTS, MiniPlan
+from paris_ddm.mini.plan import MiniPlan
 from paris_ddm.real import RealStates, write_real
 from paris_ddm.text import TextEncoder
 
@@ -78,23 +80,30 @@ def _encoded(plan: MiniPlan, split: str, name: str) -> Tensor:
 
 
 def make_clusters(plan: MiniPlan, say: Callable[[str], None]) -> None:
-    """Cluster the training images by their embedding, and keep real states of each split."""
-    features = _encoded(plan, "training", "features")
-    fine = parts.preset_named(plan.preset)["clusters"]["fine"]
-    assignment = two_stage_kmeans(features, EXPERTS, fine, plan.seed)
+    """Cluster the training images as the plan says, and keep real states of each split."""
+    features, k = _encoded(plan, "training", "features"), plan.experts
+    made: dict[str, Any] = {"images": len(features), "seed": plan.seed}
+    if plan.clusters == "embedding":
+        fine = parts.preset_named(plan.preset)["clusters"]["fine"]
+        assignment = two_stage_kmeans(features, k, fine, plan.seed)
+        made |= {"first stage": fine, "second stage": k}
+    else:
+        assignment = _values(plan, plan.training)
+        made |= {"attribute": plan.clusters}
     write_tensors(plan.work / _ASSIGNMENT, {"assignment": assignment})
     texts = TextEncoder(plan.folder, torch.device("cpu"), Details())
     pooled = torch.stack([texts.pooled(caption) for caption in caption_table()])
     embedded = torch.stack([*(texts.embedding(caption) for caption in caption_table()), texts.null()])
     write_tensors(plan.work / _TEXTS, {"texts": embedded})
-    made = {"images": len(features), "first stage": fine, "second stage": EXPERTS, "seed": plan.seed}
-    clusters = summarise(features, assignment, EXPERTS, made)
-    weight, bias = fit_text(pooled[plan.training.caption_rows], assignment, EXPERTS)
+    clusters = summarise(features, assignment, k, made)
+    weight, bias = fit_text(pooled[plan.training.caption_rows], assignment, k)
     clusters = replace(clusters, text_weight=weight, text_bias=bias)
     write_clusters(plan.out / CLUSTERS, clusters)
     for line in what_clusters_hold(plan.training, assignment):
         say(line)
-    assignments = {"training": assignment, "held-out": clusters.nearest(_encoded(plan, "held-out", "features"))}
+    held_out = _encoded(plan, "held-out", "features")
+    nearest = clusters.nearest(held_out) if plan.clusters == "embedding" else _values(plan, plan.held_out)
+    assignments = {"training": assignment, "held-out": nearest[: len(held_out)]}
     splits = {}
     for split, data in (("training", plan.training), ("held-out", plan.held_out)):
         rows = torch.arange(min(REAL_STATES[split], len(assignments[split])))
@@ -103,15 +112,18 @@ def make_clusters(plan: MiniPlan, say: Callable[[str], None]) -> None:
     write_real(plan.out / REAL, splits)
 
 
+def _values(plan: MiniPlan, data: ColouredDigits) -> Tensor:
+    """The value of the attribute that the clusters are, of each image."""
+    return data.attributes[:, ATTRIBUTES.index(plan.clusters)]
+
+
 def what_clusters_hold(data: ColouredDigits, assignment: Tensor) -> list[str]:
     """A line for each cluster: its size, and the most frequent values of each attribute with their shares."""
     lines = []
-    for k in range(EXPERTS):
+    for k in range(int(assignment.max()) + 1):
         inside = assignment == k
         told = []
-        for column, (name, labels) in enumerate(
-            (("digit", DIGITS), ("ink", tuple(COLOURS)), ("ground", tuple(COLOURS)))
-        ):
+        for column, (name, labels) in enumerate(zip(ATTRIBUTES, (DIGITS, tuple(COLOURS), tuple(COLOURS)), strict=True)):
             shares = data.attributes[inside, column].bincount(minlength=len(labels)) / max(1, int(inside.sum()))
             first = shares.argsort(descending=True)[:3].tolist()
             told.append(f"{name} " + ", ".join(f"{labels[i]} {shares[i]:.0%}" for i in first if shares[i] >= 0.01))

@@ -28,6 +28,8 @@ COLOURS = {
     "black": (0.08, 0.08, 0.08),
 }
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+ATTRIBUTES = ("digit", "ink", "ground")
+"""What an image shows, in the order of `ColouredDigits.attributes`."""
 _NAMES = tuple(COLOURS)
 _RGB = torch.tensor(list(COLOURS.values()))
 _JITTER = 0.03

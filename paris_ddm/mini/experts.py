@@ -1,4 +1,4 @@
-"""The third stage: eight experts, each on its own cluster alone, the router, and the monolith."""
+"""The third stage: the experts, each on its own cluster alone, the router, and the monolith."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ from paris_ddm.mini.objectives import (
     CaptionedVelocityObjective,
     ClusterObjective,
 )
-from paris_ddm.mini.plan import EXPERTS, MiniPlan, fit_part, forget_state
+from paris_ddm.mini.plan import MiniPlan, fit_part, forget_state
 
 
 def train_expert(plan: MiniPlan, k: int, report: OnProgress) -> None:
@@ -39,7 +39,7 @@ def train_monolith(plan: MiniPlan, report: OnProgress) -> None:
 
 def train_router(plan: MiniPlan, report: OnProgress) -> None:
     """Train the router."""
-    make, data = partial(parts.router, plan.preset, EXPERTS), latents(plan, None)
+    make, data = partial(parts.router, plan.preset, plan.experts), latents(plan, None)
     fitted = fit_part(plan, ROUTER, "router", 0, make, ClusterObjective(), data, report)
     assert isinstance(fitted.model, RouterDiT)
     parts.write_router(plan.out / ROUTER, ROUTER_WEIGHTS, fitted.model)

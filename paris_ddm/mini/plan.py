@@ -11,7 +11,7 @@ from torch import nn
 
 from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import Images
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.files import digest, write_json, write_text
 from mnist_ddm.training.data import Streams
@@ -25,6 +25,7 @@ from paris_ddm.folder import (
 )
 from paris_ddm.mini import parts
 from paris_ddm.mini.data import (
+    COLOURS,
     DIGITS,
     ColouredDigits,
     held_out_set,
@@ -32,6 +33,8 @@ from paris_ddm.mini.data import (
 )
 
 EXPERTS = 8
+CLUSTERINGS = {"embedding": EXPERTS, "ink": len(COLOURS), "ground": len(COLOURS), "digit": len(DIGITS)}
+"""What the clusters are, and how many: what the image embedding finds alike, or one for each value of an attribute."""
 _FIRST_KIND = 60
 """Kinds below are those of the mnist system; streams of both never meet."""
 _KEYS = ("autoencoder", "towers", "classifier", "expert", "router", "monolith")
@@ -47,6 +50,9 @@ class MiniPlan:
         preset: `mini` or `tiny`.
         seed: of everything random.
         command: for the card.
+        clusters: what they are, of `CLUSTERINGS`.
+        source: a finished model of the same preset, seed and data, whose parts that do not depend on the clusters are
+            taken; ``None`` to train all.
     """
 
     images: Images
@@ -54,8 +60,12 @@ class MiniPlan:
     preset: str = "mini"
     seed: int = 0
     command: str = ""
+    clusters: str = "embedding"
+    source: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.clusters not in CLUSTERINGS:
+            raise unknown("kind of clusters", self.clusters, list(CLUSTERINGS))
         if self.images.classes > len(DIGITS):
             raise InputError(
                 f"the small Paris writes digits: {self.images.name} has {self.images.classes} classes, not 10"
@@ -67,9 +77,14 @@ class MiniPlan:
         return self.out / "work"
 
     @property
+    def experts(self) -> int:
+        """How many experts there are, one for each cluster."""
+        return CLUSTERINGS[self.clusters]
+
+    @property
     def folder(self) -> ParisFolder:
         """The folder, whose parts come one by one."""
-        return ParisFolder(self.out, RootConfig(EXPERTS, parts.LATENT_SIDE, parts.LATENT_CHANNELS))
+        return ParisFolder(self.out, RootConfig(self.experts, parts.LATENT_SIDE, parts.LATENT_CHANNELS))
 
     @cached_property
     def training(self) -> ColouredDigits:
@@ -85,7 +100,7 @@ class MiniPlan:
         """How a part is trained; the monolith as long as all experts together."""
         if part == MONOLITH:
             one = parts.recipe(self.preset, "expert")
-            return replace(one, steps=one.steps * EXPERTS)
+            return replace(one, steps=one.steps * self.experts)
         return parts.recipe(self.preset, part)
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +111,8 @@ class MiniPlan:
             "seed": self.seed,
             "data": self.images.digest,
         }
+        if self.clusters != "embedding":
+            described["clusters"] = self.clusters
         # Captions call a class by the word of its number here; what the files call it is told beside.
         return described | ({"labels": list(self.images.labels)} if self.images.labels else {})
 

@@ -36,7 +36,9 @@ from mnist_ddm.storage.files import read_json, write_text
 from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.study import Study
+from mnist_ddm.study.trainings import SPREAD
 from mnist_ddm.systems.registry import load_system
+from mnist_ddm.tables.table import Schema
 from mnist_ddm.terminal.options import installed_options
 from mnist_ddm.terminal.recordings import shown_duration
 from paris_ddm.folder import SHIPPED
@@ -305,7 +307,7 @@ def faults() -> Iterator[str]:
 def _old_tables(entry: Entry) -> Iterator[str]:
     """Tables of a folder whose columns are not those that the code declares now."""
     for name, told in read_json(entry.folder / MANIFEST)["analyses"].items():
-        schemas = (*ANALYSES[name].tables, *ANALYSES[name].own_tables)
+        schemas = (*ANALYSES[name].tables, *ANALYSES[name].own_tables, Schema(f"{name}-trainings", SPREAD))
         declared = {schema.name: {c.key: c.optional for c in schema.columns} for schema in schemas}
         for table in told["tables"]:
             stored = [c["key"] for c in read_json(entry.folder / "results" / f"{table}.json")["columns"]]

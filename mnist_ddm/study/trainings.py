@@ -22,7 +22,7 @@ from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 TRAININGS = "trainings"
 """The folder of the trainings' own runs, each under its number, from 1."""
-_COLUMNS = (
+SPREAD = (
     Column("table", "table", "key"),
     Column("row", "row", "key"),
     Column("column", "column", "key"),
@@ -31,6 +31,7 @@ _COLUMNS = (
     Column("within", "standard error from samples", "note"),
     Column("share", "share of the variance that is training", "note", "%"),
 )
+"""Columns of the table ANALYSIS-trainings."""
 
 
 def training_folders(folder: Path, count: int) -> list[Path]:
@@ -60,9 +61,7 @@ def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
         spreads += spread
     if spreads:
         notes = (f"mean of {len(folders)} trainings. share: what samples do not explain of the variance between them.",)
-        tables.append(
-            Table(Schema(f"{analysis}-trainings", _COLUMNS), "How far trainings differ", tuple(spreads), notes)
-        )
+        tables.append(Table(Schema(f"{analysis}-trainings", SPREAD), "How far trainings differ", tuple(spreads), notes))
     plots = [joined_plot([read_plot(inside(f, f"{PLOTS}/{name}.json")) for f in folders]) for name in entries[0].plots]
     return Answer(tuple(tables), tuple(plot for plot in plots if plot is not None))
 

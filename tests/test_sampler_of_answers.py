@@ -132,3 +132,15 @@ def test_the_picture_has_a_row_for_each_milestone_with_samples(tmp_path):
     assert Image.open(two).height - Image.open(one).height == 63  # an enlarged image of 8 x 8 and its frame
     assert not assembly.draw(load(), [assembly.Outcome(drawn, MISSING, "")], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_file_in_which_nothing_is_written_yet_is_missing_and_no_fault(tmp_path, monkeypatch, capsys):
+    for command in ("start", "sampler"):
+        monkeypatch.setattr(sys, "argv", ["mnist-ddm", "exercises", command, "--folder", str(tmp_path)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == 0
+    told = capsys.readouterr().out
+    assert "no answer yet: the package's own" in told
+    assert "set aside" not in told
+    assert "Next: mnist-ddm exercises check flow" in told

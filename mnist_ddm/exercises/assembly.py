@@ -18,10 +18,11 @@ from mnist_ddm.compute.parallel import one_thread
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.exercises.answers import StudentFunction
+from mnist_ddm.exercises.crashes import NOT_DONE
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.milestones import MILESTONES, SAMPLES, Milestone
 from mnist_ddm.exercises.nursery import Nursery
-from mnist_ddm.exercises.runner import explained, run_check
+from mnist_ddm.exercises.runner import CheckResult, explained, run_check
 from mnist_ddm.exercises.sampler import Sampler
 from mnist_ddm.exercises.student import StudentProcess
 from mnist_ddm.exercises.workspace import Workspace
@@ -82,7 +83,9 @@ def assemble(workspace: Workspace, pool: ExpertPool, limits: Limits) -> Iterator
                 yield Outcome(milestone, MISSING, "the package's own")
                 continue
             if (fault := _fault(workspace, name, limits, nursery)) is not None:
-                yield Outcome(milestone, ASIDE, fault)
+                begun = fault.result != NOT_DONE
+                told = f"its check says: {fault.message}" if begun else "no answer yet: the package's own"
+                yield Outcome(milestone, ASIDE if begun else MISSING, told)
                 continue
             scratch = running.enter_context(scratch_folder("exercise"))
             process = StudentProcess(name, file, scratch, limits, confined=False, start=nursery.start)
@@ -92,13 +95,13 @@ def assemble(workspace: Workspace, pool: ExpertPool, limits: Limits) -> Iterator
             yield _reach(milestone, pool, parts, process, file, limits)
 
 
-def _fault(workspace: Workspace, name: str, limits: Limits, nursery: Nursery) -> str | None:
+def _fault(workspace: Workspace, name: str, limits: Limits, nursery: Nursery) -> CheckResult | None:
     """What the check says of a file that does not pass it; one that is as it was when it passed is not asked again."""
     file, before = workspace.file(name), workspace.progress(name)
     if before.passed and before.sha256 == sha256(file):
         return None
     outcome = run_check(name, file, limits, start=nursery.start)
-    return None if outcome.passed else f"its check says: {outcome.message}"
+    return None if outcome.passed else outcome
 
 
 def _reach(

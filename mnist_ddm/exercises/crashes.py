@@ -6,6 +6,9 @@ from pathlib import Path
 
 from mnist_ddm.exercises.answers import WrongAnswer
 
+NOT_DONE = "not done"
+"""The word for a file in which nothing is written yet."""
+
 _SHAPES = """
   look:     shapes are aligned at their last axes, so (B,) does not fit (B, C, H, W): a number for each row needs as
             many axes as the other tensor, for instance w.reshape(-1, *(1,) * (x.ndim - 1))"""
@@ -16,7 +19,7 @@ def explain(error: BaseException, file: Path) -> tuple[str, str]:
     if isinstance(error, WrongAnswer):
         return "wrong", str(error)
     if isinstance(error, NotImplementedError):
-        return "not done", "there is no answer yet: write the function and delete the line `raise NotImplementedError`"
+        return NOT_DONE, "there is no answer yet: write the function and delete the line `raise NotImplementedError`"
     if isinstance(error, SyntaxError):
         place = f"{Path(error.filename or file).name}, line {error.lineno}: {(error.text or '').strip()}"
         return "error", f"Python cannot read the file: {error.msg}" + (f"\n  {place}" if error.lineno else "")

@@ -16,7 +16,7 @@ from mnist_ddm import cli
 from mnist_ddm.analyses import names
 from mnist_ddm.analyses import registry as analyses
 from mnist_ddm.analyses.registry import ANALYSES
-from mnist_ddm.compute import parallel
+from mnist_ddm.compute import cores
 from mnist_ddm.core import spellings
 from mnist_ddm.exercises.registry import exercise_names, sheet_of
 from mnist_ddm.systems import registry
@@ -94,7 +94,7 @@ def place(tmp_path, monkeypatch):
     """A folder with all that the documents speak of, the package of the example installed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(parallel, "default_workers", lambda: 1)  # no time for starting processes
+    monkeypatch.setattr(cores, "default_workers", lambda: 1)  # no time for starting processes
     (tmp_path / "fashion").symlink_to(ROOT / "mnist_ddm" / "data")
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     (tmp_path / "class" / "ada").mkdir(parents=True)

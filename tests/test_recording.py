@@ -309,7 +309,7 @@ def test_an_unknown_observable_is_refused_with_the_list(gaussian):
 
 def test_the_longest_jobs_start_first(store, monkeypatch):
     started = []
-    monkeypatch.setattr(recorder, "run_jobs", lambda jobs, workers, report: started.extend(job.args[1] for job in jobs))
+    monkeypatch.setattr(recorder, "run_jobs", lambda jobs, workers, *rest: started.extend(job.args[1] for job in jobs))
     monkeypatch.setattr(recorder, "_read", lambda *arguments: None)
     short, long = Sampling("top1", n=10, steps=3), Sampling("full", n=10, steps=9)
     record_all(load(), {short: (), long: ()}, store)

@@ -169,7 +169,7 @@ def test_a_run_beside_serves_the_claims_about_two_systems(run, tiny_checkpoint, 
     assert verdict()[0] == "not run"
     assert run(*command, "--beside", place / "other")[0] == 0
     assert verdict()[0] == "no verdict"
-    assert "paris" in verdict()[1]
+    assert "Paris" in verdict()[1]
     assert run("report", out, "--beside", place / "other")[0] == 0
     assert verdict()[0] == "no verdict"
     assert run("report", out, "--beside", place / "nowhere")[0] == 2

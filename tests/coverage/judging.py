@@ -4,6 +4,7 @@ What is true of a cell is its mean over the seeds, with Student's interval of as
 those tables is the truth, where it is one. A verdict of one seed is false if it says the contrary of it.
 """
 
+import functools
 import json
 import math
 import tempfile
@@ -18,6 +19,7 @@ from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.contrasts import Agreement
 from mnist_ddm.claims.judge import LEVEL, ReadingVerdict, Verdict, judge_all
 from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.stats.levels import over_values
 from mnist_ddm.storage.files import write_json, write_text
@@ -34,12 +36,18 @@ _SAID |= {Verdict.EQUIVALENT: "no difference"}
 Tables = Mapping[str, Table]
 
 
+@functools.cache
+def _system() -> ExpertPool:
+    """One for all seeds, so that what only measures is made once."""
+    return load_system("gaussian")
+
+
 def run_seed(seed: int, folder: Path) -> None:
     """The tables of one seed, into a file; nothing if it is there."""
     place = folder / f"{seed}"
     if (place / "done").exists():
         return
-    pool = load_system("gaussian")
+    pool = _system()
     names = [name for name in ANALYSES if name not in _LEFT_OUT]
     with tempfile.TemporaryDirectory() as store:
         study = Study(pool, names, scale="medium", store=RecordingStore(Path(store)), n=N, steps=STEPS, seed=seed)

@@ -99,9 +99,8 @@ def stability(results: Results) -> str:
 
 def shares(results: Results) -> str:
     """What of the order by quality is left within classes, in a sentence; empty where classes are not known."""
-    apart = {name: fid for name, (_, fid) in points(results, *_WITHIN).items() if name in _ROUTINGS}
-    whole = {name: fid for name, (_, fid) in points(results).items() if name in apart}
-    if len(apart) < 2 or len(whole) < len(apart):
+    apart, whole = _distances(results, *_WITHIN), _distances(results, "quality", "fid")
+    if len(apart) < 2 or whole.keys() != apart.keys():
         return ""
     before, after = (sorted(fids, key=lambda name: fids[name]) for fids in (whole, apart))
     order = ", ".join(map(routing_label, after))
@@ -111,6 +110,14 @@ def shares(results: Results) -> str:
         f"the order is {told} ({order}), and best and worst FID are {apart[after[0]]:.3g} and {apart[after[-1]]:.3g}, "
         f"instead of {whole[before[0]]:.3g} and {whole[before[-1]]:.3g}."
     )
+
+
+def _distances(results: Results, table: str, column: str) -> dict[str, float]:
+    """The Frechet distance of each of `_ROUTINGS` that was measured."""
+    if table not in results.tables:
+        return {}
+    found = {name: _value(fid) for name, fid in _by_routing(results, table, column).items() if name in _ROUTINGS}
+    return {name: float(fid) for name, fid in found.items() if isinstance(fid, int | float)}
 
 
 def alignment(results: Results) -> str:

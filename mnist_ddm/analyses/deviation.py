@@ -244,7 +244,8 @@ def _mean_over_experts(values: Array, mask: Mask) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _reduction_percent(a: Array, b: Array) -> Estimate:
+def reduction_percent(a: Array, b: Array) -> Estimate:
+    """By how much the mean of ``a`` is below that of ``b`` over the same samples, in percent of it."""
     ratio = ratio_estimate(a, b)
     return Estimate(100 * (1 - ratio.value), 100 * (1 - ratio.high), 100 * (1 - ratio.low))
 
@@ -265,7 +266,7 @@ def _summary(pool: ExpertPool, c: _Comparison) -> Table:
         "selected": mean_estimate(a),
         "non_selected": mean_estimate(b),
         "reduction": mean_estimate(b - a),
-        "reduction_percent": _reduction_percent(a, b),
+        "reduction_percent": reduction_percent(a, b),
         **c.p_values,
     }
     spreads: dict[str, Row] = {
@@ -296,7 +297,7 @@ def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int) ->
     rows: list[Row] = []
     for c in comparisons:
         a, b = np.nanmean(c.inside, axis=1), np.nanmean(c.outside, axis=1)
-        percent = _reduction_percent(a, b) if c.unit == "deg" else None
+        percent = reduction_percent(a, b) if c.unit == "deg" else None
         means = {"selected": mean_estimate(a), "non_selected": mean_estimate(b), "reduction": mean_estimate(b - a)}
         stated = paper.get("left_out_percent") if c.reference == LEFT_OUT else None
         what = {**c.what, **means, "reduction_percent": percent, **_beyond(c), **c.p_values}

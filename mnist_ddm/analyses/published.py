@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ddm.analyses.cluster_distance import CLEAN, centroid_ranks, readings
+from mnist_ddm.analyses.deviation import reduction_percent
 from mnist_ddm.analyses.paper import PARIS, stated_value
 from mnist_ddm.analyses.stability import TERM_NORMS, fixed_times, lipschitz, term_norms
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
+from mnist_ddm.stats.summaries import entropy
 from mnist_ddm.tables.table import Column, Row
 
 _ANGLES, _LEFT_OUT, _WEIGHTS = "angles@tenths", "left-out-angles@tenths", "weights@tenths"
@@ -46,6 +48,12 @@ class _Published:
     stated: float
 
 
+def _rank_share(rank: Any, n_experts: int) -> Any:
+    """A mean rank of two clusters on a scale from 0, the closest two, to 1, any two."""
+    closest, random = 1.5, (n_experts + 1) / 2
+    return (rank - closest) / (random - closest)
+
+
 def _of_paris(analysis: str, path: str) -> float:
     value, _ = stated_value(analysis, PARIS, path)
     return float(value) if isinstance(value, int | float) else math.nan
@@ -56,7 +64,6 @@ def _published() -> tuple[_Published, ...]:
     sensitivity = {name: _of_paris("routing-comparison", f"{name}:L_eff") for name in ("top1", "top2", "full")}
     router, expert = (_of_paris("jacobian-decomposition", f"top2:{term}") for term in (_ROUTER, _EXPERT))
     inside, outside = (_of_paris("expert-deviation", name) for name in ("selected", "non_selected"))
-    closest, random = 1.5, (experts + 1) / 2
     return (
         _Published(
             Column("entropy", "entropy of Full's weights over ln K"),
@@ -87,7 +94,7 @@ def _published() -> tuple[_Published, ...]:
         _Published(
             Column("rank", "rank of Top-2's clusters (0: the closest two, 1: any two)"),
             "ranks",
-            (_of_paris("cluster-distance", "top2:rank") - closest) / (random - closest),
+            _rank_share(_of_paris("cluster-distance", "top2:rank"), experts),
         ),
     )
 
@@ -119,7 +126,7 @@ def numbers(pool: ExpertPool, recordings: Mapping[str, Recording]) -> Row:
     middle = int(np.abs(fixed_times(two) - _MIDDLE).argmin())
     weights = two.observed[_WEIGHTS].double().numpy()
     measured: dict[str, Callable[[], Estimate | None]] = {
-        "entropy": lambda: mean_estimate(_entropy(recordings["full"]) / math.log(pool.n_experts)),
+        "entropy": lambda: mean_estimate(_entropies(recordings["full"]) / math.log(pool.n_experts)),
         "l_eff_top1": lambda: ratio_estimate(sensitive["top1"], sensitive["full"]),
         "l_eff_top2": lambda: ratio_estimate(sensitive["top2"], sensitive["full"]),
         "router_over_expert": lambda: ratio_estimate(norms[_ROUTER][:, middle], norms[_EXPERT][:, middle]),
@@ -141,17 +148,15 @@ def fits(found: Estimate | None, stated: float) -> bool:
     return low - room <= stated <= high + room
 
 
-def _entropy(recording: Recording) -> Array:
+def _entropies(recording: Recording) -> Array:
     """Of the weights in nats, the mean over the recorded times; shape ``(n,)``."""
-    weights = recording.observed[_WEIGHTS].double().numpy()
-    return np.asarray(-(weights * np.log(np.where(weights > 0, weights, 1))).sum(axis=2).mean(axis=1))
+    return np.asarray(entropy(recording.observed[_WEIGHTS].double().numpy()).mean(axis=1), dtype=np.float64)
 
 
 def _reduction(angles: Array, selected: NDArray[np.bool_]) -> Estimate:
     """How much smaller the selected experts' angle is than the others', in percent."""
     inside, outside = (np.nanmean(np.where(mask, angles, np.nan), axis=(1, 2)) for mask in (selected, ~selected))
-    ratio = ratio_estimate(inside, outside)
-    return replace(ratio, value=100 * (1 - ratio.value), low=100 * (1 - ratio.high), high=100 * (1 - ratio.low))
+    return reduction_percent(inside, outside)
 
 
 def _rank(pool: ExpertPool, recording: Recording, weights: Array) -> Estimate | None:
@@ -160,5 +165,4 @@ def _rank(pool: ExpertPool, recording: Recording, weights: Array) -> Estimate | 
     if embedding is None:
         return None
     ranks = readings(centroid_ranks(pool, embedding, recording, CLEAN), weights, everything=False)["mean_rank"]
-    closest, random = 1.5, (pool.n_experts + 1) / 2
-    return mean_estimate((ranks.mean(axis=1) - closest) / (random - closest))
+    return mean_estimate(_rank_share(ranks.mean(axis=1), pool.n_experts))

@@ -39,6 +39,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array
+from mnist_ddm.stats.summaries import entropy
 from mnist_ddm.stats.tails import heavy_ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
@@ -185,9 +186,8 @@ def _measured(
 ) -> dict[str, Array]:
     recording = recordings[sampling]
     weights = recording.observed["weights"].double().numpy()
-    entropy = -(weights * np.log(np.maximum(weights, 1e-300))).sum(axis=2).mean(axis=1)
     return {
-        "entropy": np.asarray(entropy, dtype=np.float64),
+        "entropy": np.asarray(entropy(weights).mean(axis=1), dtype=np.float64),
         "l_eff": largest_expert_norm(recording),
         "delta_refine": step_refinement(pool, recordings, sampling, distance),
     }

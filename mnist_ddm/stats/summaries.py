@@ -33,3 +33,8 @@ def integrate_over_time(values: Array, times: Array) -> Array:
 
     inside = trapezoid(values[:, ::-1], times[::-1], axis=1) if len(times) > 1 else np.zeros(len(values))
     return np.asarray(inside + values[:, -1] * times[-1], dtype=np.float64)
+
+
+def entropy(weights: Array) -> Array:
+    """The entropy of weights ``(..., K)`` in nats; a weight of 0 adds nothing."""
+    return np.asarray(-(weights * np.log(np.where(weights > 0, weights, 1))).sum(axis=-1), dtype=np.float64)

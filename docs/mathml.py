@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx.errors import ExtensionError
 
 _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 _PLAIN = (
@@ -50,14 +49,14 @@ def to_mathml(latex: str, *, block: bool) -> str:
     """A formula as MathML.
 
     Raises:
-        ExtensionError: if it cannot be translated.
+        ValueError: if it cannot be translated, which ends the build.
     """
     for command, plain in _PLAIN:
         latex = re.sub(re.escape(command) + r"(?![a-zA-Z])", lambda _, plain=plain: plain + " ", latex)
     try:
         return _mended(tex2mathml(latex, as_block=block))
     except MathError as error:
-        raise ExtensionError(f"this formula cannot be shown as MathML ({error}): {latex}") from error
+        raise ValueError(f"this formula cannot be shown as MathML ({error}): {latex}") from error
 
 
 def _inline(translator, node: nodes.math) -> None:

@@ -6,6 +6,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import random
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,12 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config):
-    """Know the marks of pytest-xdist without it as well."""
+    """Know the marks of pytest-xdist without it as well, and hear Ctrl-C.
+
+    A shell starts what runs in its background with SIGINT ignored, and the commands that tests start would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "xdist_group(name): tests that run in one process of pytest-xdist")
 
 

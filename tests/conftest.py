@@ -32,7 +32,7 @@ settings.load_profile("repeatable")
 def pytest_configure(config):
     """Know the marks of pytest-xdist without it as well, and hear Ctrl-C.
 
-    A shell starts what runs in its background with SIGINT ignored, and the commands that tests start would inherit that.
+    A shell starts what runs in its background with SIGINT ignored, and commands that tests start would inherit it.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

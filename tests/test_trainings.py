@@ -137,6 +137,14 @@ def test_several_checkpoints_make_one_run_with_the_runs_of_each(run, tiny_checkp
     assert run("verify", out)[0] == 0
     where = ("--checkpoint", second, "--judge", tiny_checkpoint)
     assert run("verify", out / "trainings" / "2", *where)[0] == 0
+    for report in (("report", out / "trainings" / "2", "--beside", out), ("report", out / "trainings" / "1")):
+        assert run(*report)[0] == 0
+        assert "not part of" not in run("verify", out)[1]  # a page made again leaves the run above as it is
+    page = out / "trainings" / "1" / "report.html"
+    whole = page.read_bytes()
+    page.write_bytes(whole + b" ")
+    assert run("verify", out)[0] == 2
+    page.write_bytes(whole)
     assert run(*command)[0] == 0
     table = out / "results" / f"{name}.json"
     spoiled = json.loads(table.read_text())

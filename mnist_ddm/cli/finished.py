@@ -119,16 +119,13 @@ def verify(run: Path, everything: bool, only_files: bool, **places: Path | None)
     from mnist_ddm.errors import InputError
     from mnist_ddm.storage.cache import recording_store
     from mnist_ddm.study.again import load_again
-    from mnist_ddm.study.crate import check_crate
-    from mnist_ddm.study.folder import MANIFEST
     from mnist_ddm.study.results import read_manifest
     from mnist_ddm.study.trainings import TRAININGS
-    from mnist_ddm.study.verify import check_files, check_recordings, recomputable, recompute, rejoin
+    from mnist_ddm.study.verify import check_recordings, check_run, recomputable, recompute, rejoin
 
     manifest = read_manifest(run)
-    count, foreign = check_files(run, {**manifest.results, **manifest.derived}, manifest.command)
+    count, foreign = check_run(run)
     click.echo(f"{count} files have the hashes of the manifest")
-    check_crate(run, MANIFEST, manifest)
     if foreign:
         click.echo(f"not part of the run, and not checked: {', '.join(foreign)}")
     if only_files:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,8 +234,8 @@ class RunFolder:
 
     def finish(self, recordings: Mapping[str, Any]) -> None:
         """Complete the manifest: recordings used, hashes of all results, wall time; and tell it as a crate."""
-        own = (self.folder / MANIFEST, self.folder / CRATE)  # those of the runs of several trainings are results here
-        files = (f for f in self.folder.rglob("*") if f.is_file() and f not in own)
+        told = set(_told_of_results(self.folder))
+        files = (f for f in self.folder.rglob("*") if f.is_file() and f not in told)
         results = sorted(f for f in files if f.name not in LEFT_BY_SYSTEMS)
         hashes = {str(f.relative_to(self.folder)): sha256(f) for f in results if not f.name.startswith(".")}
         self._manifest |= {"state": "finished", "ended": _now(), "recordings": dict(recordings), "results": hashes}
@@ -247,6 +247,13 @@ class RunFolder:
     def _save(self) -> None:
         self._manifest["seconds"] = round(self._seconds + time.monotonic() - self._begin, 1)
         write_json(self.folder / MANIFEST, self._manifest)
+
+
+def _told_of_results(folder: Path) -> Iterator[Path]:
+    """Manifests, crates and what was made from results, here and in the runs of trainings: what may be made again."""
+    for manifest in folder.rglob(MANIFEST):
+        yield from (manifest, manifest.parent / CRATE)
+        yield from (manifest.parent / name for name in read_json(manifest).get("derived", ()))
 
 
 def _now() -> str:

@@ -12,17 +12,38 @@ from mnist_ddm.storage.files import read_json, sha256
 from mnist_ddm.storage.names import inside
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.again import study_again
-from mnist_ddm.study.crate import CRATE
+from mnist_ddm.study.crate import CRATE, check_crate
 from mnist_ddm.study.folder import MANIFEST, RESULTS
 from mnist_ddm.study.manifest import Manifest
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import record_all
+from mnist_ddm.study.results import read_manifest
 from mnist_ddm.study.study import Study
 from mnist_ddm.study.trainings import joined_answer, training_folders
 from mnist_ddm.tables.files import read_table, to_json
 
 _RELATIVE = 1e-6
 """Recomputed numbers may differ by this much on another machine; on the same one they are equal to the last bit."""
+
+
+def check_run(folder: Path) -> tuple[int, list[str]]:
+    """Hash every file that the manifest of a run names, and those of the runs of its trainings.
+
+    Returns:
+        How many files there are, and those that no manifest names.
+
+    Raises:
+        InputError: if one is missing or was changed, or the crate of a run does not say what its manifest says.
+    """
+    manifest = read_manifest(folder)
+    count, foreign = check_files(folder, {**manifest.results, **manifest.derived}, manifest.command)
+    check_crate(folder, MANIFEST, manifest)
+    for training in training_folders(folder, len(manifest.run.trainings)):
+        counted, unknown = check_run(training)
+        within = str(training.relative_to(folder)) + "/"
+        foreign = [name for name in foreign if not name.startswith(within)] + [within + name for name in unknown]
+        count += counted
+    return count, foreign
 
 
 def check_files(folder: Path, named: Mapping[str, str], command: str) -> tuple[int, list[str]]:

@@ -86,7 +86,7 @@ def _plain(names: list[str], console: Console, shares: Sequence[float]) -> Calla
 
     def update(job: int, fraction: float) -> None:
         nonlocal last
-        finished = fraction >= 1 > fractions[job]
+        finished = fraction >= 1 > fractions[job] and shares[job] > 0  # what was there before is no news
         fractions[job] = fraction
         now = time.monotonic()
         if now - last > _LOG_SECONDS or finished:

@@ -46,6 +46,9 @@ def record_shard_with_progress(console: Console, plan: Plan, workers: int, backe
 
 @contextmanager
 def _progress(console: Console, plan: Plan, workers: int) -> Iterator[Callable[[Visits, float], None]]:
+    if not plan.missing:
+        yield lambda visits, fraction: None
+        return
     numbers = {visits: i for i, visits in enumerate(plan.wanted)}
     costs = [expert_evaluations(plan.pool, {v: names}) if v in plan.missing else 0 for v, names in plan.wanted.items()]
     opening = f"starting {shown_workers(workers)}" if plan.missing and workers > 1 else ""

@@ -67,6 +67,18 @@ def test_whatever_goes_wrong_is_one_line(run, monkeypatch, error, code, says):
     assert "\x1b" not in err
 
 
+def test_sigterm_ends_it_in_silence_whatever_a_library_makes_of_it(run, monkeypatch):
+    def import_in_the_midst():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            raise RecursionError("as numpy does") from None
+
+    monkeypatch.setattr("mnist_ddm.cli._ended_by", [])
+    monkeypatch.setattr(LazyCommand, "load", lambda self: click.Command("cite", callback=import_in_the_midst))
+    assert run("cite") == (128 + signal.SIGTERM, "", "")
+
+
 def test_one_line_keeps_the_ends_of_what_it_cuts():
     assert one_line(" a \n b\t\x00") == r"a b \x00"
     cut = one_line("begin " + "x" * 1000 + " end")

@@ -21,6 +21,8 @@ EXIT_DEFECT = 1
 EXIT_BAD_INPUT = 2
 EXIT_READER_LEFT = 141
 """Whoever read our output closed it, as `| head -1` does: the code of a program that SIGPIPE ends."""
+_ended_by: list[int] = []
+"""The signal that ends this process, if one does."""
 
 _COMMANDS = {
     name: LazyCommand(f"mnist_ddm.cli.{target}", text)
@@ -103,6 +105,8 @@ def main() -> None:
 
 def _explain(error: BaseException, output: TextIO) -> NoReturn:
     """End with one line that a person can read."""
+    if _ended_by:  # a library in the midst of its import may have made anything of it
+        sys.exit(128 + _ended_by[0])
     if isinstance(error, SystemExit):
         if sys.stdout is not output:  # click ends the program itself, with another stream in place of the broken one
             _reader_left()
@@ -151,4 +155,5 @@ def _reader_left() -> NoReturn:
 
 def _terminated(number: int, frame: object) -> NoReturn:
     """End in order, so that nothing is left behind."""
+    _ended_by.append(number)
     sys.exit(128 + number)

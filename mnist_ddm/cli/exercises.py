@@ -70,6 +70,7 @@ def start(name: str | None, folder: Path) -> None:
 
     Without NAME: the first exercise that is not passed yet.
     """
+    from mnist_ddm.cli.waiting import leave_waiting
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
     from mnist_ddm.exercises.workspace import Workspace
 
@@ -93,6 +94,7 @@ def start(name: str | None, folder: Path) -> None:
         click.echo(f"Predict: {sheet.predict}\n         A picture shows it once you have passed.")
     position = exercise_names().index(name) + 1
     click.echo(f"This is exercise {position} of {len(exercise_names())}; `mnist-ddm exercises list` shows all.")
+    leave_waiting()  # while the file is being written
 
 
 @exercises.command("check")
@@ -122,6 +124,7 @@ def check(
     The file runs in a process of its own, so an endless loop or a crash does no harm. Exit code 0 if it is right, 1 if
     not yet.
     """
+    from mnist_ddm.cli import waiting
     from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.limits import Limits
     from mnist_ddm.exercises.nursery import Nursery
@@ -129,6 +132,8 @@ def check(
     from mnist_ddm.exercises.registry import sheet_of
     from mnist_ddm.exercises.workspace import Workspace
 
+    if not watch and (code := waiting.ask(_arguments_of(context))) is not None:
+        context.exit(code)
     workspace = Workspace(folder)
     name = _chosen(name) or workspace.current
     if not name:
@@ -136,15 +141,25 @@ def check(
     sheet_of(name)
     limits, file = Limits(time_limit, memory_limit), workspace.file(name)
     board, own = leaderboard or folder / "leaderboard.csv", player or folder.resolve().name
-    with Nursery() as nursery:
-        start = nursery.start if watch else start_fresh  # the first check takes as long with both
+    inherited = waiting.inherited()
+    with inherited or Nursery() as nursery:
+        start = nursery.start if watch or inherited else start_fresh  # the first check takes as long with both
         passed = _check_once(workspace, name, limits, board, own, start)
         while watch and not passed:
             click.echo(f"waiting for {file} to be saved; Ctrl-C ends it")
             _wait_for_change(file)
             passed = _check_once(workspace, name, limits, board, own, start)
+    waiting.leave_waiting()
     if not passed:
         context.exit(EXIT_NOT_YET)
+
+
+def _arguments_of(context: click.Context) -> list[str]:
+    """The command line of a check, from what it was parsed to."""
+    given = {option: context.params[option.name] for option in context.command.params if option.name is not None}
+    options = [(o.opts[0], v) for o, v in given.items() if isinstance(o, click.Option) and v not in (None, False)]
+    named = [str(v) for o, v in given.items() if isinstance(o, click.Argument) and v]
+    return ["exercises", "check", *(str(part) for option in options for part in option), "--", *named]
 
 
 def _wait_for_change(file: Path) -> None:

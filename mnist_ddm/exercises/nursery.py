@@ -7,6 +7,7 @@ It ends when the program that started it is gone. On other systems than Linux ea
 
 import contextlib
 import json
+import math
 import os
 import queue
 import select
@@ -15,8 +16,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn, final
 
@@ -24,6 +27,7 @@ from mnist_ddm.exercises.processes import Process, start_fresh
 
 _LINE_MOST = 2**16
 _START_SECONDS = 120.0
+_LOOK_EVERY = 0.005
 
 
 @final
@@ -59,8 +63,13 @@ class Child:
 class Nursery:
     """Starts processes of students, and ends with the block in which it is used."""
 
-    def __init__(self) -> None:
-        """Take nothing: the process that forks starts with the first that is wanted."""
+    def __init__(self, *, forked: bool = False) -> None:
+        """Take nothing: the process that forks starts with the first that is wanted.
+
+        Args:
+            forked: begin now, with a process that is itself forked from this one, which must have imported torch, not
+                used it, and have no other threads.
+        """
         self.ended: dict[int, int] = {}
         """How the processes that have ended did, by number; negative for a signal."""
         self.changed = threading.Condition()
@@ -68,9 +77,11 @@ class Nursery:
         self._answers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._turn = threading.Lock()
         self._pipe: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._children: set[int] = set()
         self._gone = sys.platform != "linux"
+        if forked and not self._gone:
+            self._begin(_Forked)
 
     def __enter__(self) -> "Nursery":
         return self
@@ -79,6 +90,8 @@ class Nursery:
         with self._turn:
             self._gone = True
             if self._pipe is not None:
+                with contextlib.suppress(OSError):
+                    self._pipe.shutdown(socket.SHUT_RDWR)  # closing alone would wait for the thread that reads it
                 self._pipe.close()
             if self._process is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -95,21 +108,14 @@ class Nursery:
         """Start a process; a fresh one where there is no nursery."""
         with self._turn:
             if not self._gone and self._pipe is None:
-                self._begin()
+                self._begin(_fresh)
             child = None if self._gone else self._fork(arguments, folder)
         return child or start_fresh(arguments, folder)
 
-    def _begin(self) -> None:
+    def _begin(self, start: Callable[[socket.socket, socket.socket], "_Process"]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.nursery", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self._process = start(ours, theirs)
         self._pipe = ours
         threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
 
@@ -158,6 +164,44 @@ class Nursery:
             self.changed.notify_all()
 
 
+@final
+class _Forked:
+    """The process of a nursery, forked from this one and used like a `subprocess.Popen`."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            nothing = [os.open(os.devnull, os.O_RDWR) for _ in range(3)]
+            go_on("/", nothing, (ours.detach(),), lambda: main(theirs.detach()))
+
+    def wait(self, timeout: float = math.inf) -> int:
+        deadline = time.monotonic() + timeout
+        while (ended := os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a nursery", timeout)
+            time.sleep(_LOOK_EVERY)
+        return ended.si_status
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def _fresh(ours: socket.socket, theirs: socket.socket) -> "subprocess.Popen[bytes]":
+    """The process of a nursery, with a Python of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-u", "-m", "mnist_ddm.exercises.nursery", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+_Process = subprocess.Popen[bytes] | _Forked
+
+
 def main(number: int) -> None:
     """Fork processes for the program at the other end of a socket, until that is closed.
 
@@ -175,32 +219,45 @@ def main(number: int) -> None:
     import mnist_ddm.exercises.worker  # noqa: F401 (as numpy)
 
     torch.set_num_threads(1)
-    woken, wake = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     running: set[int] = set()
-    while True:
-        ready, _, _ = select.select([number, woken], [], [])
-        if woken in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(woken, _LINE_MOST)
-            _tell_ended(pipe, running)
-        if number in ready:
-            line, given, _, _ = socket.recv_fds(pipe, _LINE_MOST, 3)
-            if not line:
-                break
-            asked = json.loads(line)
-            if (pid := os.fork()) == 0:
-                _go_on(asked, given, (pipe.detach(), woken, wake))
-            for pipe_end in given:
-                os.close(pipe_end)
-            running.add(pid)
-            pipe.sendall(json.dumps({"started": pid}).encode() + b"\n")
+    with wake_by_children() as woken:
+        while True:
+            ready, _, _ = select.select([number, woken], [], [])
+            if woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(woken, _LINE_MOST)
+                _tell_ended(pipe, running)
+            if number in ready:
+                line, given, _, _ = socket.recv_fds(pipe, _LINE_MOST, 3)
+                if not line:
+                    break
+                asked = json.loads(line)
+                if (pid := os.fork()) == 0:
+                    be = partial(_be_the_worker, asked["arguments"])
+                    go_on(asked["folder"], given, (pipe.detach(), woken), be)
+                for pipe_end in given:
+                    os.close(pipe_end)
+                running.add(pid)
+                pipe.sendall(json.dumps({"started": pid}).encode() + b"\n")
     for pid in running:
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def wake_by_children() -> Iterator[int]:
+    """A file number that can be read when a child has ended, for `select`."""
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False), signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        yield woken
+    finally:
+        signal.set_wakeup_fd(before[0])
+        signal.signal(signal.SIGCHLD, before[1])
+        os.close(woken)
+        os.close(wake)
 
 
 def _tell_ended(pipe: socket.socket, running: set[int]) -> None:
@@ -212,8 +269,15 @@ def _tell_ended(pipe: socket.socket, running: set[int]) -> None:
         pipe.sendall(json.dumps({"ended": pid, "status": status}).encode() + b"\n")
 
 
-def _go_on(asked: dict[str, Any], given: Sequence[int], others: Sequence[int]) -> NoReturn:
-    """Be the process of a student from here on."""
+def go_on(folder: str, given: Sequence[int], others: Sequence[int], be: Callable[[], object]) -> NoReturn:
+    """Be another process from here on, after a fork: in a session of its own, and with streams of its own.
+
+    Args:
+        folder: where it works.
+        given: file numbers of its standard input, output and errors.
+        others: that are not its business.
+        be: what it does; its end is the end of the process.
+    """
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -223,11 +287,8 @@ def _go_on(asked: dict[str, Any], given: Sequence[int], others: Sequence[int]) -
             os.dup2(number, place)
         for number in (*given, *others):
             os.close(number)
-        os.chdir(asked["folder"])
-        from mnist_ddm.exercises import worker
-
-        with contextlib.suppress(BrokenPipeError):
-            worker.main(asked["arguments"])
+        os.chdir(folder)
+        be()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -235,6 +296,13 @@ def _go_on(asked: dict[str, Any], given: Sequence[int], others: Sequence[int]) -
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _be_the_worker(arguments: Sequence[str]) -> None:
+    from mnist_ddm.exercises import worker
+
+    with contextlib.suppress(BrokenPipeError):
+        worker.main(list(arguments))
 
 
 if __name__ == "__main__":

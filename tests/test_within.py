@@ -21,11 +21,7 @@ from mnist_ddm.metrics.strata import (
     imbalance_floor,
     recall_within,
 )
-from mnist_ddm.metrics.weighted import (
-    balanced_frechet_distance,
-    balanced_kernel_distance,
-    weighted_frechet_distance,
-)
+from mnist_ddm.metrics.weighted import WeightedDistance, balanced_kernel_distance
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.systems.gaussian import GaussianMeasures, load
 
@@ -54,8 +50,8 @@ PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 def test_equal_weights_give_the_plain_distance(dim):
     a, b = normal(1, 80, dim), 1.3 * normal(2, 50, dim) + 0.4
     plain = frechet_distance(a, b)
-    assert weighted_frechet_distance(a, b, torch.ones(50)) == pytest.approx(plain, rel=1e-10)
-    assert weighted_frechet_distance(b, a, torch.ones(80)) == pytest.approx(plain, rel=1e-10)
+    assert WeightedDistance(a)(b, torch.ones(50)) == pytest.approx(plain, rel=1e-10)
+    assert WeightedDistance(b)(a, torch.ones(80)) == pytest.approx(plain, rel=1e-10)
 
 
 def test_weights_of_two_are_samples_taken_twice():
@@ -63,9 +59,9 @@ def test_weights_of_two_are_samples_taken_twice():
     weights = torch.ones(50)
     weights[10:35] = 2
     twice = torch.cat([b, b[10:35]])
-    assert weighted_frechet_distance(a, b, weights) == pytest.approx(frechet_distance(a, twice), rel=1e-10)
+    assert WeightedDistance(a)(b, weights) == pytest.approx(frechet_distance(a, twice), rel=1e-10)
     weights[40] = 0
-    assert weighted_frechet_distance(a, b, weights) == pytest.approx(
+    assert WeightedDistance(a)(b, weights) == pytest.approx(
         frechet_distance(a, torch.cat([twice[:40], twice[41:]])), rel=1e-10
     )
 
@@ -98,7 +94,7 @@ def test_right_classes_in_wrong_shares_are_at_the_floor_once_the_shares_are_put_
     real, _ = mixture(1, 5000, PRIOR)
     fake, classes = mixture(2, 1500, [0.2, 0.1, 0.7])
     assert frechet_distance(real, fake) > 1
-    right = balanced_frechet_distance(real, fake, classes, PRIOR)
+    right = WeightedDistance(real).balanced(fake, classes, PRIOR)
     assert abs(right.value) < min(0.02, 1.5 * (right.high - right.low) / 2)  # three standard errors
     kernel = KernelDistance(real[:2000])
     assert kernel(fake).low > 0.1
@@ -106,7 +102,7 @@ def test_right_classes_in_wrong_shares_are_at_the_floor_once_the_shares_are_put_
     assert abs(kid.value) < 1.5 * (kid.high - kid.low) / 2
     # And wrong classes in the right shares are not.
     moved = torch.where((classes == 1)[:, None], fake + torch.tensor([0, 0, 0, 1.0]), fake)
-    wrong = balanced_frechet_distance(real, moved, classes, PRIOR)
+    wrong = WeightedDistance(real).balanced(moved, classes, PRIOR)
     assert wrong.low > 0.02
 
 
@@ -143,7 +139,7 @@ def test_the_intervals_hold_the_truth():
         for i in range(tries):
             real, _ = mixture(1000 + i, 2000, PRIOR)
             fake, classes = mixture(5000 + i, 600, shares)
-            found = balanced_frechet_distance(real, fake + move, classes, PRIOR)
+            found = WeightedDistance(real).balanced(fake + move, classes, PRIOR)
             held += found.low <= truth <= found.high
             values.append(found.value)
         assert held >= 0.88 * tries

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import torch
@@ -26,11 +27,7 @@ from mnist_ddm.metrics.strata import (
     imbalance_floor,
     recall_within,
 )
-from mnist_ddm.metrics.weighted import (
-    balanced_frechet_distance,
-    balanced_kernel_distance,
-    weighted_frechet_distance,
-)
+from mnist_ddm.metrics.weighted import WeightedDistance, balanced_kernel_distance
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
@@ -98,9 +95,13 @@ class ClassesApart:
         except InputError:
             return None
 
+    @cached_property
+    def _distance(self) -> WeightedDistance:
+        return WeightedDistance(self.real.vectors)
+
     def balanced(self, images: Tensor, vectors: Tensor) -> Estimate:
         """The Frechet distance of some samples with the classes' shares put right."""
-        return balanced_frechet_distance(self.real.vectors, vectors, self.classes.of(images), self.classes.shares)
+        return self._distance.balanced(vectors, self.classes.of(images), self.classes.shares)
 
     def measured(self, images: Tensor, vectors: Tensor) -> dict[str, Value]:
         """The columns of `WITHIN` but for keys and the plain distance, of samples ``(n, ...)`` and their features."""
@@ -117,8 +118,8 @@ class ClassesApart:
         ]
         lacking = [self.classes.names[c] for c in range(n_classes) if counts[c] == 0 and shares[c] > 0]
         return {
-            "fid_balanced": balanced_frechet_distance(real, vectors, seen, shares),
-            "fid_shares": weighted_frechet_distance(real, self.training, as_seen),
+            "fid_balanced": self._distance.balanced(vectors, seen, shares),
+            "fid_shares": self._distance(self.training, as_seen),
             "kid_balanced": Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))),
             "n_effective": effective_number(balancing_weights(seen, shares)),
             "imbalance_excess": imbalance(seen, shares) - imbalance_floor(n, shares),

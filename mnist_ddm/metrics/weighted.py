@@ -7,8 +7,9 @@ Tu 1995, section 2.3), with the weights made anew each time.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
@@ -32,11 +33,16 @@ class Moments:
     mean: Tensor
     covariance: Tensor
 
+    @cached_property
+    def root(self) -> Tensor:
+        """The symmetric square root of the covariance, shape ``(dim, dim)``."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+        return root
+
     def distance(self, other: "Moments") -> float:
         r"""The Frechet distance :math:`\lVert m_1 - m_2 \rVert^2 + \mathrm{tr}(C_1 + C_2 - 2 (C_1 C_2)^{1/2})`."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-        cross = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
+        cross = torch.linalg.eigvalsh(self.root @ other.covariance @ self.root).clamp(min=0).sqrt().sum()
         spread = self.covariance.trace() + other.covariance.trace() - 2 * cross
         return max(0.0, float((self.mean - other.mean).square().sum() + spread))
 
@@ -59,46 +65,66 @@ def moments(vectors: Tensor, weights: Tensor | None = None) -> Moments:
     return Moments(mean, (centred * weights[:, None]).T @ centred / (total - 1))
 
 
-def weighted_frechet_distance(a: Tensor, b: Tensor, weights: Tensor) -> float:
-    """The Frechet distance of vectors ``a`` ``(N, dim)`` and ``b`` ``(M, dim)``, of which each counts so many times."""
-    return moments(a).distance(moments(b, weights))
+@final
+class WeightedDistance:
+    """Frechet distances of weighted samples to one set of real vectors, whose own moments are computed once."""
+
+    def __init__(self, real: Tensor) -> None:
+        """Take real vectors ``(N, dim)``."""
+        self._real = real
+
+    @cached_property
+    def _whole(self) -> Moments:
+        return moments(self._real)
+
+    @cached_property
+    def _left_out(self) -> tuple[Moments, ...]:
+        """Without each group of the jackknife in turn."""
+        rows = torch.arange(len(self._real))
+        return tuple(moments(self._real[kept]) for kept in _without_each(rows))
+
+    def __call__(self, fake: Tensor, weights: Tensor) -> float:
+        """The distance of vectors ``(M, dim)`` of which each counts so many times."""
+        return self._whole.distance(moments(fake, weights))
+
+    def balanced(self, fake: Tensor, classes: Tensor, shares: Tensor) -> Estimate:
+        """The distance of samples whose classes are given their shares, extrapolated to infinite n.
+
+        Args:
+            fake: vectors ``(n, dim)``.
+            classes: of the samples, shape ``(n,)``.
+            shares: of the classes in the data, shape ``(C,)``.
+
+        Returns:
+            The estimate, which may be below 0 by chance; of fewer than four samples for each of two groups it is the
+            plain value without an interval.
+        """
+
+        def of_fake(kept: Tensor) -> Moments:
+            return moments(fake[kept], balancing_weights(classes[kept], shares))
+
+        whole = of_fake(torch.ones(len(fake), dtype=torch.bool))
+        value = self._whole.distance(whole)
+        if min(len(fake), len(self._real)) < 4 * GROUPS:
+            return Estimate(value, math.nan, math.nan)
+        order = torch.zeros(len(fake), dtype=torch.int64)
+        order = order.scatter(0, classes.argsort(stable=True), torch.arange(len(fake)))
+        from_fake = _numbers(self._whole.distance(of_fake(kept)) for kept in _without_each(order))
+        from_real = _numbers(whole.distance(left) for left in self._left_out)
+        error = math.hypot(_error(from_fake), _error(from_real))
+        best = value + sum((GROUPS - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
+        half = student_quantile((1 + LEVEL) / 2, GROUPS - 1) * error
+        return Estimate(best, best - half, best + half)
 
 
-def balanced_frechet_distance(real: Tensor, fake: Tensor, classes: Tensor, shares: Tensor) -> Estimate:
-    """The Frechet distance of samples whose classes are given their shares, extrapolated to infinite n.
-
-    Args:
-        real: vectors ``(N, dim)``.
-        fake: vectors ``(n, dim)``.
-        classes: of the samples, shape ``(n,)``.
-        shares: of the classes in the data, shape ``(C,)``.
-
-    Returns:
-        The estimate, which may be below 0 by chance; of fewer than four samples for each of two groups it is the plain
-        value without an interval.
-    """
-    of_real = moments(real)
-
-    def of_fake(kept: Tensor) -> Moments:
-        return moments(fake[kept], balancing_weights(classes[kept], shares))
-
-    whole = of_fake(torch.ones(len(fake), dtype=torch.bool))
-    value = of_real.distance(whole)
-    if min(len(fake), len(real)) < 4 * GROUPS:
-        return Estimate(value, math.nan, math.nan)
-    order = torch.zeros(len(fake), dtype=torch.int64).scatter(0, classes.argsort(stable=True), torch.arange(len(fake)))
-    from_fake = _jackknife(lambda kept: of_real.distance(of_fake(kept)), order)
-    from_real = _jackknife(lambda kept: whole.distance(moments(real[kept])), torch.arange(len(real)))
-    error = math.hypot(_error(from_fake), _error(from_real))
-    best = value + sum((GROUPS - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
-    half = student_quantile((1 + LEVEL) / 2, GROUPS - 1) * error
-    return Estimate(best, best - half, best + half)
-
-
-def _jackknife(statistic: Callable[[Tensor], float], order: Tensor) -> Tensor:
-    """A statistic of what is kept, without each group in turn; every so many in ``order`` are a group."""
+def _without_each(order: Tensor) -> Iterator[Tensor]:
+    """What is kept without each group of the jackknife in turn; every so many in ``order`` are a group."""
     groups = order % GROUPS
-    return torch.tensor([statistic(groups != g) for g in range(GROUPS)], dtype=torch.float64)
+    return (groups != g for g in range(GROUPS))
+
+
+def _numbers(values: Iterable[float]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float64)
 
 
 def _error(left_out: Tensor) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mnist_ddm.exercises import student
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.nursery import Nursery
 from mnist_ddm.exercises.processes import OUTPUT_KEPT, end
@@ -77,6 +78,33 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
     assert "loop without an end" in found.message
     assert len(found.printed) < 2 * OUTPUT_KEPT
     assert "characters more" in found.printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process computes")
+def test_a_busy_machine_gives_a_file_that_computes_more_time_and_none_to_one_that_sleeps(tmp_path, monkeypatch):
+    monkeypatch.setattr(Limits, "patience", property(lambda self: 0.4))
+    monkeypatch.setattr(student, "_COMPUTES", 0.02)
+    monkeypatch.setattr(student, "_EXTENSIONS", 200)
+    computes = "import time\n" + HEAD + "    while time.process_time() < begin + 1: pass\n    return 2.0\n"
+    with Nursery() as nursery:
+        found = run_check(
+            "order",
+            _file(tmp_path, "import time; begin = time.process_time()\n" + computes),
+            Limits(),
+            start=nursery.start,
+        )
+        assert found.result == "wrong", found  # it had its time
+        monkeypatch.setattr(student, "_EXTENSIONS", 1)
+        found = run_check(
+            "order", _file(tmp_path, HEAD + "    while True: pass\n"), Limits(seconds=60), start=nursery.start
+        )
+        assert found.result == "time"
+        if "busy machine" in found.message:
+            assert found.seconds >= 1
+        found = run_check(
+            "order", _file(tmp_path, HEAD + "    import time; time.sleep(600)\n"), Limits(), start=nursery.start
+        )
+        assert (found.result, "does it wait for something" in found.message) == ("time", True)
 
 
 @pytest.mark.slow

@@ -304,6 +304,37 @@ def test_of_several_names_the_plain_one_is_meant_and_of_equals_none(run, quick, 
     assert next(csv.DictReader((tmp_path / "grades.csv").open()))["result"] == "passed"
 
 
+def test_what_a_student_has_is_graded_whatever_it_is_called_and_the_rest_is_named(run, quick, tmp_path):
+    zoe = tmp_path / "class" / "zoe"
+    zoe.mkdir(parents=True)
+    (zoe / "heun.py.txt").write_text((SOLUTIONS / "heun.py").read_text())
+    (zoe / "exercise1.py").write_text("import mytools\n" + (SOLUTIONS / "flow.py").read_text())
+    for name, text in {"mytools.py": "", "euler.ipynb": "{}", "notes.py": "x = 1\n", "bayes.py": "\n"}.items():
+        (zoe / name).write_text(text)
+    code, out = run("grade", "class", "--feedback", "back")
+    assert code == 0, out
+    rows = {r["exercise"]: r for r in csv.DictReader((tmp_path / "grades.csv").open())}
+    assert (rows["heun"]["result"], rows["heun"]["file"]) == ("passed", "heun.py.txt")
+    assert (rows["flow"]["result"], rows["flow"]["file"]) == ("passed", "exercise1.py")
+    assert "an empty file" in rows["bayes"]["message"]
+    told = f"{grading.UNPLACED}euler.ipynb, notes.py"
+    assert rows["euler"]["message"] == told
+    assert told in " ".join(out.split())
+    said = (tmp_path / "back" / "zoe.txt").read_text()
+    assert said.count(grading.MISSING) == said.count(told) == 1
+    assert "euler, order, " in said
+
+
+def test_remarks_say_which_files_are_alike():
+    from mnist_ddm.exercises.marks import remarks_on
+
+    def graded(exercise, *same_as):
+        return grading.Grade("ada", exercise, "passed", same_as=same_as)
+
+    grades = [graded("flow", "bob"), graded("heun", "bob", "eve"), graded("euler", "bob"), graded("topk")]
+    assert remarks_on(grades) == ["same flow, euler as bob", "same heun as bob, eve"]
+
+
 def test_long_files_of_the_same_bytes_are_told_and_short_ones_are_not():
     stub, solution = sheet_of("flow").stub.encode(), (SOLUTIONS / "flow.py").read_bytes()
     assert written(stub, "flow") == 0

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mnist_ddm.exercises.workspace import Workspace
 
 EXIT_NOT_YET = 1
+_SAY_EVERY = 20.0
+"""Seconds between two lines of progress where there is no terminal."""
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a file that is watched."""
 
@@ -329,7 +331,7 @@ def grade(
     from mnist_ddm.exercises.handins import shown_name
     from mnist_ddm.exercises.leaderboard import write
     from mnist_ddm.exercises.limits import Limits
-    from mnist_ddm.exercises.marks import feedback_files, points_csv, points_of, total_of
+    from mnist_ddm.exercises.marks import feedback_files, points_csv, points_of, remarks_on, total_of
     from mnist_ddm.exercises.registry import exercise_names, sheet_of
     from mnist_ddm.storage.files import check_writable, write_text
     from mnist_ddm.storage.names import inside
@@ -339,11 +341,16 @@ def grade(
     check_writable(out)
     console = Screen()
     with console.status("") as status:
-        done: list[str] = []
+        done, said = 0, time.monotonic()
 
         def report(graded: object) -> None:
-            done.append("")
-            status.update(f"{len(done)} of {len(folders) * len(names)} graded")
+            nonlocal done, said
+            done += 1
+            told = f"{done} of {len(folders) * len(names)} graded"
+            status.update(told)
+            if not console.is_terminal and time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                console.print(told)
 
         grades = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
     write_text(out, to_csv(grades))
@@ -360,9 +367,7 @@ def grade(
         passed = [g.exercise for g in own if g.result == "passed"]
         missing = [g.exercise for g in own if g.result == "not handed in"]
         rest = [f"{g.exercise} ({g.result})" for g in own if g.exercise not in (*passed, *missing)]
-        copies = sorted({other for g in own for other in g.same_as})
-        remarks = [f"same file as {', '.join(copies)}"] if copies else []
-        remarks += [f"imports mnist_ddm in {g.exercise}" for g in own if g.imports_package]
+        remarks = remarks_on(own)
         score = f"{len(passed)} of {len(names)}"
         points_text = f"{sum(map(points_of, own))} of {total_of(names)}"
         table.add_row(shown_name(student), score, points_text, ", ".join(rest), str(len(missing)), "; ".join(remarks))

@@ -22,6 +22,7 @@ from mnist_ddm.exercises.runner import run_check
 from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
 MISSING: Final = "not handed in"
+UNPLACED: Final = "the folder has what answers no exercise: "
 _SHORT = 5
 """Lines beside those of the stub: so short an answer two students may well write alike."""
 _JUDGES_MEGABYTES = 6144
@@ -140,7 +141,8 @@ def _grade(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade
     if name in handin.refused:
         return replace(grade, result="error", message=handin.refused[name])
     if name not in handin.answers:
-        return replace(grade, hints=None)
+        told = f"{UNPLACED}{', '.join(handin.unplaced)}" if handin.unplaced else ""
+        return replace(grade, hints=None, message=told)
     answer = handin.answers[name]
     source, grade = handin.files[answer], replace(grade, file=answer)
     if is_stub(source, name):

@@ -1,7 +1,9 @@
 """What a student handed in, read before anybody's code runs, and copied for each check."""
 
+import ast
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.naming import answers_in
-from mnist_ddm.exercises.registry import sheet_of
+from mnist_ddm.exercises.registry import exercise_names, sheet_of
 from mnist_ddm.exercises.workspace import read_progress
 from mnist_ddm.storage.door import read_bytes
 
@@ -28,6 +30,7 @@ class HandIn:
         answers: the path of the file that answers each exercise, of those that have one.
         refused: exercises whose file was not read, and why.
         hints: how many the student's own folder says were shown, for each exercise of which it says something.
+        unplaced: Python files and notebooks that answer no exercise and that no answer imports.
     """
 
     student: str
@@ -35,6 +38,7 @@ class HandIn:
     answers: Mapping[str, str]
     refused: Mapping[str, str]
     hints: Mapping[str, int]
+    unplaced: Sequence[str] = ()
 
     @contextlib.contextmanager
     def copied(self) -> Iterator[Path]:
@@ -84,7 +88,42 @@ def take(folder: Path, exercises: Sequence[str]) -> HandIn:
         progress = read_progress((folder / answers.get(name, f"{name}.py")).parent, name)
         if progress is not None:
             hints[name] = progress.hints
-    return HandIn(shown_name(folder), {**_neighbours(folder), **files}, answers, refused, hints)
+    files = {**_neighbours(folder), **files}
+    for name in exercises:
+        if name not in answers and name not in refused and len(found := _defining(name, files)) == 1:
+            answers[name] = found[0]
+    return HandIn(shown_name(folder), files, answers, refused, hints, _unplaced(folder, files, answers))
+
+
+def _defining(name: str, files: Mapping[str, bytes]) -> list[str]:
+    """The files, whatever they are called, that define the function of an exercise."""
+    word = f"def {name}".encode()
+    return [
+        path for path, source in files.items() if path.endswith(".py") and word in source and _defines(source, name)
+    ]
+
+
+def _defines(source: bytes, name: str) -> bool:
+    if f"def {name}".encode() not in source:
+        return False
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
+
+
+def _unplaced(folder: Path, files: Mapping[str, bytes], answers: Mapping[str, str]) -> list[str]:
+    """What a student may have meant as an answer and is none."""
+    sources = [files[path] for path in set(answers.values())]
+    every = {str(path) for paths in answers_in(folder, exercise_names()).values() for path in paths}
+    found = []
+    for path in sorted(files.keys() - set(answers.values()) - every):
+        stem, ending = Path(path).stem, Path(path).suffix
+        imported = any(re.search(rb"\b%b\b" % re.escape(stem.encode("utf-8", "surrogateescape")), s) for s in sources)
+        if ending in (".py", ".ipynb") and not imported:
+            found.append(shown_path(path))
+    return found
 
 
 def _neighbours(folder: Path) -> dict[str, bytes]:

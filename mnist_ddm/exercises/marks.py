@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mnist_ddm.exercises.grading import Grade
+from mnist_ddm.exercises.grading import MISSING, Grade
 from mnist_ddm.exercises.registry import sheet_of
 from mnist_ddm.exercises.runner import PASSED
 from mnist_ddm.storage.names import file_name
@@ -43,8 +43,12 @@ def feedback_files(grades: Sequence[Grade]) -> dict[str, str]:
     for student, own in _by_student(grades).items():
         lines = [f"{student}: {sum(map(points_of, own))} of {total_of([g.exercise for g in own])} points", ""]
         for g in own:
-            lines += [f"{g.exercise} ({points_of(g)} of {total_of([g.exercise])}): {g.result}"]
-            lines += [f"  {line}" for line in g.message.splitlines()]
+            if g.result != MISSING:
+                lines += [f"{g.exercise} ({points_of(g)} of {total_of([g.exercise])}): {g.result}"]
+                lines += [f"  {line}" for line in g.message.splitlines()]
+        if missing := [g for g in own if g.result == MISSING]:
+            lines += [f"{MISSING} ({total_of([g.exercise for g in missing])} points): {_listed(missing)}"]
+            lines += [f"  {missing[0].message}"] if missing[0].message else []
         name, number = file_name(student), 1
         while name.lower() in taken:  # students whose names differ by what no file name has
             number += 1
@@ -52,6 +56,21 @@ def feedback_files(grades: Sequence[Grade]) -> dict[str, str]:
         taken.add(name.lower())
         files[f"{name}.txt"] = "\n".join(lines) + "\n"
     return files
+
+
+def _listed(grades: Sequence[Grade]) -> str:
+    return ", ".join(g.exercise for g in grades)
+
+
+def remarks_on(grades: Sequence[Grade]) -> list[str]:
+    """What a teacher may want to look at in one student's grades."""
+    shared: dict[tuple[str, ...], list[Grade]] = {}
+    for g in grades:
+        if g.same_as:
+            shared.setdefault(g.same_as, []).append(g)
+    remarks = [f"same {_listed(own)} as {', '.join(others)}" for others, own in shared.items()]
+    remarks += [f"imports mnist_ddm in {g.exercise}" for g in grades if g.imports_package]
+    return remarks + sorted({g.message for g in grades if g.result == MISSING and g.message})
 
 
 def _by_student(grades: Sequence[Grade]) -> dict[str, list[Grade]]:

@@ -116,10 +116,15 @@ def explained(error: Exception, file: Path, process: Any, limits: Limits) -> tup
     if not isinstance(error, Gone):
         return explain(error, file)
     if error.late:
-        message = (
-            f"no answer after {limits.patience:g} s, so it was stopped: does it wait for something (a sleep, a file)?"
+        if process.computed >= 1:
+            return "time", (
+                f"no answer after {process.waited:.0f} s, in which this busy machine let it compute "
+                f"{process.computed:.0f} of its {limits.seconds:g} s: is there a loop without an end? If not, check it "
+                "again when less runs."
+            )
+        return "time", (
+            f"no answer after {process.waited:.0f} s, so it was stopped: does it wait for something (a sleep, a file)?"
         )
-        return "time", message
     code = process.exit_code
     if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
         return "time", too_long(limits)

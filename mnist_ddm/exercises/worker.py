@@ -10,6 +10,7 @@ import ast
 import builtins
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -229,6 +230,9 @@ def imports_package(source: bytes) -> bool:
     return any(name.split(".")[0] == "mnist_ddm" and not name.endswith("catalogue.contest") for name in names)
 
 
+_EMPTY = "an empty file"
+
+
 def load_function(file: Path, name: str) -> Callable[..., Any]:
     """The student's function, from a file that may import its neighbours.
 
@@ -239,16 +243,17 @@ def load_function(file: Path, name: str) -> Callable[..., Any]:
     from mnist_ddm.exercises.answers import WrongAnswer
 
     sys.path.append(str(file.resolve().parent))
-    spec = importlib.util.spec_from_file_location(f"students_{name}", file)
+    # Whatever the file is called: some systems hand in `flow.py.txt`.
+    loader = importlib.machinery.SourceFileLoader(f"students_{name}", str(file))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses of the file look for their module
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
         others = sorted(n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == spec.name)
-        came = f"def {', '.join(others)}" if others else "no function at all"
+        came = f"def {', '.join(others)}" if others else "no function at all" if file.read_text().strip() else _EMPTY
         raise WrongAnswer(
             f"{file.name} has no function {name}",
             expected=f"def {name}(...)",

@@ -26,6 +26,8 @@ CPU_WHEELS = test -z "$(TORCH_INDEX)" \
 	|| $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21"
 
 $(READY): pyproject.toml
+	@echo "Installing into $(VENV): minutes without a word, and on Linux gigabytes of CUDA; without a GPU stop here and"
+	@echo "give make TORCH_INDEX=https://download.pytorch.org/whl/cpu as well."
 	$(PYTHON) -m venv $(VENV)
 	@$(CPU_WHEELS)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,paris]"

@@ -289,6 +289,17 @@ def test_the_two_ways_to_cite_agree(run):
             assert f"{person['family-names']}, {person['given-names']}" in bibtex
 
 
+def test_the_slides_are_those_of_their_source_and_say_the_minutes_of_the_exercises():
+    spec = spec_from_file_location("make_slides", ROOT / "teacher" / "make_slides.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    source = module.SOURCE.read_text(encoding="utf-8")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(source), "python teacher/make_slides.py"
+    for name, minutes in {"flow": "Fifteen", "ensemble": "Twenty"}.items():
+        assert f"{minutes} minutes" in source.partition(f"`{name}`")[2].partition("\n---")[0]
+        assert sheet_of(name).minutes == {"Fifteen": 15, "Twenty": 20}[minutes]
+
+
 def test_the_teachers_folder_is_not_installed():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["mnist_ddm", "paris_ddm"]

@@ -18,23 +18,29 @@ _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$`\n]+?)\$", re.S)
 _NOTE = re.compile(r"<!--(.+?)-->", re.S)
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1d2733; --paper: #fbfbf9; --soft: #5c6875; --accent: #0a6ebd; --code: #eef1f4 }
+:root { color-scheme: light dark; --ink: #1d2733; --paper: #fbfbf9; --soft: #5c6875; --accent: #0a6ebd;
+  --code: #eef1f4 }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8ecf0; --paper: #14181d; --soft: #9aa6b2; --accent: #6bb5f5; --code: #222a32 }
 }
 * { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 400 clamp(18px, 2.4vw, 34px)/1.45 system-ui, sans-serif }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 400 clamp(18px, 2.4vw, 34px)/1.45 system-ui, sans-serif }
 section { min-height: 100vh; padding: 7vh 9vw 9vh; display: none; flex-direction: column; justify-content: center }
 section.shown { display: flex }
-h1 { font-size: 2em; line-height: 1.15; margin: 0 0 .4em } h2 { font-size: 1.5em; line-height: 1.2; margin: 0 0 .6em; color: var(--accent) }
+h1 { font-size: 2em; line-height: 1.15; margin: 0 0 .4em }
+h2 { font-size: 1.5em; line-height: 1.2; margin: 0 0 .6em; color: var(--accent) }
 p, ul, table, pre { margin: 0 0 .7em } li { margin: .25em 0 }
 pre { background: var(--code); padding: .6em .8em; border-radius: .3em; overflow-x: auto; font-size: .8em }
-code { font-family: ui-monospace, monospace } :not(pre) > code { background: var(--code); padding: 0 .2em; border-radius: .2em }
-table { border-collapse: collapse } th, td { text-align: left; padding: .2em 1.2em .2em 0; border-bottom: 1px solid var(--soft) }
+code { font-family: ui-monospace, monospace }
+:not(pre) > code { background: var(--code); padding: 0 .2em; border-radius: .2em }
+table { border-collapse: collapse }
+th, td { text-align: left; padding: .2em 1.2em .2em 0; border-bottom: 1px solid var(--soft) }
 .formula { font-size: 1.15em; margin: 0 0 .7em; overflow-x: auto }
 aside { display: none; border-left: .2em solid var(--accent); padding-left: .8em; color: var(--soft); font-size: .7em }
 .notes aside { display: block }
-nav { position: fixed; right: 1.5em; bottom: 1em; color: var(--soft); font-size: .55em } nav button { font: inherit; color: inherit;
+nav { position: fixed; right: 1.5em; bottom: 1em; color: var(--soft); font-size: .55em }
+nav button { font: inherit; color: inherit;
   background: none; border: 1px solid var(--soft); border-radius: .3em; padding: .2em .7em; cursor: pointer }
 @media print {
   section { display: flex; break-after: page; min-height: 0; height: 100vh } nav { display: none }
@@ -52,7 +58,8 @@ function show(next) {
   history.replaceState(null, "", `#${at + 1}`);
 }
 const notes = () => document.body.classList.toggle("notes");
-const keys = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1, Home: -slides.length, End: slides.length };
+const keys = { ArrowRight: 1, PageDown: 1, " ": 1,
+  ArrowLeft: -1, PageUp: -1, Home: -slides.length, End: slides.length };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("button")) return;
   if (event.key === "n") notes();
@@ -86,7 +93,8 @@ def page(source: str) -> str:
 {slides}
 </main>
 <nav aria-label="Slides">
-<button id="back">back</button> <span id="place"></span> <button id="on">next</button> <button id="notes">notes (n)</button>
+<button id="back">back</button> <span id="place"></span>
+<button id="on">next</button> <button id="notes">notes (n)</button>
 </nav>
 <script>{SCRIPT}</script>
 </body>

@@ -6,8 +6,20 @@
     python docs/record.py check         tells what does not hold; 1 if anything
 
 `docs/results/results.toml` says which command makes which folder. A number of a file stands in a page between marks,
-`<!--= FOLDER/TABLE :: KEY=VALUE :: COLUMN :: FORMAT -->0.12<!--/-->`: FORMAT is Python's, with `value`, `low`, `high`;
-`KEY=VALUE minus KEY=VALUE` is a difference of two rows, and FOLDER may be `card:CHECKPOINT`.
+`<!--= FOLDER/TABLE :: ROWS :: COLUMN :: FORMAT -->0.12<!--/-->`: FORMAT is Python's, with `value`, `low`, `high`, and
+ROWS is one of
+
+    KEY=VALUE; KEY=VALUE                                  the one row that has these values
+    KEY=VALUE minus KEY=VALUE, KEY=VALUE over KEY=VALUE   the difference or the ratio of two rows
+    least KEY=VALUE, most KEY=VALUE                       of several rows the one with the least, the largest value
+    count KEY=VALUE                                       how many rows have these values, and one in the column
+
+where `all` in place of `KEY=VALUE` is every row. FOLDER may be `card:CHECKPOINT`. In JSON that is no table each object
+is a row, with its path under the key `at`: `benchmarks/grading :: at=. :: students`, `card:paris-mini :: at=figures`.
+
+A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In the pages
+of docs/results every number with a decimal point and every interval stands between marks, in code, behind `t = ` (or
+another letter), in the first column of a table, which names its rows, or in one headed `paper`.
 """
 
 import json
@@ -50,7 +62,14 @@ BUILD = ROOT / "build" / "results"
 TABLE = RESULTS / "results.toml"
 CODECHECK = ROOT / "codecheck.yml"
 _RUNS, _MANIFEST = ("<!-- runs -->", "<!-- end of runs -->"), ("# manifest", "# end of manifest")
-_NUMBER = re.compile(r"(<!--= ([^>]+?) :: ([^>]+?) :: ([^>]+?) :: ([^>]+?) -->)(.*?)(<!--/-->)", re.S)
+_PART = r"((?:(?!-->).)+?)"
+_NUMBER = re.compile(rf"(<!--= {_PART} :: {_PART} :: {_PART} :: {_PART} -->)(.*?)(<!--/-->)", re.S)
+_ELSEWHERE = re.compile(  # what a page of results may hold beside numbers of files; a mark stays a mark when it wraps
+    r"<!--[=:] .*?<!--/-->|^<!-- (\w+) -->$.*?^<!-- (?:end of |/)\1 -->$|^```.*?^```$|`[^`]*`|^#.*?$|\]\([^)]*\)"
+    r"|\b[A-Za-z] = (?:[\d.]+(?:, | and | to )?)+",
+    re.S | re.M,
+)
+_TYPED = re.compile(r"\[-?\d[^\]]*\]|\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -196,11 +215,23 @@ def _run(entry: Entry, command: str) -> None:
 
 def rows_of(place: str) -> list[Mapping[str, Any]]:
     """The rows of the table that a mark names."""
-    folder, _, name = place.rpartition("/")
-    if folder.startswith("card:"):
-        card = read_json(ROOT / "checkpoints" / folder.removeprefix("card:") / "card.json")
-        return card["figures"][name]["rows"]
-    return read_json(RESULTS / folder / "results" / f"{name}.json")["rows"]
+    if place.startswith("card:"):
+        checkpoint, _, name = place.removeprefix("card:").partition("/")
+        told = read_json(ROOT / "checkpoints" / checkpoint / "card.json")
+        told = told["figures"][name] if name else told
+    else:
+        folder, _, name = place.rpartition("/")
+        table = RESULTS / folder / "results" / f"{name}.json"
+        told = read_json(table if table.exists() else RESULTS / folder / f"{name}.json")
+    return told["rows"] if "rows" in told else list(_objects(told, "."))
+
+
+def _objects(told: Mapping[str, Any], at: str) -> Iterator[Mapping[str, Any]]:
+    """An object and all within it, each as a row that says where it is."""
+    yield {"at": at} | {key: value for key, value in told.items() if not isinstance(value, dict | list)}
+    for key, value in told.items():
+        if isinstance(value, dict):
+            yield from _objects(value, key if at == "." else f"{at}/{key}")
 
 
 def number(place: str, selected: str, column: str, form: str) -> str:
@@ -209,24 +240,57 @@ def number(place: str, selected: str, column: str, form: str) -> str:
     Raises:
         ValueError: if there is no such cell, or more than one.
     """
-    cells = [_cell(place, one, column) for one in selected.split(" minus ")]
-    if len(cells) == 1:
-        return form.format(**cells[0])
-    return form.format(value=cells[0]["value"] - cells[1]["value"])
+    what, _, rest = selected.partition(" ")
+    if what in ("least", "most", "count"):
+        cells = _cells(place, rest, column)
+        if not cells:
+            raise ValueError(f"{place} has no row with {rest} and a cell in column {column!r}")
+        if what == "count":
+            return form.format(value=len(cells))
+        return form.format(**(min if what == "least" else max)(cells, key=lambda cell: cell["value"]))
+    first, how, second = re.fullmatch(r"(.*?)(?: (minus|over) (.*))?", selected).groups()
+    cell = _cell(place, first, column)
+    if how is None:
+        return form.format(**cell)
+    one, other = cell["value"], _cell(place, second, column)["value"]
+    return form.format(value=one - other if how == "minus" else one / other)
 
 
 def _cell(place: str, selected: str, column: str) -> Mapping[str, Any]:
-    keys = dict(pair.split("=", 1) for pair in selected.split("; "))
-    found = [row for row in rows_of(place) if all(str(row.get(key)) == value for key, value in keys.items())]
-    if len(found) != 1 or found[0].get(column) is None:
-        raise ValueError(f"{place} has {len(found)} rows with {selected}, and a cell is wanted in column {column!r}")
-    cell = found[0][column]
-    return cell if isinstance(cell, dict) else {"value": cell}
+    """That of the one row that is meant."""
+    found = _cells(place, selected, column)
+    if len(found) != 1:
+        raise ValueError(
+            f"{place} has {len(found)} rows with {selected} and a cell in column {column!r}, and one is wanted"
+        )
+    return found[0]
+
+
+def _cells(place: str, selected: str, column: str) -> list[Mapping[str, Any]]:
+    """Those of a column, of the rows that have certain values."""
+    keys = {} if selected == "all" else dict(pair.split("=", 1) for pair in selected.split("; "))
+    rows = (row for row in rows_of(place) if all(str(row.get(key)) == value for key, value in keys.items()))
+    cells = (row[column] for row in rows if row.get(column) is not None)
+    return [cell if isinstance(cell, dict) else {"value": cell} for cell in cells]
+
+
+def typed(text: str) -> list[str]:
+    """The numbers of a page of results that stand for themselves: with a decimal point, or an interval."""
+    found: list[str] = []
+    skip: set[int] = set()
+    for line in _ELSEWHERE.sub("", text).splitlines():
+        cells = line.strip().strip("|").split("|") if line.startswith("|") else [line]
+        if not line.startswith("|"):
+            skip = set()
+        elif not skip:
+            skip = {i for i, cell in enumerate(cells) if "paper" in cell} | {0}
+        found += [one for i, cell in enumerate(cells) if i not in skip for one in _TYPED.findall(cell)]
+    return found
 
 
 def documents() -> list[Path]:
     """Those that may hold numbers."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", ROOT / "teacher" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def runs_table() -> str:
@@ -300,6 +364,8 @@ def faults() -> Iterator[str]:
     for path, text in made():
         if re.search(r"^<!--= ", text, re.M):
             yield f"{path.relative_to(ROOT)}: a line begins with a mark, which ends the paragraph there"
+        if path.parent == RESULTS and (found := typed(text)):
+            yield f"{path.relative_to(ROOT)}: typed by hand: {', '.join(found)}"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"
 

@@ -1,5 +1,6 @@
 """The results that ship: each folder has its command, numbers in documents are those of files, and old ones only go."""
 
+import json
 import re
 import shutil
 from importlib.util import module_from_spec, spec_from_file_location
@@ -63,7 +64,8 @@ def results(record, monkeypatch, tmp_path):
     (tmp_path / "docs").mkdir()
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results", symlinks=True)
     shutil.copy(ROOT / "docs" / "why.md", tmp_path / "docs")
-    for name in ("README.md", "codecheck.yml"):
+    (tmp_path / "teacher").mkdir()
+    for name in ("README.md", "teacher/README.md", "codecheck.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     places = {"RESULTS": "docs/results", "TABLE": "docs/results/results.toml", "CODECHECK": "codecheck.yml"}
@@ -108,6 +110,77 @@ def test_a_mark_that_names_no_cell_is_an_error(record):
         record.number("quality-1000/quality", "routing=huge", "FID", "{value}")
     with pytest.raises(ValueError, match="column 'fidd'"):
         record.number("quality-1000/quality", "routing=full", "fidd", "{value}")
+
+
+@pytest.fixture
+def small(record, monkeypatch, tmp_path):
+    """One table whose numbers are known by heart, and one file that is no table."""
+    (tmp_path / "run" / "results").mkdir(parents=True)
+    rows = [
+        {"routing": "top1", "t": 0.5, "fid": 6.0, "angle (> 1)": {"value": -3.0, "low": -4.0, "high": -2.0}},
+        {"routing": "top2", "t": 0.5, "fid": 1.5, "angle (> 1)": {"value": 5.0, "low": 4.0, "high": 6.0}},
+        {"routing": "full", "t": 0.1, "fid": None, "angle (> 1)": {"value": 4.0, "low": 3.0, "high": 5.0}},
+    ]
+    (tmp_path / "run" / "results" / "table.json").write_text(json.dumps({"rows": rows}))
+    (tmp_path / "timings.json").write_text(json.dumps({"all": 9, "one": {"s": 2, "error": {"mean": 0.25}}, "none": []}))
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "rows", "column", "form", "told"),
+    [
+        ("run/table", "routing=top2", "angle (> 1)", "{value:.1f} [{low:.0f}, {high:.0f}]", "5.0 [4, 6]"),
+        ("run/table", "routing=top1; t=0.5 minus routing=top2", "fid", "{value:.2f}", "4.50"),
+        ("run/table", "routing=top1 over routing=top2; t=0.5", "angle (> 1)", "{value:.1f}", "-0.6"),
+        ("run/table", "least all", "angle (> 1)", "{value:.0f} [{low:.0f}, {high:.0f}]", "-3 [-4, -2]"),
+        ("run/table", "most t=0.5", "fid", "{value:.0f}", "6"),
+        ("run/table", "count all", "fid", "{value}", "2"),
+        ("run/table", "count t=0.5", "routing", "{value}", "2"),
+        ("timings", "at=.", "all", "{value}", "9"),
+        ("timings", "at=one", "s", "{value}", "2"),
+        ("timings", "at=one/error", "mean", "{value:.0%}", "25%"),
+    ],
+)
+def test_a_mark_is_a_cell_or_made_of_two_or_the_least_the_most_or_how_many(
+    record, small, place, rows, column, form, told
+):
+    assert record.number(place, rows, column, form) == told
+    mark = f"<!--= {place} :: {rows} :: {column} :: {form} -->"
+    assert (
+        record._NUMBER.sub(record._again, f"a {mark}7<!--/--> b {mark}<!--/-->")
+        == f"a {mark}{told}<!--/--> b {mark}{told}<!--/-->"
+    )
+
+
+@pytest.mark.parametrize("rows", ["most routing=huge", "count routing=huge", "routing=full", "t=0.5", "all"])
+def test_a_mark_of_no_row_or_of_several_is_an_error(record, small, rows):
+    with pytest.raises(ValueError, match="fid"):
+        record.number("run/table", rows, "fid", "{value}")
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("the FID is 1.70, at n = 500, of 20 routings", ["1.70"]),
+        ("between [3, 4] and [-2, -1]", ["[3, 4]", "[-2, -1]"]),
+        ("at t = 0.9, 0.8 and 0.7 it is 0.3", ["0.3"]),
+        ("<!--= a :: b=1 :: c > 2 :: {value:.1f} -->1.7<!--/--> and <!--: the\npaper -->0.63<!--/-->", []),
+        ("`full@T=0.5` in [0.71](a-0.5.md)", ["0.71"]),
+        ("# 2.5 ways\n\n```text\n0.25\n```\n", []),
+        (
+            "| a | Paris, the paper | b |\n|---|---|---|\n| 0.1 | 0.2 | 0.3 |\n\n| a | b |\n|---|---|\n| 1.1 | 1.2 |",
+            ["0.3", "1.2"],
+        ),
+        ("<!-- runs -->\n0.12\n<!-- end of runs -->\n0.13", ["0.13"]),
+    ],
+)
+def test_a_number_typed_by_hand_is_found(record, text, typed):
+    assert record.typed(text) == typed
+
+
+def test_a_number_typed_by_hand_in_a_page_of_results_is_a_fault(record, results):
+    (results / "regimes.md").write_text((results / "regimes.md").read_text() + "\nThe ratio is 0.97 here.\n")
+    assert list(record.faults()) == ["docs/results/regimes.md: typed by hand: 0.97"]
 
 
 def test_codecheck_names_files_that_are_there_and_the_commands_that_make_them(record):

@@ -17,9 +17,9 @@ ROWS is one of
 where `all` in place of `KEY=VALUE` is every row. FOLDER may be `card:CHECKPOINT`. In JSON that is no table each object
 is a row, with its path under the key `at`: `benchmarks/grading :: at=. :: students`, `card:paris-mini :: at=figures`.
 
-A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In the pages
-of docs/results every number with a decimal point and every interval stands between marks, in code, behind `t = ` (or
-another letter), in the first column of a table, which names its rows, or in one headed `paper`.
+A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In why.md
+and the pages of docs/results every number with a decimal point and every interval stands between marks, in code, behind
+`t = ` (or another letter), in the first column of a table, which names its rows, or in one headed `paper`.
 """
 
 import json
@@ -66,7 +66,7 @@ _PART = r"((?:(?!-->).)+?)"
 _NUMBER = re.compile(rf"(<!--= {_PART} :: {_PART} :: {_PART} :: {_PART} -->)(.*?)(<!--/-->)", re.S)
 _ELSEWHERE = re.compile(  # what a page of results may hold beside numbers of files; a mark stays a mark when it wraps
     r"<!--[=:] .*?<!--/-->|^<!-- (\w+) -->$.*?^<!-- (?:end of |/)\1 -->$|^```.*?^```$|`[^`]*`|^#.*?$|\]\([^)]*\)"
-    r"|\b[A-Za-z] = (?:[\d.]+(?:, | and | to )?)+",
+    r"|\b[A-Za-z] = (?:[\d.]+(?:, | and | to )?)+|arXiv [\d.]+",
     re.S | re.M,
 )
 _TYPED = re.compile(r"\[-?\d[^\]]*\]|\d+\.\d+")
@@ -362,9 +362,9 @@ def faults() -> Iterator[str]:
         if not e.stale:
             yield from _old_tables(e)
     for path, text in made():
-        if re.search(r"^<!--= ", text, re.M):
+        if re.search(r"^ *<!--[=:] ", text, re.M):
             yield f"{path.relative_to(ROOT)}: a line begins with a mark, which ends the paragraph there"
-        if path.parent == RESULTS and (found := typed(text)):
+        if (path.parent == RESULTS or path.name == "why.md") and (found := typed(text)):
             yield f"{path.relative_to(ROOT)}: typed by hand: {', '.join(found)}"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"

@@ -85,10 +85,11 @@ def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(rec
     assert list(record.faults()) == []
 
 
-def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results):
-    """Markdown takes it for a block of HTML, and what follows for another paragraph."""
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results, indent):
+    """Markdown takes it for a block of HTML, and what follows for another paragraph; in an item of a list too."""
     page = results / "quality.md"
-    page.write_text(page.read_text().replace("| label | <!--=", "label\n<!--=", 1))
+    page.write_text(page.read_text().replace("| label | <!--=", f"label\n{indent}<!--=", 1))
     assert "docs/results/quality.md: a line begins with a mark, which ends the paragraph there" in record.faults()
 
 
@@ -165,7 +166,7 @@ def test_a_mark_of_no_row_or_of_several_is_an_error(record, small, rows):
         ("between [3, 4] and [-2, -1]", ["[3, 4]", "[-2, -1]"]),
         ("at t = 0.9, 0.8 and 0.7 it is 0.3", ["0.3"]),
         ("<!--= a :: b=1 :: c > 2 :: {value:.1f} -->1.7<!--/--> and <!--: the\npaper -->0.63<!--/-->", []),
-        ("`full@T=0.5` in [0.71](a-0.5.md)", ["0.71"]),
+        ("`full@T=0.5` in [0.71](a-0.5.md), [arXiv 2412.17762](https://arxiv.org/abs/2412.17762)", ["0.71"]),
         ("# 2.5 ways\n\n```text\n0.25\n```\n", []),
         (
             "| a | Paris, the paper | b |\n|---|---|---|\n| 0.1 | 0.2 | 0.3 |\n\n| a | b |\n|---|---|\n| 1.1 | 1.2 |",

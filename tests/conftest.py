@@ -77,6 +77,16 @@ def gaussian():
     return GaussianPool(means, torch.tensor([0.3, 0.5, 0.7, 0.4]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
 
 
+@pytest.fixture
+def small_map(monkeypatch):
+    """Of the Gaussian system's errors and roughnesses the largest alone: a map of regimes has a fourth of its points.
+
+    At each point Jacobians of three routings are looked at.
+    """
+    monkeypatch.setattr(GaussianPool, "error_levels", ("", "error=4"))
+    monkeypatch.setattr(GaussianPool, "rough_routers", ("rough=50",))
+
+
 @pytest.fixture(scope="session")
 def answered():
     """From an analysis, a pool and settings to the answer; what is stored for optional needs is said beside them.
@@ -136,14 +146,27 @@ def images():
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(made_once, images) -> Path:
+def few_images():
+    """The first images, which train a network in a moment."""
+    images = load_images()
+    return replace(
+        images,
+        train_images=images.train_images[:1500],
+        train_labels=images.train_labels[:1500],
+        test_images=images.test_images[:300],
+        test_labels=images.test_labels[:300],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(made_once, few_images) -> Path:
     """A complete `tiny` checkpoint, trained for a few steps."""
 
     def train(out):
         from mnist_ddm.models.presets import preset_named
         from mnist_ddm.training.plan import TrainingPlan, training_jobs
 
-        plan = TrainingPlan(images, preset_named("tiny"), out, steps=3)
+        plan = TrainingPlan(few_images, preset_named("tiny"), out, steps=3)
         parts = [f"expert-{k}" for k in range(10)] + ["router", "monolith", "classifier"]
         run_in_turn(parts, training_jobs(plan, parts), ())
 
@@ -151,19 +174,12 @@ def tiny_checkpoint(made_once, images) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_paris_plan(images):
+def tiny_paris_plan(few_images):
     """From a folder to the plan of a tiny Paris, on a part of MNIST."""
     from paris_ddm.mini.plan import MiniPlan
 
     def plan(out: Path) -> MiniPlan:
-        part = replace(
-            images,
-            train_images=images.train_images[:1500],
-            train_labels=images.train_labels[:1500],
-            test_images=images.test_images[:300],
-            test_labels=images.test_labels[:300],
-        )
-        return MiniPlan(part, out, "tiny")
+        return MiniPlan(few_images, out, "tiny")
 
     return plan
 

@@ -31,7 +31,7 @@ from mnist_ddm.core.visits import Noising, Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import real
 from mnist_ddm.metrics.frechet import extract, frechet_distance
-from mnist_ddm.stats.intervals import Estimate, bootstrap_batched, mean_estimate
+from mnist_ddm.stats.intervals import Estimate, bootstrap_batched, bootstrap_several, mean_estimate
 from mnist_ddm.stats.summaries import integrate_over_time, quartile
 from mnist_ddm.stats.tests import spearman
 from mnist_ddm.storage.recordings import RecordingStore
@@ -196,8 +196,8 @@ def test_joined_frechet_distances_are_of_one_n(pool):
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))
-def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(name, pool, answered):
-    analysis, settings = sized(name, n=1, steps=1)
+def test_every_analysis_runs_at_the_smallest_size_and_its_tables_can_be_written(name, pool, answered, small_map):
+    analysis, settings = sized(name, n=1, steps=1, temperatures=(1.0, 4.0))
     for table in answered(analysis, pool, settings).tables:
         header, *lines = csv.reader(io.StringIO(to_csv(table)))
         assert len(lines) == len(table.rows)
@@ -264,6 +264,17 @@ def test_the_bootstrap_interval_of_a_mean_agrees_with_theory():
     assert mean.high == pytest.approx(mean.value + half, abs=0.15 * half)
     formula = mean_estimate(values)
     assert (formula.low, formula.high) == pytest.approx((mean.low, mean.high), abs=0.15 * half)
+
+
+def test_statistics_that_are_resampled_together_are_what_they_are_alone():
+    a, b = np.random.Generator(np.random.Philox(1)).normal(size=(2, 30, 4))
+
+    def quartile_of(i):
+        return lambda x, y: np.quantile(x[..., i] - y[..., i], 0.25, axis=1)
+
+    together = bootstrap_several(lambda x, y: np.stack([quartile_of(i)(x, y) for i in range(4)]), a, b)
+    assert together == tuple(bootstrap_batched(quartile_of(i), a, b) for i in range(4))
+    assert len({estimate.low for estimate in together}) == 4
 
 
 def test_intervals_of_one_sample_are_not_defined():

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 import joblib
 import pytest
 from joblib._parallel_backends import ThreadingBackend
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from mnist_ddm.compute import parallel
 from mnist_ddm.compute.parallel import Shared, backend_named, run_jobs
 from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.errors import InputError
@@ -62,10 +65,30 @@ def test_a_job_whose_worker_was_killed_is_done_again_once(tmp_path):
     jobs = [partial(fall, tmp_path, 1, number) for number in range(4)]
     assert run_jobs(jobs, workers=2) == [0, 1, 2, 3]
     assert (tmp_path / "1-1").exists()
-    (tmp_path / "often").mkdir()
+
+
+@pytest.mark.slow
+def test_a_job_whose_worker_was_killed_twice_is_given_up(tmp_path):
     with pytest.raises(InputError, match="killed twice") as error:
-        run_jobs([partial(fall, tmp_path / "often", 9, number) for number in range(2)], workers=2)
+        run_jobs([partial(fall, tmp_path, 9, number) for number in range(2)], workers=2)
     assert "\n" not in str(error.value)
+
+
+def test_jobs_are_done_again_without_those_that_are_done_and_given_up_if_workers_are_lost_again(monkeypatch):
+    """The same as above without processes."""
+    asked = []
+
+    def lose(calls, count, begin):
+        asked.append(len(calls))
+        for function, arguments, _ in calls[:1]:
+            yield function(*arguments)
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(parallel, "_as_they_come", lose)
+    with pytest.raises(InputError, match="killed twice") as error:
+        run_jobs([lambda report: 0] * 3, workers=2)
+    assert "\n" not in str(error.value)
+    assert asked == [3, 2]
 
 
 def test_what_killed_commands_left_behind_is_deleted_by_the_next_and_that_of_the_living_is_not(tmp_path, monkeypatch):
@@ -122,6 +145,33 @@ run_jobs([partial(job, i) for i in range(2)], workers=2)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_a_worker_ends_soon_after_its_parent_and_not_before(monkeypatch):
+    """The worker's child of a child of this process; the test below is the same with real workers and a real kill."""
+    monkeypatch.setattr(parallel, "POLL_SECONDS", 0.02)
+    ends, worker_has = os.pipe()
+    begin, may_end = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        try:
+            if os.fork() == 0:
+                parallel.end_with_parent.__wrapped__()
+                time.sleep(60)
+            else:
+                os.read(begin, 1)
+        finally:
+            os._exit(0)
+    os.close(worker_has)
+    assert not select.select([ends], [], [], 0.3)[0]  # the worker lives as long as its parent
+    os.write(may_end, b"x")
+    assert select.select([ends], [], [], 20)[0], "the worker goes on"
+    assert os.read(ends, 1) == b""
+    os.waitpid(parent, 0)
+    for end in (ends, begin, may_end):
+        os.close(end)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
     program = tmp_path / "program.py"

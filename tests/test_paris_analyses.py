@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 
 import pytest
 from click.testing import CliRunner
@@ -19,30 +20,37 @@ def study(pool, name, **choices):
     return Study(pool, [name], **{key: value for key, value in choices.items() if key in known})
 
 
-def tables_of(pool, name, n=6):
-    asked = study(pool, name, n=n, steps=4)
-    assert not asked.absent
-    return {table.name: table for table in asked.run()[name].tables}
-
-
 @pytest.fixture(scope="module")
 def pool(tiny_paris):
     return ParisPool(ParisSettings(tiny_paris))
 
 
+@pytest.fixture(scope="module")
+def tables_of(pool):
+    """From an analysis to the tables of its answer, by name; it is asked once."""
+
+    @cache
+    def answered(name):
+        asked = study(pool, name, n=12 if name == "failure-predictors" else 6, steps=4)
+        assert not asked.absent
+        return {table.name: table for table in asked.run()[name].tables}
+
+    return answered
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ANALYSES]
 )
-def test_every_analysis_runs_and_says_which_weights_it_used(pool, name):
-    tables = tables_of(pool, name, n=12 if name == "failure-predictors" else 6)
+def test_every_analysis_runs_and_says_which_weights_it_used(pool, name, tables_of):
+    tables = tables_of(name)
     assert tables
     for table in tables.values():
         assert table.rows
         assert table.notes[-1] == f"system: paris, the weights in {pool.settings.path}."
 
 
-def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool):
-    table = tables_of(pool, "generalization")["generalization"]
+def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool, tables_of):
+    table = tables_of("generalization")["generalization"]
     assert list(dict.fromkeys(table.column("regime"))) == ["as_trained", "shift_1", "fewer_steps"]
     assert table.row(regime="shift_1")["variant"] == "captions=held-out"
     wanted = study(pool, "generalization", n=6).plan().wanted
@@ -53,8 +61,8 @@ def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool):
     }
 
 
-def test_adherence_has_a_row_for_each_attribute(pool):
-    table = tables_of(pool, "quality")["quality-adherence"]
+def test_adherence_has_a_row_for_each_attribute(tables_of):
+    table = tables_of("quality")["quality-adherence"]
     assert set(table.column("judge")) == {"digit", "ink", "ground", "all"}
     for routing in set(table.column("routing")):
         both, digit = (table.row(routing=routing, judge=judge)["share"].value for judge in ("all", "digit"))

@@ -105,6 +105,14 @@ def test_text_and_image_parts_are_those_of_their_libraries(pool, tiny_paris):
     assert torch.equal(pool.measures.distances["dinov2"](images, images), torch.zeros(len(images)))
 
 
+def test_texts_leave_torch_as_it_was(pool):
+    """The test below is the same in a process that has imported nothing yet."""
+    pool._texts.embedding("")
+    with torch.device("meta"):
+        assert torch.linspace(0, 1, 2).is_meta
+
+
+@pytest.mark.slow
 def test_loading_leaves_torch_as_it_was(tiny_paris):
     script = f"""
 from pathlib import Path

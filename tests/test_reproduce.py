@@ -117,12 +117,12 @@ def test_verify_hashes_the_files_and_recomputes_tables(run, finished):
     assert out.count("recomputed from") == 2
 
 
-def test_verify_knows_all_numbers_of_samples_that_share_a_recording(tmp_path):
+def test_verify_knows_all_numbers_of_samples_that_share_a_recording(tmp_path, small_map):
     # The FIDs that routing-comparison joins have 9 samples, those of the map 7, of the same trajectories.
     pool, store = load_system("gaussian"), RecordingStore(tmp_path / "recordings")
     studies = {
         "quality": Study(pool, ["quality"], store=store, n=9, steps=6),
-        "regime-map": Study(pool, ["regime-map"], store=store, n=7, steps=6),
+        "regime-map": Study(pool, ["regime-map"], store=store, n=7, steps=6, temperatures=(1.0,)),
     }
     recordings = {}
     for study in studies.values():

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -22,11 +24,17 @@ ALL = [
 ]  # fmt: skip
 
 
+POOL = load()
+"""One for all."""
+routing_named = cache(parse_routing)
+"""One for all examples: what a routing computes of a pool's data, such as centroids, it computes once."""
+
+
 def context(n, pool=None, clusters=None):
     seeds = sample_seeds(0, n)
     clusters = torch.zeros(n, dtype=torch.int64) if clusters is None else clusters
     samples = Samples(seeds, Condition(clusters))
-    return RoutingContext(torch.zeros(n, 1, 8, 8), torch.ones(n), 0, samples, pool or load())
+    return RoutingContext(torch.zeros(n, 1, 8, 8), torch.ones(n), 0, samples, pool or POOL)
 
 
 logit_rows = st.lists(st.floats(-30, 30, width=32), min_size=8, max_size=8)
@@ -35,7 +43,7 @@ logit_rows = st.lists(st.floats(-30, 30, width=32), min_size=8, max_size=8)
 @pytest.mark.parametrize("name", ALL)
 @given(row=logit_rows)
 def test_weights_are_a_distribution(name, row):
-    weights = parse_routing(name).weights(torch.tensor([row]), context(1))
+    weights = routing_named(name).weights(torch.tensor([row]), context(1))
     assert (weights >= 0).all()
     assert float(weights.double().sum()) == pytest.approx(1, abs=1e-6)
 

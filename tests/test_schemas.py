@@ -24,7 +24,7 @@ def _schemas(analysis):
 
 
 @pytest.mark.parametrize("name", list(ANALYSES))
-def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered):
+def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered, small_map):
     analysis = ANALYSES[name]
     known = {field.name for field in fields(analysis.sizes.at("small"))}
     settings = replace(analysis.sizes.at("small"), **{key: value for key, value in TINY.items() if key in known})

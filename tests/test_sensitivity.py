@@ -158,7 +158,7 @@ def test_a_local_error_is_the_distance_from_the_exact_flow():
 
 
 def test_local_errors_are_measured_where_the_seed_says(gaussian):
-    many, few = (sample(gaussian, Sampling("top1", n=n, steps=40), ("local-errors",)) for n in (12, 5))
+    many, few = (sample(gaussian, Sampling("top1", n=n, steps=20), ("local-errors",)) for n in (12, 5))
     errors = many.observed["local-errors"]
     measured = ~errors[..., 0].isnan()
     assert (measured.sum(dim=1) == 10).all()
@@ -173,7 +173,7 @@ def test_jumps_are_appearances_with_weight_and_no_fading():
 
 
 def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it(tables):
-    answer = tables(LocalError(), load(), SamplingSettings(n=24, steps=20))
+    answer = tables(LocalError(), load(), SamplingSettings(n=24, steps=10))
     for routing in ("monolith", "full"):
         row = answer["local-error"].row(routing=routing)
         assert row["fitted_order"].value == pytest.approx(2, abs=0.1)

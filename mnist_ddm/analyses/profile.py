@@ -16,7 +16,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series, banded
-from mnist_ddm.stats.intervals import Array, Estimate, bootstrap_batched, mean_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, bootstrap_several, mean_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
@@ -79,16 +79,12 @@ class SensitivityProfile(Analysis[SamplingSettings]):
         recorded = {r: recordings[settings.sampling(r)] for r in settings.compared(pool, ROUTINGS, _SPLIT)}
         times = fixed_times(recorded[_SPLIT])
         norms = {r: term_norms(recording)["expert"] for r, recording in recorded.items()}
+        ranges = {r: bootstrap_several(lambda n: _range(n.swapaxes(-1, -2)).T, n) for r, n in norms.items()}
         cumulative = {r: _cumulated(n, times) for r, n in norms.items()}
         rows: list[Row] = [
-            {
-                "t": float(t),
-                "routing": r,
-                "iqr": bootstrap_batched(_range, n[:, i]),
-                "cumulative": float(cumulative[r][i]),
-            }
+            {"t": float(t), "routing": r, "iqr": ranges[r][i], "cumulative": float(cumulative[r][i])}
             for i, t in enumerate(times)
-            for r, n in norms.items()
+            for r in norms
         ]
         split = _split(recorded[_SPLIT], times)
         notes = (
@@ -124,25 +120,25 @@ def _gaps(norms: Mapping[str, Array], times: Array) -> Table:
     """How far Top-2's cumulative range is from that of each other routing, half-way and at the end."""
     half = len(times) // 2
 
-    def gap(a: Array, b: Array, i: int) -> Array:
-        return np.asarray(_cumulated(a, times)[..., i] - _cumulated(b, times)[..., i], dtype=np.float64)
+    def gaps(a: Array, b: Array) -> Array:
+        gap = _cumulated(a, times) - _cumulated(b, times)
+        return np.stack([gap[..., half], gap[..., -1], gap[..., -1] - gap[..., half]])
 
-    def later(a: Array, b: Array) -> Array:
-        return gap(a, b, -1) - gap(a, b, half)
-
-    rows: list[Row] = [
-        {
-            "routing": r,
-            "t_half": float(times[half]),
-            "gap_half": (first := bootstrap_batched(lambda a, b: gap(a, b, half), norms[_SPLIT], n)),
-            "t_end": float(times[-1]),
-            "gap_end": bootstrap_batched(lambda a, b: gap(a, b, -1), norms[_SPLIT], n),
-            "gap_later": (second := bootstrap_batched(later, norms[_SPLIT], n)),
-            "widening": widening(first, second),
-        }
-        for r, n in norms.items()
-        if r != _SPLIT
-    ]
+    rows: list[Row] = []
+    for r, n in norms.items():
+        if r != _SPLIT:
+            first, whole, later = bootstrap_several(gaps, norms[_SPLIT], n)
+            rows.append(
+                {
+                    "routing": r,
+                    "t_half": float(times[half]),
+                    "gap_half": first,
+                    "t_end": float(times[-1]),
+                    "gap_end": whole,
+                    "gap_later": later,
+                    "widening": widening(first, later),
+                }
+            )
     title = "The gap between the cumulative range of Top-2 and of the other routings"
     notes = (
         "Gaps are Top-2's minus the other's and have a sign. Intervals resample trajectories from the same noise "

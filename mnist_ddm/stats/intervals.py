@@ -73,9 +73,20 @@ def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -
     Returns:
         The estimate; its interval is NaN for fewer than two samples.
     """
-    value, n = float(statistic(*(column[None] for column in columns))[0]), len(columns[0])
+    (estimate,) = bootstrap_several(lambda *drawn: statistic(*drawn)[None], *columns)
+    return estimate
+
+
+def bootstrap_several(statistic: Callable[..., Array], *columns: NDArray[Any]) -> tuple[Estimate, ...]:
+    """Several statistics of the same samples, each as in `bootstrap_batched`, from the same resamples.
+
+    Args:
+        statistic: of many resamples at once, columns ``(R, n, ...)`` to ``(S, R)``.
+        columns: arrays whose first axis is the sample, of equal length.
+    """
+    values, n = statistic(*(column[None] for column in columns))[:, 0], len(columns[0])
     if n < 2:
-        return Estimate(value, float("nan"), float("nan"))
+        return tuple(Estimate(float(value), float("nan"), float("nan")) for value in values)
     from scipy import stats
 
     with warnings.catch_warnings():
@@ -89,7 +100,8 @@ def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -
             method="percentile",
             rng=generator(_SEED, Purpose.RESAMPLE, n),
         )
-    return _interval(value, np.asarray(drawn.bootstrap_distribution, dtype=np.float64), n)
+    draws = np.asarray(drawn.bootstrap_distribution, dtype=np.float64)
+    return tuple(_interval(float(value), row, n) for value, row in zip(values, draws, strict=True))
 
 
 def _interval(value: float, draws: Array, n: int) -> Estimate:

@@ -92,8 +92,10 @@ def make_clusters(plan: MiniPlan, say: Callable[[str], None]) -> None:
         made |= {"attribute": plan.clusters}
     write_tensors(plan.work / _ASSIGNMENT, {"assignment": assignment})
     texts = TextEncoder(plan.folder, torch.device("cpu"), Details())
-    pooled = torch.stack([texts.pooled(caption) for caption in caption_table()])
-    embedded = torch.stack([*(texts.embedding(caption) for caption in caption_table()), texts.null()])
+    # Both of a caption at once, as fewer captions are kept than there are.
+    every = [(texts.pooled(caption), texts.embedding(caption)) for caption in caption_table()]
+    pooled = torch.stack([of_caption for of_caption, _ in every])
+    embedded = torch.stack([*(tokens for _, tokens in every), texts.null()])
     write_tensors(plan.work / _TEXTS, {"texts": embedded})
     clusters = summarise(features, assignment, k, made)
     weight, bias = fit_text(pooled[plan.training.caption_rows], assignment, k)

@@ -1,7 +1,10 @@
 """Models at hand as a system, the contract that every system keeps, and results as frames, arrays and HTML."""
 
+import json
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.study import Study
+from mnist_ddm.systems import registry
 from mnist_ddm.systems.contract import check_system
 from mnist_ddm.systems.gaussian import GaussianPool
 from mnist_ddm.systems.simple import SimplePool
@@ -43,6 +47,27 @@ def real(n=300, seed=0):
 @pytest.fixture
 def pool():
     return SimplePool([expert(0), expert(1)], router, real())
+
+
+def make_pool(name=""):
+    return SimplePool([expert(0), expert(1)], router, real(), name=name)
+
+
+@pytest.mark.parametrize("name", ["", "called otherwise"])
+def test_results_of_an_own_system_say_the_entry_point_that_loads_it_again(call_command, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_DDM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "pair_of", SimpleNamespace(load=lambda: make_pool(name)))
+    entry = EntryPoint("pair", "pair_of:load", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    asked = ("analyze", "--system", "pair", "--analysis", "averaging-variance", "--n", 3, "--steps", 2, "--workers", 1)
+    code, _, error = call_command(*asked, "--out", "run")
+    assert code == 0, error
+    told = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (told["run"]["system"], told["title"]) == ("pair", "pair")
+    assert call_command("verify", "run")[0] == 0
+    assert registry.load_system("pair").name == (name or "pair")
+    assert make_pool().name == "own"
 
 
 def test_models_at_hand_are_a_system_that_keeps_every_promise(pool):

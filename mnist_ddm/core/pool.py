@@ -40,6 +40,9 @@ class ExpertPool(ABC):
     provider: str = ""
     """Who made it, if another package did; `load_system` says so, and it is named where the system fails."""
 
+    entry: str = ""
+    """The entry point by which `load_system` found it, if another package has it: what loads it again."""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -86,7 +89,7 @@ class ExpertPool(ABC):
     @property
     def title(self) -> str:
         """What results call it: its name, unless systems of different data go by one name on the command line."""
-        return self.name
+        return self.entry or self.name
 
     @property
     def in_paper(self) -> str:

@@ -88,7 +88,7 @@ def _portable(value: object) -> object:
 def identity(pool: ExpertPool, scale: str, settings: Mapping[str, Settings], absent: Iterable[str]) -> dict[str, Any]:
     """What makes two runs the same run."""
     return {
-        "system": pool.name,
+        "system": pool.entry or pool.name,
         "description": pool.description,
         "fingerprints": dict(pool.fingerprints),
         "scale": scale,

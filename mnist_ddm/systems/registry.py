@@ -72,7 +72,8 @@ def load_system(
         pool = load(**options)
         if not isinstance(pool, ExpertPool):
             raise TypeError(f"it made {type(pool).__name__}, not an ExpertPool")
-        object.__setattr__(pool, "provider", what)  # its class may be a frozen one
+        for attribute, value in (("provider", what), ("entry", name)):
+            object.__setattr__(pool, attribute, value)  # its class may be a frozen one
         return pool
 
 

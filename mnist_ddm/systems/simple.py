@@ -40,7 +40,7 @@ class SimplePool(ExpertPool):
         monolith: Model | None = None,
         decode: Callable[[Tensor], Tensor] | None = None,
         draw: Callable[[Tensor], Drawing] | None = None,
-        name: str = "own",
+        name: str = "",
     ) -> None:
         """Take the parts.
 
@@ -53,7 +53,7 @@ class SimplePool(ExpertPool):
             monolith: one model trained on all data, if there is one.
             decode: from states to what metrics look at, such as images in ``[0, 1]``; by default states as they are.
             draw: what states look like, where their shape does not say it.
-            name: of the system, in results.
+            name: of the system, in results; by default that of its entry point, or `own`.
 
         Raises:
             InputError: if there are no experts, nothing says the shape of a state, or states and clusters do not fit.
@@ -75,7 +75,7 @@ class SimplePool(ExpertPool):
 
     @property
     def name(self) -> str:
-        return self._name
+        return self._name or self.entry or "own"
 
     @property
     def n_experts(self) -> int:

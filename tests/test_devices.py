@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import cache
 
 import pytest
 import torch
@@ -30,6 +31,22 @@ def elsewhere(request, monkeypatch):
     return Elsewhere(float64=request.param)
 
 
+@cache
+def here(visits, names=()):
+    """What is recorded here, once for both kinds of device."""
+    return sample(gaussian.load(), visits, names)
+
+
+@cache
+def measured(device):
+    pool = mnist.load(device)
+    samples = sample(pool, Sampling("top2", 2, steps=2), ("angles", "disagreement")).observed
+    images = pool.decode(pool.measures.real_states(3)[0])
+    classifier = pool.measures.classifier
+    probabilities = classify.__wrapped__(classifier, images)  # torch's subclasses know no inference mode
+    return *samples.values(), extract(pool.measures.frechet_features["classifier"], images), probabilities
+
+
 ROUTINGS = [
     "gumbel",
     "full@density",
@@ -48,46 +65,36 @@ ROUTINGS = [
 def test_every_routing_goes_elsewhere_and_comes_to_the_same(elsewhere):
     for routing in (*ROUTINGS, "top2@centroids", "posterior", "monolith"):
         sampling = Sampling(routing, 3, steps=2)
-        here = sample(gaussian.load(), sampling)
         with elsewhere:
             there = sample(gaussian.load(DEVICE), sampling)
-        torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5, msg=routing)
-        assert there.evaluations.equal(here.evaluations), routing
+        torch.testing.assert_close(there.final, here(sampling).final, rtol=0, atol=1e-5, msg=routing)
+        assert there.evaluations.equal(here(sampling).evaluations), routing
 
 
 def test_clipping_by_jacobians_goes_elsewhere(elsewhere):
     sampling = Sampling("top2+clip", 2, steps=1)
-    here = sample(gaussian.load(), sampling)
     with elsewhere:
         there = sample(gaussian.load(DEVICE), sampling)
-    torch.testing.assert_close(there.final, here.final, rtol=0, atol=1e-5)
+    torch.testing.assert_close(there.final, here(sampling).final, rtol=0, atol=1e-5)
 
 
 def test_every_observable_is_the_same_elsewhere(elsewhere):
     names = tuple(name for name in OBSERVABLES if name not in ("target-errors", "expert-jacobians"))
     sampling, data = Sampling("top2", 2, steps=1), Noising("top2", 2, moments=(0.5,))
-    here, noised = sample(gaussian.load(), sampling, names), sample(gaussian.load(), data, ("target-errors",))
+    kept, noised = here(sampling, names), here(data, ("target-errors",))
     with elsewhere:
         pool = gaussian.load(DEVICE)
         there, noised_there = sample(pool, sampling, names), sample(pool, data, ("target-errors",))
     for name in names:
-        torch.testing.assert_close(there.observed[name], here.observed[name], rtol=1e-5, atol=1e-5, msg=name)
+        torch.testing.assert_close(there.observed[name], kept.observed[name], rtol=1e-5, atol=1e-5, msg=name)
     torch.testing.assert_close(noised_there.observed["target-errors"], noised.observed["target-errors"])
 
 
 def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere):
-    def measured(device):
-        pool = mnist.load(device)
-        samples = sample(pool, Sampling("top2", 2, steps=2), ("angles", "disagreement")).observed
-        images = pool.decode(pool.measures.real_states(3)[0])
-        classifier = pool.measures.classifier
-        probabilities = classify.__wrapped__(classifier, images)  # torch's subclasses know no inference mode
-        return *samples.values(), extract(pool.measures.frechet_features["classifier"], images), probabilities
-
-    here = measured("cpu")
+    ours = measured("cpu")
     with elsewhere:
-        there = measured(DEVICE)
-    assert all(a.equal(b) for a, b in zip(here, there, strict=True))
+        theirs = measured.__wrapped__(DEVICE)
+    assert all(a.equal(b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks():

@@ -1,4 +1,4 @@
-"""What a command says while it records, where there is no terminal: a line for what is made, none for what is there."""
+"""What a command says: while it records, a line for what is made, none for what is there; lines end between words."""
 
 import io
 
@@ -8,6 +8,7 @@ from mnist_ddm.core.visits import Sampling
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.terminal.recordings import record_with_progress
+from mnist_ddm.terminal.screen import at_words
 
 
 def _said(plan):
@@ -25,3 +26,14 @@ def test_what_was_recorded_before_gets_no_line(gaussian, tmp_path):
     assert len(said) == 2
     (told,) = _said(Plan(gaussian, {first: (), second: ()}, store))
     assert told.startswith("all 2 recordings")
+
+
+def test_long_lines_end_between_words_and_go_on_below_their_text():
+    told = at_words("v came out wrong\n  expected: -3.72605 at [1, 0, 1, 1]\n" + "x" * 40, 32)
+    assert told.splitlines() == [
+        "v came out wrong",
+        "  expected: -3.72605 at [1, 0,",
+        "            1, 1]",
+        "x" * 40,
+    ]
+    assert at_words("a " * 100) == "a " * 100  # no terminal here

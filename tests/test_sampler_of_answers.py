@@ -116,7 +116,7 @@ def test_the_command_says_what_comes_next(tmp_path, monkeypatch, capsys):
         cli.main()
     told = capsys.readouterr().out
     assert end.value.code == 0
-    assert told.endswith("0 of 11 parts of your sampler are yours. Next: mnist-ddm exercises start flow\n")
+    assert told.endswith("0 of 11 parts of your sampler are yours. Next part: mnist-ddm exercises start flow\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,4 +143,4 @@ def test_a_file_in_which_nothing_is_written_yet_is_missing_and_no_fault(tmp_path
     told = capsys.readouterr().out
     assert "no answer yet: the package's own" in told
     assert "set aside" not in told
-    assert "Next: mnist-ddm exercises check flow" in told
+    assert "Next part: mnist-ddm exercises check flow" in told

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mnist_ddm.cli.sampler import sampler
 from mnist_ddm.terminal import answers
-from mnist_ddm.terminal.screen import Screen
+from mnist_ddm.terminal.screen import Screen, at_words
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.limits import Limits
@@ -193,15 +193,15 @@ def _check_once(
         click.echo("".join(f"  | {line}\n" for line in outcome.printed.splitlines()), nl=False)
     if not outcome.passed:
         click.secho(f"{name}: not yet", fg="red", bold=True)
-        click.echo(outcome.message)
+        click.echo(at_words(outcome.message))
         used, of = workspace.progress(name).hints, len(sheet.hints)
         if used < of:
             click.echo(f"Stuck? mnist-ddm exercises hint {name}    ({of - used} of {of} hints left)")
         return False
     click.secho(f"{name}: passed", fg="green", bold=True)
-    click.echo(outcome.message)
+    click.echo(at_words(outcome.message))
     if outcome.picture:
-        click.echo(f"Picture: {picture}\n  {sheet.picture}")
+        click.echo(at_words(f"Picture: {picture}\n  {sheet.picture}"))
     if outcome.score is not None:
         _enter(leaderboard, player, outcome.sha256, outcome.score)
     from mnist_ddm.exercises.registry import PARTS

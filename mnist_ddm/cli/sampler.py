@@ -33,6 +33,7 @@ def sampler(context: click.Context, folder: Path, system: str, time_limit: float
     from mnist_ddm.exercises.workspace import PICTURES, Workspace
     from mnist_ddm.systems.registry import load_system
 
+    click.echo(f"your answers, one after the other, on {system} ...")
     workspace, pool = Workspace(folder), load_system(system)
     outcomes = []
     for outcome in assemble(workspace, pool, Limits(time_limit, memory_limit)):
@@ -49,7 +50,7 @@ def sampler(context: click.Context, folder: Path, system: str, time_limit: float
         return
     last = f", up to {reached[-1].milestone.exercise} ({reached[-1].milestone.title})" if reached else ""
     step = "check" if workspace.file(following).is_file() else "start"
-    click.echo(f"{told}{last}. Next: mnist-ddm exercises {step} {following}")
+    click.echo(f"{told}{last}. Next part: mnist-ddm exercises {step} {following}")
     if any(o.state == ASIDE for o in outcomes):
         context.exit(_EXIT_ASIDE)
 

@@ -157,10 +157,11 @@ def judge_table(found: Mapping[str, Any]) -> str:
     """For people: claims whose truth is known, and how often the judge said what."""
     worst = max(row["false"] for row in found["claims"].values()) / found["seeds"]
     lines = [
-        f"Of {found['verdicts_that_decide']:,} verdicts that decide something, of {found['claims_with_a_truth']} claims "
-        f"whose truth is known, at {found['seeds']} seeds (n = {found['n']}, {found['steps']} steps), {found['false']} are "
-        f"false; for no claim at more than {100 * worst:.1f}% of the seeds. After Holm's correction "
-        f"{found['runs_with_a_false_verdict_after_holm']} of the {found['seeds']} runs holds a false one.",
+        f"Of {found['verdicts_that_decide']:,} verdicts that decide something, of "
+        f"{found['claims_with_a_truth']} claims whose truth is known, at {found['seeds']} seeds (n = {found['n']}, "
+        f"{found['steps']} steps), {found['false']} are false; for no claim at more than {100 * worst:.1f}% of the "
+        f"seeds. After Holm's correction {found['runs_with_a_false_verdict_after_holm']} of the {found['seeds']} runs "
+        "holds a false one.",
         "",
         "| claim | truth | as said | the other way | no difference | open | false |",
         "|---|---|---|---|---|---|---|",

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 History = dict[str, str]
 """For each package its version, or its versions in their order: `2.6.0, then 2.7.1`."""
 _THEN = ", then "
-_PACKAGES = ("mnist-ddm", "torch", "torchvision", "lightning", "numpy", "scipy")
+_PACKAGES = ("mnist-ddm", "torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy")
 
 
 def versions() -> dict[str, str]:

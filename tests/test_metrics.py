@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torchmetrics.functional.image.lpips import _LPIPS
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from mnist_ddm.analyses.disagreement import Disagreement
@@ -32,21 +31,13 @@ from mnist_ddm.systems.mnist import MnistPool
 from mnist_ddm.systems.registry import load_system
 
 
-class _Identity(torch.nn.Identity):
-    num_features = 6
-
-
-def test_the_frechet_distance_agrees_with_the_formula_and_is_torchmetrics_to_the_last_bit():
+def test_the_frechet_distance_agrees_with_the_formula():
     a, b = torch.randn(2, 400, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     b = b * 1.5 + 0.3
     ca, cb = np.cov(a.T.numpy()), np.cov(b.T.numpy())
     root = scipy.linalg.sqrtm(ca @ cb).real
     expected = float((a.mean(0) - b.mean(0)).square().sum()) + np.trace(ca + cb - 2 * root)
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
-    theirs = FrechetInceptionDistance(feature=_Identity(), normalize=True).set_dtype(torch.float64)
-    theirs.update(a, real=True)
-    theirs.update(b, real=False)
-    assert frechet_distance(a, b) == float(theirs.compute())
     assert 0 <= frechet_distance(a, a) < 1e-9
     for seed in range(20):  # of equal sets it may round to below 0
         c = torch.randn(300, 40, generator=torch.Generator().manual_seed(seed)) * 1e3

@@ -195,6 +195,14 @@ def test_info_says_more_of_one_thing(run, monkeypatch, width, topic, words):
     assert max(len(line.rstrip()) for line in out.splitlines()) <= width
 
 
+def test_info_leaves_out_what_a_card_does_not_say_and_has_words_for_the_rest(run):
+    code, out, err = run("info", "checkpoint", "mnist-random")
+    assert code == 0, err
+    told = " ".join(out.split())
+    assert "UNets with a linear start" in told
+    assert not any(word in told for word in ("()", "True", "labels in the data", "names of the classes", "data in"))
+
+
 def test_experts_can_be_trained_one_by_one(run, tmp_path):
     code, out, _ = run("train-experts", "--preset", "tiny", "--only", "3,7", "--steps", 2, "--workers", 1, "--out", "t")
     assert code == 0

@@ -1,13 +1,33 @@
 """Two runs side by side, cell by cell, and the picture of the thesis: by keys and roles, whatever headings say."""
 
+import dataclasses
+import math
+
 import pytest
 from msgspec.structs import replace
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Series
 from mnist_ddm.pages.cells import cell, is_number, told_columns
-from mnist_ddm.pages.compare import differing_facts, notes_of, side_by_side
-from mnist_ddm.pages.headline import alignment, here, in_the_paper, shares, stability, within_classes
+from mnist_ddm.pages.compare import (
+    apart,
+    differing_facts,
+    differing_verdicts,
+    incomparable,
+    notes_of,
+    side_by_side,
+    verdicts_side_by_side,
+)
+from mnist_ddm.pages.headline import (
+    alignment,
+    here,
+    in_the_paper,
+    order,
+    quality_alone,
+    shares,
+    stability,
+    within_classes,
+)
 from mnist_ddm.pages.terms import glossary, with_terms
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.manifest import Manifest, Run
@@ -60,6 +80,31 @@ def test_two_routings_are_compared_at_the_same_other_keys():
         side_by_side(A, A, ("top1", "nowhere"))
 
 
+def test_cells_that_differ_say_whether_chance_could_do_it():
+    a = results(("top1", 0.5, 9, Estimate(2.0, 1.9, 2.1), 4), ("full", 0.5, 9, Estimate(1.0, math.nan, math.nan), 5))
+    b = results(("top1", 0.5, 9, Estimate(1.0, 0.9, 1.1), 5), ("full", 0.5, 9, Estimate(1.5, 1.4, 1.6), 5))
+    found = apart(side_by_side(a, b))
+    assert found.title == "Cells that differ: 3 of 4 (1 beyond both intervals, 2 without an interval)"
+    assert [row["apart"] for row in found.rows] == ["yes", "no interval", "no interval"]
+    assert "chance" in found.notes[0]
+
+
+def test_tables_of_both_runs_that_cannot_be_compared_are_named():
+    schema = Schema("sides", (Column("side", "side", "key"), Column("said", "said")))
+    words = Table(schema, "", ({"side": "left", "said": "x"},))
+    one, other = (Results("gaussian", {**run.tables, "sides": words}) for run in (A, B))
+    assert incomparable(one, other, side_by_side(one, other)) == ["sides"]
+    assert incomparable(A, one, side_by_side(A, one)) == []
+
+
+def test_verdicts_are_counted_of_the_claims_that_are_judged():
+    table = verdicts_side_by_side(A, B)
+    assert differing_verdicts(table).title == "The runs judge no claim of the paper"
+    first = {**table.rows[0], "verdict_a": "reproduced (n = 3)", "verdict_b": "not run"}
+    some = differing_verdicts(dataclasses.replace(table, rows=(first, *table.rows[1:])))
+    assert some.title == "Verdicts that differ: 1 of 1 claims that either run judges"
+
+
 def test_only_what_differs_is_told_of_manifests():
     run = Run(system="gaussian", scale="full", seed=0, settings={"quality": {"n": 4}}, fingerprints={})
     other = replace(run, seed=1, settings={"quality": {"n": 5}})
@@ -87,7 +132,12 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     both = Results("gaussian", tables, makes_claims=True)
     assert here(both).series == (Series("top1", [2.0], [3.0], [1.0], [3.0]), Series("full", [0.5], [9.0], [0.4], [0.6]))
     said = stability(both)
-    assert "the steadiest routing is Full, and it has the worst FID (best first: Top-1, Full)" in said
+    assert "the steadiest routing is Full, and it has the worst FID." in said
+    assert order(both) == "By FID, best first, the order here is Top-1 3, Full 9."
+    assert order(dataclasses.replace(both, in_paper="mnist")).endswith(
+        "; the paper's (Table 3) is the same: Top-1 30.6, Full 47.9."
+    )
+    assert quality_alone(both) == ()
     assert here(Results("gaussian", {})) is None
     assert "not measured" in stability(Results("gaussian", {}))
     assert (within_classes(both), shares(both)) == (None, "")  # no classes are known
@@ -96,10 +146,28 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     rows = ({"routing": "full", "fid_balanced": Estimate(0.4, 0.3, 0.5)}, {"routing": "top1", "fid_balanced": 0.7})
     with_classes = Results("gaussian", {**tables, "quality-within-classes": Table(balanced, "", rows)})
     assert [(s.label, s.y) for s in within_classes(with_classes).series] == [("top1", [0.7]), ("full", [0.4])]
-    assert "the order is another (Full, Top-1)" in shares(with_classes)
-    assert "best and worst FID are 0.4 and 0.7, instead of 3 and 9" in shares(with_classes)
+    assert "the order is Full 0.4, Top-1 0.7, instead of Top-1 3, Full 9." in shares(with_classes)
     assert [s.label for s in in_the_paper(Results("mnist", {}, in_paper="mnist")).series] == ["top1", "top2", "full"]
     assert in_the_paper(both) is None  # beside data that are not in the paper
+
+
+def test_distances_alone_are_the_picture_and_the_order_of_a_run_that_did_not_measure_stability():
+    quality = Schema("quality", (Column("routing", "routing", "key"), Column("fid", "b"), Column("fid_infinite", "c")))
+
+    def results(**fids):
+        rows = tuple({"routing": name, "fid": fid, "fid_infinite": Estimate(1, 0, 2)} for name, fid in fids.items())
+        return Results("mnist", {"quality": Table(quality, "", rows)}, in_paper="mnist", trainings=5)
+
+    known = results(top1=Estimate(3.0, 2.0, 4.0), full=Estimate(1.0, 0.5, 1.5))
+    (plot,) = quality_alone(known)
+    assert (plot.kind, plot.series) == ("bars", (Series("", ["top1", "full"], [3.0, 1.0], [2.0, 0.5], [4.0, 1.5]),))
+    assert "no step-refinement errors" in stability(known)
+    assert order(known).endswith("is Top-1 30.6, Full 47.9: its worst, Full, is the best of these here.")
+    (plot,) = quality_alone(results(top1=3.0, full=1.0))
+    assert plot.title.startswith("FID of infinitely many")
+    assert plot.series[0].low == [0, 0]
+    assert quality_alone(Results("mnist", {})) == ()
+    assert order(Results("mnist", {})) == ""
 
 
 def test_the_monolith_is_not_passed_over_where_it_is_steadier():

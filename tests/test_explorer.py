@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.palette import routing_label
+from mnist_ddm.figures.samples import expert_names
 from mnist_ddm.pages.courses import needed, trajectories
 from mnist_ddm.pages.explorer import choose_frames, explained, explorer_page
 from mnist_ddm.pages.sprites import make_sprite, tile_size
@@ -214,6 +216,32 @@ def test_sprites_keep_small_tiles_bit_for_bit():
     assert tile_size(40, 40) == (40, 40)
 
 
+def test_a_page_speaks_of_points_or_of_images_and_of_routings():
+    def words(means):
+        pool = GaussianPool(means, torch.full((3,), 0.3), torch.ones(3))
+        shown, samplings = ways(pool, "top2", "full", n=1)
+        page = explorer_page(pool, shown, choose_frames(pool, samplings), "")
+        return re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.S)
+
+    of_points = words(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0]]))
+    assert re.search(r"\bThe point\b", of_points)
+    assert not re.search(r"(?i)\b(picture|image|strateg)", of_points)
+    assert "is not asked" in of_points
+    of_images = words(torch.eye(3).reshape(3, 1, 3, 1).expand(3, 1, 3, 3))
+    assert re.search(r"\bThe image\b", of_images)
+    assert not re.search(r"(?i)\b(picture|point|strateg)", of_images.replace("points away", ""))
+
+
+def test_an_expert_has_the_name_of_the_class_that_it_learnt():
+    def names(labels, expert_of_label):
+        judge = None if labels is None else SimpleNamespace(labels=labels, expert_of_label=expert_of_label)
+        return expert_names(SimpleNamespace(n_experts=3, measures=SimpleNamespace(classifier=judge)))
+
+    assert names(("disc", "square", "bar"), (0, 2, 1)) == ["disc", "bar", "square"]
+    assert names(("0", "1", "2"), (0, 1, 2)) == names(("gaussian 0", "gaussian 1", "gaussian 2"), (0, 1, 2)) == [""] * 3
+    assert names(("a", "b", "c"), None) == names(None, None) == [""] * 3
+
+
 def test_strategies_are_explained_by_their_own_words():
     assert explained("top2").startswith("the two most probable experts")
     assert explained("top4") == "the 4 most probable experts, renormalised"
@@ -278,7 +306,7 @@ BAD = {
     "name": (("--out", "page.png"), "must be a .html file"),
     "routing": (("--routing", "best"), "unknown routing 'best'"),
     "k > K": (("--routing", "top9"), "choose k <= 8"),
-    "no routing": (("--routing", " , "), "names no strategy"),
+    "no routing": (("--routing", " , "), "names no routing"),
     "n": (("--n", 0), "at least 1"),
     "steps": (("--steps", 0), "at least 1"),
     "too many": (("--n", 100_000), "smaller --n"),

@@ -65,12 +65,17 @@ def test_every_finished_part_stands_with_its_figures_and_others_as_not_trained(t
 def test_a_set_of_ones_own_is_not_called_mnist(tiny_checkpoint, tmp_path):
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "tiny")
     card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**card, "data": "shapes", "data_digest": "ab"}))
+    (folder / "card.json").write_text(
+        json.dumps({**card, "data": "shapes", "data_digest": "ab", "names": [*"abcdefghij"]})
+    )
     with pytest.raises(InputError, match="another"):
         cli.main(["train-router", "--preset", "tiny", "--out", str(folder)], standalone_mode=False)
     head, body = parsed(mnist_model_card(folder).text())
     assert "datasets" not in head
+    assert "license" not in head  # nobody was asked
     assert "model of shapes" in body
+    assert "Classes: a, b, c, d, e, f, g, h, i, j." in body
+    assert "digit" not in body
 
 
 def test_training_writes_the_card(tmp_path):

@@ -277,7 +277,8 @@ def test_two_runs_stand_side_by_side(run, finished, place):
     assert "What differs" in out
     assert "seed" in out
     assert "Cells that differ" in out
-    assert "Verdicts that differ: 0" in out
+    assert "The runs judge no claim of the paper" in out  # the small scale has too few samples for any
+    assert "(gaussian, scale small, seed 0)" in out
     assert len(out.splitlines()) <= 60
     text = (place / "both.html").read_text()
     assert "accuracy" in text

@@ -12,7 +12,7 @@ import torch
 import mnist_ddm
 from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.pool import ExpertPool
-from mnist_ddm.core.recording import sample
+from mnist_ddm.core.recording import Recording, sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
@@ -327,10 +327,33 @@ def test_a_recording_is_a_data_set_with_its_times(pool):
     pytest.importorskip("xarray")
     recording = sample(pool, Sampling("top1", n=3, steps=10), ("weights", "x@tenths"))
     data = recording.to_xarray()
-    assert dict(data.sizes) == {"sample": 3, "final_0": 2, "time": 10, "weights_0": 2, "tenth": 9, "x@tenths_0": 2}
+    assert dict(data.sizes) == {"sample": 3, "coordinate": 2, "t": 10, "expert": 2, "tenth": 9}
+    assert data["weights"].dims == ("sample", "t", "expert")
+    assert data["x@tenths"].dims == ("sample", "tenth", "coordinate")
+    assert data["t"].values.tolist() == recording.times.tolist()
     assert data["weights"].sel(sample=1).values.tolist() == recording.observed["weights"][1].tolist()
     assert data.attrs["routing"] == "top1"
     assert data["tenth"].values.tolist() == recording.times_of("x@tenths").tolist()
+
+
+def test_axes_of_images_and_of_experts_are_told_apart_even_where_they_are_equally_long():
+    pytest.importorskip("xarray")
+    times, rows = torch.tensor([1.0, 0.5]), torch.zeros(3)
+    kept = {"velocities": torch.zeros(3, 2, 4, 1, 4, 4), "expert-jacobians": torch.zeros(3, 2, 4)}
+    kept["jacobian-terms"] = torch.zeros(3, 2, 9)
+    visits = Sampling("top1", n=3, steps=2, solver="euler")
+    data = Recording(visits, times, torch.zeros(3, 1, 4, 4), rows, rows, rows, kept, "abc").to_xarray()
+    assert data["final"].dims == ("sample", "channel", "row", "column")
+    assert data["velocities"].dims == ("sample", "t", "expert", "channel", "row", "column")
+    assert data["expert-jacobians"].dims == ("sample", "t", "expert")
+    assert data["jacobian-terms"].dims == ("sample", "t", "jacobian-terms_0")
+
+
+def test_pools_and_recordings_are_one_line_in_print(pool):
+    assert repr(pool) == f"<{type(pool).__name__} own: 2 experts, states (2,)>"
+    said = repr(sample(pool, Sampling("top1", n=2, steps=3), ("weights",)))
+    assert said.startswith("<Recording top1, n = 2, heun 3: final, weights; ")
+    assert "\n" not in said
 
 
 def test_frames_and_arrays_say_which_extra_they_need(pool, monkeypatch):

@@ -11,10 +11,12 @@ from scipy import stats
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate, mean_estimate
 from mnist_ddm.stats.levels import over_trainings, over_values
-from mnist_ddm.study.results import read_results
+from mnist_ddm.study import trainings
+from mnist_ddm.study.results import read_manifest, read_results
 from mnist_ddm.study.trainings import joined_plot, joined_table
 from mnist_ddm.systems.mnist import MnistPool
-from mnist_ddm.tables.table import Column, Schema, Table
+from mnist_ddm.tables.files import from_json, to_json
+from mnist_ddm.tables.table import FRACTION, P_VALUE, PERCENT, Column, Schema, Table
 
 NAN = math.nan
 
@@ -70,6 +72,36 @@ def test_rows_are_joined_by_their_keys():
     assert joined.row(routing="none")["value"] is None
     assert joined.row(routing="x")["n"] == 6
     assert {(s["row"], s["column"]) for s in spreads} == {("x", "value"), ("y", "value")}
+
+
+def test_of_p_values_the_largest_is_told_and_no_interval():
+    what = Column("quantity", "quantity", "key", kinds={"p": P_VALUE})
+    schema = Schema("toy", (what, Column("measured", "measured"), Column("other_p", "p", "note", kind=P_VALUE)))
+
+    def table(p, other):
+        made = Table(schema, "toy", tuple({"quantity": q, "measured": p, "other_p": other} for q in ("p", "mean")))
+        return from_json(json.loads(json.dumps(to_json(made))), "file")
+
+    def joined_table(tables):
+        return trainings.joined_table(tables, schema)
+
+    joined, spreads = joined_table([table(1e-4, "< 1e-300"), table(3e-2, "< 1e-300")])
+    assert joined.row(quantity="p") == {"quantity": "p", "measured": 3e-2, "other_p": "< 1e-300"}
+    assert joined.row(quantity="mean")["measured"] == over_values([1e-4, 3e-2]).estimate
+    assert [s["row"] for s in spreads] == ["mean"]
+    assert "largest" in joined.notes[1]
+    assert joined_table([table("< 1e-300", 0.2), table(1e-9, None)])[0].rows[0]["measured"] == 1e-9
+    assert joined_table([table("< 1e-300", 0.2), table(1e-9, None)])[0].rows[0]["other_p"] is None
+
+
+@pytest.mark.parametrize(("kind", "end"), [(FRACTION, 1), (PERCENT, 100)])
+def test_intervals_of_shares_stay_where_there_are_shares(kind, end):
+    schema = Schema("toy", (Column("routing", "routing", "key"), Column("precision", "precision", kind=kind)))
+    made = [Table(schema, "toy", ({"routing": "x", "precision": v * end},)) for v in (0.99, 1.0, 0.9)]
+    tables = [from_json(json.loads(json.dumps(to_json(table))), "file") for table in made]
+    assert over_values([0.99, 1.0, 0.9]).estimate.high > 1
+    found = joined_table(tables, schema)[0].rows[0]["precision"]
+    assert (found.low > 0.8 * end, found.high) == (True, end)
 
 
 def test_lines_are_joined_where_their_places_are_equal_and_clouds_are_left_out():
@@ -134,6 +166,10 @@ def test_several_checkpoints_make_one_run_with_the_runs_of_each(run, tiny_checkp
     for row, *parts in zip(joined.tables[name].rows, *(r.tables[name].rows for r in each), strict=True):
         assert row["full_over_top1"].value == pytest.approx(np.mean([p["full_over_top1"].value for p in parts]))
     assert "averaging-variance-trainings" in joined.tables
+    told = (out / "report.html").read_text()
+    assert "2 trainings (seeds 0 to 1)" in told
+    recorded = sum(r.evaluations for i in (1, 2) for r in read_manifest(out / "trainings" / str(i)).recordings.values())
+    assert f"6 of 2 trainings, {recorded:,} expert evaluations" in told
     assert run("verify", out)[0] == 0
     where = ("--checkpoint", second, "--judge", tiny_checkpoint)
     assert run("verify", out / "trainings" / "2", *where)[0] == 0

@@ -67,11 +67,19 @@ class Answer:
         raise unknown("table", name, [table.name for table in self.tables])
 
     def to_pandas(self, name: str = "") -> "pandas.DataFrame":
-        """A table, by default the first, as a pandas data frame."""
+        """A table by its name, such as `quality-within-classes`, or the first as a pandas data frame.
+
+        Raises:
+            InputError: if there is no such table (the message lists those that there are), or pandas is not installed.
+        """
         return self.table(name).to_pandas()
 
     def to_polars(self, name: str = "") -> "polars.DataFrame":
-        """A table, by default the first, as a polars data frame."""
+        """A table by its name, such as `quality-within-classes`, or the first as a polars data frame.
+
+        Raises:
+            InputError: if there is no such table (the message lists those that there are), or polars is not installed.
+        """
         return self.table(name).to_polars()
 
     def _repr_html_(self) -> str:

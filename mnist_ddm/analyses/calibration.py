@@ -16,7 +16,7 @@ from mnist_ddm.core.visits import Noising, Visits
 from mnist_ddm.figures.plot import Plot, Series, banded
 from mnist_ddm.metrics.calibration import BINS, calibration_estimate, reliability
 from mnist_ddm.stats.intervals import Array, bounded_mean_estimate, mean_estimate, share_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import FRACTION, Column, Row, Schema, Table
 
 SHOWN_TIMES = (0.3, 0.5, 0.7, 0.9)
 _ROUTING = "top1"
@@ -25,15 +25,15 @@ NEAR_NOISE = (1.0, 0.99, 0.95)
 """Times at which the state says next to nothing of its cluster, so that a router should say the prior."""
 _COLUMNS = (
     TIME,
-    Column("accuracy", "accuracy"),
-    Column("confidence", "mean confidence"),
+    Column("accuracy", "accuracy", kind=FRACTION),
+    Column("confidence", "mean confidence", kind=FRACTION),
     Column("ece", "ECE (debiased)"),
     Column("log_loss", "log loss", unit="nats"),
     Column("prior_log_loss", "log loss of the prior", "note", "nats"),
     Column("gain_on_prior", "less log loss than the prior", unit="nats"),
-    Column("reference_accuracy", "reference accuracy", optional=True),
+    Column("reference_accuracy", "reference accuracy", optional=True, kind=FRACTION),
     Column("reference_ece", "reference ECE (debiased)", optional=True),
-    Column("tv_to_reference", "TV to reference", optional=True),
+    Column("tv_to_reference", "TV to reference", optional=True, kind=FRACTION),
     Column("chance_accuracy", "accuracy of always the largest cluster", "note"),
 )
 _TABLE = Schema("router-calibration", _COLUMNS)

@@ -24,7 +24,7 @@ from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array, Estimate, bounded_mean_estimate, mean_estimate
 from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.summaries import sd
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 TIMES = (0.3, 0.5, 0.7)
@@ -44,15 +44,15 @@ _RANK = Column("mean_rank", "mean rank (all selected)")
 _OTHER_READINGS = (
     Column("closest_rank", "mean rank (closest selected)"),
     Column("rank_by_weight", "mean rank (by weight)"),
-    Column("among_two", "among two closest, of the selected", unit="%"),
-    Column("among_two_any", "among two closest, any", unit="%"),
+    Column("among_two", "among two closest, of the selected", unit="%", kind=PERCENT),
+    Column("among_two_any", "among two closest, any", unit="%", kind=PERCENT),
 )
 _SHARES = ("among_two", "among_two_any")
 _NULLS = (
     Column("null_rank", "mean rank of swapped selections"),
     Column("rank_below_null", "mean rank below swapped selections"),
     Column("rank_below_dealt", "mean rank below dealt clusters"),
-    Column("null_among_two", "among two closest, swapped selections", unit="%"),
+    Column("null_among_two", "among two closest, swapped selections", unit="%", kind=PERCENT),
     Column("match_above_null", "among two closest above swapped selections", unit="%"),
     Column("match_above_dealt", "among two closest above dealt clusters", unit="%"),
 )

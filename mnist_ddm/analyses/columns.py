@@ -9,7 +9,7 @@ from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate, shar
 from mnist_ddm.stats.shares import in_percent, share_change
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate
-from mnist_ddm.tables.table import Column, Value
+from mnist_ddm.tables.table import PERCENT, Column, Value
 
 
 def is_field(name: str) -> bool:
@@ -59,7 +59,7 @@ REFINEMENT = (
     DELTA_REFINE,
     Column("delta_refine_sd", "Delta_refine sd", "note"),
     Column("delta_refine_median", "median Delta_refine"),
-    Column("delta_refine_visible", "visible Delta_refine", unit="%"),
+    Column("delta_refine_visible", "visible Delta_refine", unit="%", kind=PERCENT),
 )
 """The refinement error, which is nearly nothing for most samples and much for a few: its mean, whose interval is given
 only where enough events carry it, its median, and the share of samples in which it can be seen."""

@@ -44,7 +44,7 @@ from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate, spea
 from mnist_ddm.stats.shares import discordant_share, in_percent, smaller_share
 from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate
 from mnist_ddm.stats.tests import spearman_p
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import CORRELATION, P_VALUE, PERCENT, Column, Row, Schema, Table, Value
 
 _EVERY_STEP = "expert-term"
 _FEW = 20
@@ -74,8 +74,8 @@ _COMPARISON = Schema(
         Column("max_t_expert", "max t * expert term", minor=True),
         Column("max_denoiser", "max denoiser", minor=True),
         *REFINEMENT,
-        Column("spearman_expert", "Spearman(L_eff expert, Delta)"),
-        Column("spearman_whole", "Spearman(L_eff whole, Delta)"),
+        Column("spearman_expert", "Spearman(L_eff expert, Delta)", kind=CORRELATION),
+        Column("spearman_whole", "Spearman(L_eff whole, Delta)", kind=CORRELATION),
         *paper_columns(_PAPER),
     ),
 )
@@ -100,9 +100,11 @@ _CHAIN = Schema(
         Column("fewer", "against", "key", accepts=is_field),
         *(Column(f"l_eff_{term}_ratio", f"L_eff {term}, ratio") for term in _TERMS),
         Column("delta_refine_ratio", "Delta_refine, ratio"),
-        Column("fails_less", "only the other has a visible Delta_refine, of those in which one has", unit="%"),
-        Column("smaller", "smaller Delta_refine", unit="%"),
-        Column("spearman_change", "Spearman(change of L_eff whole, change of Delta)"),
+        Column(
+            "fails_less", "only the other has a visible Delta_refine, of those in which one has", unit="%", kind=PERCENT
+        ),
+        Column("smaller", "smaller Delta_refine", unit="%", kind=PERCENT),
+        Column("spearman_change", "Spearman(change of L_eff whole, change of Delta)", kind=CORRELATION),
     ),
 )
 
@@ -113,8 +115,8 @@ _FOOTNOTE = Schema(
         ROUTING,
         Column("samples", "samples", "key", values={"all": "all", "as_paper": "as many as the paper's"}),
         N,
-        Column("spearman", "Spearman(router term, Delta)"),
-        Column("p", "p", "note"),
+        Column("spearman", "Spearman(router term, Delta)", kind=CORRELATION),
+        Column("p", "p", "note", kind=P_VALUE),
         *paper_columns(_PAPER_FOOTNOTE),
     ),
 )

@@ -20,7 +20,7 @@ from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _REFINEMENTS = (1, 2, 4, 8)
@@ -48,7 +48,7 @@ _TABLE = Schema(
         N,
         Column("mean_error", "mean error"),
         Column("largest_error", "largest error"),
-        Column("above_epsilon", "above epsilon", unit="%"),
+        Column("above_epsilon", "above epsilon", unit="%", kind=PERCENT),
         Column("order", "order"),
     ),
 )

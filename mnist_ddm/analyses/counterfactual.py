@@ -16,7 +16,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.shares import discordant_share, in_percent, smaller_share
 from mnist_ddm.stats.tails import heavy_ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = ("top2", "full", "full+clip", "misaligned2", "misaligned2+equal")
 _BASE = "top2"
@@ -26,8 +26,10 @@ _TABLE = Schema(
         ROUTING,
         *REFINEMENT,
         Column("ratio_to_top2", "ratio to Top-2"),
-        Column("fails_less", "only Top-2 has a visible Delta_refine, of those in which one has", unit="%"),
-        Column("smaller", "smaller than Top-2's", unit="%"),
+        Column(
+            "fails_less", "only Top-2 has a visible Delta_refine, of those in which one has", unit="%", kind=PERCENT
+        ),
+        Column("smaller", "smaller than Top-2's", unit="%", kind=PERCENT),
         FID,
         of_paper("delta_refine", "Delta_refine"),
     ),

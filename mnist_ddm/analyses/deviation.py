@@ -22,7 +22,7 @@ from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_esti
 from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.stats.tests import independent_p, paired_p
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import P_VALUE, Column, Row, Schema, Table
 
 ROUTING = "top2"
 _LEFT_OUT, _REFERENCE = "left-out-angles", "reference-angles@tenths"
@@ -36,14 +36,17 @@ REFERENCES = {
     TARGET: "flow-matching target, held-out states",
 }
 """What experts are compared with."""
+_P_VALUES = {
+    "p_paired_sample": "p, paired by sample",
+    "p_paired_state": "p, paired by sample and time",
+    "p_independent": "p, independent",
+}
 _QUANTITIES = {
     "selected": "selected (deg)",
     "non_selected": "non-selected (deg)",
     "reduction": "reduction (deg)",
     "reduction_percent": "reduction (%)",
-    "p_paired_sample": "p, paired by sample",
-    "p_paired_state": "p, paired by sample and time",
-    "p_independent": "p, independent",
+    **_P_VALUES,
 }
 _AGAINST = (Column("reference", "against", "key", values=REFERENCES), Column("unit", "unit", "note"))
 _BOTH = (Column("selected", "selected"), Column("non_selected", "non-selected"), Column("reduction", "reduction"))
@@ -51,7 +54,7 @@ _BY_WEIGHT = Column("rank", "rank of router weight", "key", accepts=is_number)
 _SUMMARY = Schema(
     "expert-deviation",
     (
-        Column("quantity", "quantity", "key", values=_QUANTITIES),
+        Column("quantity", "quantity", "key", values=_QUANTITIES, kinds=dict.fromkeys(_P_VALUES, P_VALUE)),
         Column("measured", "measured"),
         Column("sd_over_samples", "sd over samples", "note", optional=True),
         Column("sd_over_all", "sd over all", "note", optional=True),
@@ -67,9 +70,9 @@ _REFERENCES = Schema(
         Column("reduction_percent", "reduction", unit="%"),
         Column("beyond_swapped", "reduction beyond swapped selections"),
         Column("beyond_dealt", "reduction beyond dealt experts"),
-        Column("p_paired_sample", "p, paired by sample", "note"),
-        Column("p_paired_state", "p, paired by state", "note"),
-        Column("p_independent", "p, independent", "note"),
+        Column("p_paired_sample", "p, paired by sample", "note", kind=P_VALUE),
+        Column("p_paired_state", "p, paired by state", "note", kind=P_VALUE),
+        Column("p_independent", "p, independent", "note", kind=P_VALUE),
         of_paper("reduction_percent", "reduction", "%"),
     ),
 )

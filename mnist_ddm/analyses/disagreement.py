@@ -24,7 +24,7 @@ from mnist_ddm.metrics.real import real_features
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, spearman_estimate
 from mnist_ddm.stats.summaries import integrate_over_time, quartile
 from mnist_ddm.stats.tests import spearman_p
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import CORRELATION, FRACTION, NUMBER, P_VALUE, Column, Row, Schema, Table, Value
 
 ROUTING, REFERENCE = "full", "top2"
 MSE, PERCEPTUAL = "mse", "perceptual_distance"
@@ -45,8 +45,8 @@ _CORRELATIONS = Schema(
     "disagreement",
     (
         Column("outcome", "D_int against", "key", values=OUTCOMES),
-        Column("spearman", "Spearman"),
-        Column("p", "p", "note"),
+        Column("spearman", "Spearman", kind=CORRELATION),
+        Column("p", "p", "note", kind=P_VALUE),
         Column("paper", "paper", "paper"),
     ),
 )
@@ -56,7 +56,10 @@ _QUARTILES = Schema(
         Column("quartile", "quartile of D_int", "key", values={q: q for q in _QUARTERS}),
         N,
         Column("d_int", "D_int"),
-        *(Column(key, title, optional=key in (CONFIDENCE, NEAREST)) for key, title in OUTCOMES.items()),
+        *(
+            Column(key, title, optional=key in (CONFIDENCE, NEAREST), kind=FRACTION if key == CONFIDENCE else NUMBER)
+            for key, title in OUTCOMES.items()
+        ),
         Column("kid", "KID", optional=True),
         Column("paper", "paper", "paper"),
     ),
@@ -67,7 +70,11 @@ _OWN = Schema(
         BY_ROUTING,
         Column("d_int", "D_int"),
         *(Column(key, title) for key, title in OUTCOMES.items() if key in _STATED),
-        *(Column(f"spearman_{key}", f"Spearman, {title}") for key, title in OUTCOMES.items() if key in _STATED),
+        *(
+            Column(f"spearman_{key}", f"Spearman, {title}", kind=CORRELATION)
+            for key, title in OUTCOMES.items()
+            if key in _STATED
+        ),
     ),
 )
 

@@ -36,7 +36,7 @@ from mnist_ddm.core.visits import TENTHS, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import Array, Estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "top4", "full")
 _REFERENCE = "top2"
@@ -57,16 +57,16 @@ _TABLE = Schema(
         ROUTING,
         *with_sd(L_EFF),
         *REFINEMENT,
-        Column("entropy_above", f"entropy > {_LIMITS['entropy']:g} nats", unit="%"),
-        Column("entropy_above_all_t", "the same over all t", unit="%"),
-        Column("delta_refine_above", f"Delta_refine > {_LIMITS['delta_refine']:g}", unit="%"),
-        Column("l_eff_above", f"L_eff > {_LIMITS['l_eff']:g}", unit="%"),
+        Column("entropy_above", f"entropy > {_LIMITS['entropy']:g} nats", unit="%", kind=PERCENT),
+        Column("entropy_above_all_t", "the same over all t", unit="%", kind=PERCENT),
+        Column("delta_refine_above", f"Delta_refine > {_LIMITS['delta_refine']:g}", unit="%", kind=PERCENT),
+        Column("l_eff_above", f"L_eff > {_LIMITS['l_eff']:g}", unit="%", kind=PERCENT),
         *paper_columns(_PAPER),
     ),
 )
 _RELATIVE = Schema(
     "failure-modes-relative",
-    (ROUTING, *(Column(f"{name}_above", f"{title} above", unit="%") for name, title in _TITLES.items())),
+    (ROUTING, *(Column(f"{name}_above", f"{title} above", unit="%", kind=PERCENT) for name, title in _TITLES.items())),
 )
 
 

@@ -36,7 +36,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate, auc_estimate, spearman_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import CORRELATION, FRACTION, Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "full")
 _UNSTABLE = 0.75
@@ -54,8 +54,8 @@ _TABLE = Schema(
         *REFINEMENT,
         replace(L_EFF_RATIO, optional=True),
         replace(VISIBLE_CHANGE, optional=True),
-        Column("spearman", "Spearman(L_eff, Delta)"),
-        Column("auc", "AUC"),
+        Column("spearman", "Spearman(L_eff, Delta)", kind=CORRELATION),
+        Column("auc", "AUC", kind=FRACTION),
         *paper_columns(_PAPER),
     ),
 )

@@ -17,7 +17,7 @@ from mnist_ddm.core.sensitivity import POINTS, STEP, SUB_STEPS
 from mnist_ddm.core.solvers import Heun
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.stats.intervals import Array, Estimate, ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table, Value
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _ERRORS = "local-errors"
@@ -36,7 +36,7 @@ _SWITCHING = Schema(
         ROUTING,
         Column("switches", "switches inside the step", "key", values=YES_NO),
         Column("states", "states", "note"),
-        Column("share", "share of states", unit="%"),
+        Column("share", "share of states", unit="%", kind=PERCENT),
         _AT_H,
         _AT_HALF_H,
         _FACTOR,

@@ -35,7 +35,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, Estimate, auc_estimate, bounded_mean_estimate, spearman_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import CORRELATION, FRACTION, PERCENT, Column, Row, Schema, Table, Value
 
 ROUTINGS = ("top1", "top2")
 _SWITCHING = "switching@tenths"
@@ -59,15 +59,15 @@ _TABLE = Schema(
     (
         ROUTING,
         Column("predictor", "predictor", "key", values=_PREDICTORS),
-        Column("auc_quarter", "AUC (75th percentile)"),
+        Column("auc_quarter", "AUC (75th percentile)", kind=FRACTION),
         Column("positives", "positives", "note"),
-        Column("auc_tau", "AUC (tau_refine)"),
+        Column("auc_tau", "AUC (tau_refine)", kind=FRACTION),
         Column("positives_tau", "positives (tau)", "note"),
-        Column("spearman", "Spearman with Delta"),
+        Column("spearman", "Spearman with Delta", kind=CORRELATION),
         *paper_columns(_PAPER),
     ),
 )
-_MEDIAN = Column("median_m_p", "median m_p")
+_MEDIAN = Column("median_m_p", "median m_p", kind=FRACTION)
 _MARGINS = Schema(
     "margins",
     (
@@ -75,7 +75,7 @@ _MARGINS = Schema(
         Column("samples", "samples", "key", values={"stable": "stable", "unstable": "unstable"}),
         N,
         *with_sd(_MEDIAN),
-        Column("near", f"steps with m_p < {_NEAR}", unit="%"),
+        Column("near", f"steps with m_p < {_NEAR}", unit="%", kind=PERCENT),
         of_paper("median_m_p", "median m_p"),
         of_paper("near", "steps", "%"),
     ),

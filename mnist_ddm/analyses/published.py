@@ -16,7 +16,7 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
 from mnist_ddm.stats.summaries import entropy
-from mnist_ddm.tables.table import Column, Row
+from mnist_ddm.tables.table import FRACTION, Column, Row
 
 _ANGLES, _LEFT_OUT, _WEIGHTS = "angles@tenths", "left-out-angles@tenths", "weights@tenths"
 OBSERVABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -66,7 +66,7 @@ def _published() -> tuple[_Published, ...]:
     inside, outside = (_of_paris("expert-deviation", name) for name in ("selected", "non_selected"))
     return (
         _Published(
-            Column("entropy", "entropy of Full's weights over ln K"),
+            Column("entropy", "entropy of Full's weights over ln K", kind=FRACTION),
             "entropy",
             _of_paris("rescue", "T=1:entropy") / math.log(experts),
         ),

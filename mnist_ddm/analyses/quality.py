@@ -31,7 +31,7 @@ from mnist_ddm.metrics.manifold import NEIGHBOURS, manifold
 from mnist_ddm.metrics.real import frechet_floor, real_features
 from mnist_ddm.metrics.strata import class_shares, imbalance
 from mnist_ddm.stats.intervals import Estimate, mean_estimate, share_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import FRACTION, Column, Row, Schema, Table, Value
 
 MAIN = ("label", "top1", "top2", "full", MONOLITH)
 """The rows of the paper's Table 3, and the best that the experts can do."""
@@ -49,11 +49,11 @@ _JUDGED_AT_ONCE = 500
 
 KID = Column("kid", "KID x 1000")
 FID_INFINITE = Column("fid_infinite", "FID of infinitely many", optional=True)
-PRECISION, COVERAGE = Column("precision", "precision"), Column("coverage", "coverage")
+PRECISION, COVERAGE = Column("precision", "precision", kind=FRACTION), Column("coverage", "coverage", kind=FRACTION)
 EVALUATIONS = Column("expert_evaluations", "expert evaluations")
-CLEAR = Column("clear", "clear (> 0.9)")
-IMBALANCE = Column("class_imbalance", "class imbalance")
-SHARE = Column("share", "share")
+CLEAR = Column("clear", "clear (> 0.9)", kind=FRACTION)
+IMBALANCE = Column("class_imbalance", "class imbalance", kind=FRACTION)
+SHARE = Column("share", "share", kind=FRACTION)
 """Columns that the table of cost and quality takes over."""
 _TABLE = Schema(
     "quality",
@@ -77,8 +77,8 @@ _CLASSES = Schema(
     (
         ROUTING,
         N,
-        Column("recognised", "recognised"),
-        Column("confidence", "confidence"),
+        Column("recognised", "recognised", kind=FRACTION),
+        Column("confidence", "confidence", kind=FRACTION),
         CLEAR,
         IMBALANCE,
         Column("rarest_class", "rarest class", "note"),

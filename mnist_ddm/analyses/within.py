@@ -30,7 +30,7 @@ from mnist_ddm.metrics.strata import (
 from mnist_ddm.metrics.weighted import WeightedDistance, balanced_kernel_distance
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import FRACTION, Column, Row, Schema, Table, Value
 
 FID_BALANCED = Column("fid_balanced", "FID with the classes' shares put right")
 IMBALANCE_EXCESS = Column("imbalance_excess", "class imbalance above chance")
@@ -46,7 +46,7 @@ WITHIN = Schema(
         Column("kid_balanced", "KID x 1000 with the shares put right"),
         Column("n_effective", "effective n", "note"),
         IMBALANCE_EXCESS,
-        Column("recall_within", "recall within classes"),
+        Column("recall_within", "recall within classes", kind=FRACTION),
         Column("recall_of_real", "of as many real states", "note"),
         Column("missing", "classes without samples", "note"),
     ),

@@ -14,9 +14,9 @@ from mnist_ddm.terminal.screen import Screen
 @click.option(
     "--routing",
     "routings",
-    default="top1,top2,full",
+    default="top2,top1,full",
     show_default=True,
-    help="Strategies to compare from the same noise, with commas between; the first is shown first.",
+    help="Routings to compare from the same noise, with commas between; the first is shown first.",
 )
 @click.option("--n", type=int, default=3, show_default=True, help="Number of samples to choose from.")
 @click.option("--steps", type=int, default=50, show_default=True, help="Solver steps.")
@@ -44,7 +44,7 @@ def explore(
     """Write one HTML page that shows routing step by step; open it in any browser, no server or network is needed.
 
     A slider over t moves through the states, each expert's predicted image, the router's probabilities, and what each
-    strategy makes of them.
+    routing makes of them.
     """
     from mnist_ddm.core.visits import Sampling
     from mnist_ddm.errors import InputError
@@ -61,7 +61,7 @@ def explore(
         raise InputError(f"--out must be a .html file, not {out}")
     names = list(dict.fromkeys(name.strip() for name in routings.split(",") if name.strip()))
     if not names:
-        raise InputError("--routing names no strategy; give some, such as top1,top2,full")
+        raise InputError("--routing names no routing; give some, such as top2,top1,full")
     samplings = [Sampling(name, n, seed, solver, steps) for name in names]
     pool = load_system(system, **of_system)
     for sampling in samplings:

@@ -59,6 +59,7 @@ def compare(
         apart,
         differing_facts,
         differing_verdicts,
+        incomparable,
         notes_of,
         side_by_side,
         verdicts_side_by_side,
@@ -90,7 +91,7 @@ def compare(
         return
     for name, folder, result in zip("AB", (a, b), results, strict=True):
         console.print(
-            f"{name}: {folder} ({result.system}{', ' + result.scale if result.scale else ''}, seed {result.seed})"
+            f"{name}: {folder} ({result.system}{', scale ' + result.scale if result.scale else ''}, seed {result.seed})"
         )
     if tables:
         for table in chosen:
@@ -101,6 +102,8 @@ def compare(
             console.print(shortened(console, table, _MOST_LINES))
         if left := [name for name in names if name not in {t.name for t in chosen}]:
             console.print(f"not looked at: {', '.join(left)}; --table NAME shows one whole, --out PAGE all")
+        if none := incomparable(results[0], results[1], common):
+            console.print(f"in both, but no row of both has a measured number: {', '.join(none)}")
     console.print(notes_of(chosen))
     if out is not None:
         console.print(f"page: {out}")

@@ -301,7 +301,14 @@ def _parts(folder: Path) -> list[tuple[str, str]]:
     from mnist_ddm.models.checkpoint import is_finished, part_names, read_part_card, read_system_card
 
     card = read_system_card(folder)
-    rows = [(key.replace("_", " "), str(value)) for key, value in asdict(card).items()]
+    words = {
+        "linear": "UNets with a linear start" if card.linear else "plain UNets",
+        "labels": ", ".join(map(str, card.labels)),
+        "names": ", ".join(card.names),
+    }
+    told = {key: words.get(key, str(value)) for key, value in asdict(card).items()}
+    titles = {"linear": "networks", "labels": "labels in the data", "names": "names of the classes", "place": "data in"}
+    rows = [(titles.get(key, key.replace("_", " ")), text) for key, text in told.items() if text]
     for name in part_names(card.n_experts):
         if not is_finished(folder, name):
             rows.append((name, "not trained"))

@@ -88,7 +88,7 @@ def sample(
         print_json({**told, **each, "picture": str(out)})
         return
     console.print(
-        f"{out}: {n} samples, {sampling.evaluations} steps of the field, {evaluations:.0f} expert evaluations each"
+        f"{out}: {n} samples, {sampling.evaluations} evaluations of the field, {evaluations:.0f} of experts for each"
     )
 
 

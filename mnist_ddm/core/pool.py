@@ -99,6 +99,10 @@ class ExpertPool(ABC):
         """
         return ""
 
+    def __repr__(self) -> str:
+        """One line: what it is of, how many experts, the shape of a state."""
+        return f"<{type(self).__name__} {self.title}: {self.n_experts} experts, states {tuple(self.state_shape)}>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         facts = {

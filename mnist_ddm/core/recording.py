@@ -37,7 +37,7 @@ Block = Mapping[str, Mapping[str, Tensor]]
 """What was kept of a block: `FINAL`, and for each observable's file its values."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """What was kept of some visits.
 
@@ -74,6 +74,11 @@ class Recording:
             InputError: if xarray is not installed.
         """
         return to_xarray(self)
+
+    def __repr__(self) -> str:
+        """One line, without the tensors."""
+        kept = ", ".join([FINAL, *self.observed])
+        return f"<Recording {self.visits.label}: {kept}; {self.key[:8]}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -52,6 +52,16 @@ def save_samples(
         save_grid(drawing.images, path, description, columns, GridNames(images=captions) if captions else None)
 
 
+def expert_names(pool: ExpertPool) -> list[str]:
+    """What the class is called that each expert has for its own; empty where that is unknown or is a number alone."""
+    judge = pool.measures.classifier
+    names = {}
+    if judge is not None and judge.expert_of_label is not None:
+        names = {k: label for label, k in zip(judge.labels, judge.expert_of_label, strict=True)}
+    found = (names.get(k, "") for k in range(pool.n_experts))
+    return ["" if name.split()[-1:] == [str(k)] else name for k, name in enumerate(found)]
+
+
 def asked_captions(pool: ExpertPool, seeds: Tensor) -> list[str]:
     """What samples of the routing `label` were asked for: the class that an expert has, or the expert's number."""
     judge = pool.measures.classifier

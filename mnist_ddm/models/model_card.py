@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ddm.data import MNIST_DIGEST, title_of
-from mnist_ddm.models.checkpoint import is_finished, part_names, read_figures, read_part_card, read_system_card
+from mnist_ddm.models.checkpoint import (
+    SystemCard,
+    is_finished,
+    part_names,
+    read_figures,
+    read_part_card,
+    read_system_card,
+)
 from mnist_ddm.models.presets import preset_named
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.files import write_text
@@ -49,6 +56,7 @@ class ModelCard:
         trained_on: the data sets by their names on the hub; empty for those that it does not have.
         measured_on: type and name of the held-out data that the figures are of; ``None`` for data of one's own.
         tags: to be found by, beside those of every model of this package.
+        licence: as hubs spell it; empty where nobody was asked, as of data of one's own.
     """
 
     name: str
@@ -61,6 +69,7 @@ class ModelCard:
     trained_on: Sequence[str] = ()
     measured_on: tuple[str, str] | None = None
     tags: Sequence[str] = field(default=())
+    licence: str = "mit"
 
     def text(self) -> str:
         """The whole file."""
@@ -79,7 +88,7 @@ class ModelCard:
 
     def _metadata(self, tables: Sequence[Table]) -> str:
         told: dict[str, Any] = {
-            "license": "mit",
+            **({"license": self.licence} if self.licence else {}),
             "library_name": "mnist-ddm",
             "pipeline_tag": self.task,
             "tags": ["diffusion", "flow-matching", "mixture-of-experts", "decentralized-diffusion", *self.tags],
@@ -134,6 +143,7 @@ def mnist_model_card(folder: Path) -> ModelCard:
             f"A decentralized diffusion model of {data}: {card.n_experts} experts that were trained apart "
             f"({ways.get(card.partition, card.partition)}), a router that joins them while they sample, a monolith "
             f"with their whole budget, and the classifier of the metrics. Seed {card.seed}.",
+            *([f"Classes: {', '.join(classes)}."] if (classes := _classes(card)) else []),
             f"Preset `{card.preset}` ({preset.purpose}). Experts and monolith: {preset.size('expert')} an evaluation; "
             f"they {start}. Router: {preset.size('router')}. They predict the velocity of the path "
             "x_t = (1 - t) x_0 + t eps in pixels scaled to [-1, 1].",
@@ -147,7 +157,13 @@ def mnist_model_card(folder: Path) -> ModelCard:
         figures=read_figures(folder),
         trained_on=(MNIST_ON_THE_HUB,) if of_mnist else (),
         measured_on=(MNIST_ON_THE_HUB, "MNIST, test images") if of_mnist else None,
+        licence="mit" if of_mnist else "",
     )
+
+
+def _classes(card: SystemCard) -> tuple[str, ...]:
+    """What the classes are called, where that is not just their numbers."""
+    return card.names or tuple(map(str, card.labels))
 
 
 def _parts(folder: Path, names: Sequence[str]) -> Table:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import asdict
 
-from mnist_ddm.claims.judge import Judgement, judge_all
+from mnist_ddm.claims.judge import Judgement, Verdict, judge_all
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.claims.word import measured_text, verdict_text
 from mnist_ddm.errors import InputError
@@ -157,34 +157,50 @@ _APART: Final = Schema(
         Column("a", "A"),
         Column("b", "B"),
         Column("difference", "A - B"),
+        Column("apart", "beyond both intervals", "note"),
         Column("table", "table", "note"),
     ),
 )
+_UNTOLD: Final = (Verdict.ABSENT.value, Verdict.NONE.value)
+"""What is said of a claim on which a run says nothing."""
 
 
 def apart(tables: Sequence[Table]) -> Table:
     """Of tables of `side_by_side` the cells whose difference excludes 0, or has no interval and is not 0.
 
-    The first of every table come first, then the second ones: a reader sees something of each.
+    Those with an interval come first. Of both kinds the first of every table come first, then the second ones: a reader
+    sees something of each.
     """
     found = [[_told(table, row) for row in table.rows if _is_apart(row)] for table in tables]
-    rows = tuple(row for nth in zip_longest(*found) for row in nth if row is not None)
+    mixed = [row for nth in zip_longest(*found) for row in nth if row is not None]
+    known = [row for row in mixed if row["apart"] == "yes"]
+    rows = (*known, *(row for row in mixed if row["apart"] != "yes"))
     count = sum(len(table.rows) for table in tables)
-    return Table(_APART, f"Cells that differ: {len(rows)} of {count}", rows)
+    open_ended = len(rows) - len(known)
+    kinds = f" ({len(known)} beyond both intervals, {open_ended} without an interval)" if open_ended else ""
+    notes = ("No interval: the difference may be chance.",) if open_ended else ()
+    return Table(_APART, f"Cells that differ: {len(rows)} of {count}{kinds}", rows, notes)
+
+
+def incomparable(a: Results, b: Results, tables: Sequence[Table]) -> list[str]:
+    """The names of the tables that both runs have and `side_by_side` does not: no row of both has a measured number."""
+    compared = {table.name for table in tables}
+    return [name for name in a.tables if name in b.tables and name not in compared]
 
 
 def _is_apart(row: Row) -> bool:
     difference = row["difference"]
     if row["apart"] != "no interval":
         return row["apart"] == "yes"
-    return isinstance(difference, int | float) and not math.isnan(difference) and difference != 0
+    number = difference.value if isinstance(difference, Estimate) else difference
+    return isinstance(number, int | float) and not math.isnan(number) and number != 0
 
 
 def _told(table: Table, row: Row) -> Row:
     *keys, measured = (c for c in table.schema.columns if c.role == "key")
     place = [f"{c.shown(v)}" for c in keys if (v := row.get(c.key)) is not None]
     cell = ", ".join([*place, str(measured.shown(row["measured"]))])
-    return {"cell": cell, "table": table.name, **{key: row[key] for key in ("a", "b", "difference")}}
+    return {"cell": cell, "table": table.name, **{key: row[key] for key in ("a", "b", "difference", "apart")}}
 
 
 def differing_verdicts(verdicts: Table) -> Table:
@@ -194,8 +210,11 @@ def differing_verdicts(verdicts: Table) -> Table:
         {"claim": row["claim"], **{key: str(row[key]).split(" (")[0] for key in ("verdict_a", "verdict_b")}}
         for row in verdicts.rows
     ]
-    rows = tuple(row for row in said if row["verdict_a"] != row["verdict_b"] != _OF_BOTH)
-    return Table(schema, f"Verdicts that differ: {len(rows)} of {len(said)}", rows)
+    judged = [r for r in said if not {r["verdict_a"], r["verdict_b"]} <= {*_UNTOLD, _OF_BOTH}]
+    if not judged:
+        return Table(schema, "The runs judge no claim of the paper", ())
+    rows = tuple(row for row in judged if row["verdict_a"] != row["verdict_b"] != _OF_BOTH)
+    return Table(schema, f"Verdicts that differ: {len(rows)} of {len(judged)} claims that either run judges", rows)
 
 
 def notes_of(tables: Sequence[Table]) -> str:

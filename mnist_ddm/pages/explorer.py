@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.drawing import Points
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.pool import ExpertPool
@@ -16,7 +17,7 @@ from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.palette import Style, expert_style, routing_label, series_styles
-from mnist_ddm.figures.samples import Canvas
+from mnist_ddm.figures.samples import Canvas, expert_names
 from mnist_ddm.pages.courses import Trajectory
 from mnist_ddm.pages.page import render_page
 from mnist_ddm.pages.sprites import make_sprite, tile_size
@@ -85,12 +86,14 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
     styles = series_styles([t.sampling.routing for t in trajectories])
     strategies = [_strategy(t.sampling.routing, style) for t, style in zip(trajectories, styles, strict=True)]
     experts = [expert_style(k) for k in range(pool.n_experts)]
-    examples = _examples(pool, canvas)
+    examples, names = _examples(pool, canvas), expert_names(pool)
+    noun = "point" if isinstance(pool.draw(first.final[:1].to(pool.device)), Points) else "image"
     data = {
         "times": [(*first.times.tolist(), 0.0)[i] for i in frames.visits],
         "evaluatedAt": [first.times[i].item() for i in frames.evaluated],
         "strategies": strategies,
         "experts": [_drawn(style) for style in experts],
+        "names": names,
         "captions": list(first.condition.captions),
         "examples": examples,
         "samples": [[_course(canvas, pool.n_experts, t, i, frames) for t in trajectories] for i in range(samples)],
@@ -104,6 +107,9 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "frames": len(frames.visits),
         "strategies": [s | {"style": style} for s, style in zip(strategies, styles, strict=True)],
         "experts": experts,
+        "names": names,
+        "noun": noun,
+        "a_noun": f"{'an' if noun == 'image' else 'a'} {noun}",
         "captions": first.condition.captions,
         "has_examples": examples is not None,
         "command": command,

@@ -1,8 +1,11 @@
-"""The picture of the paper's thesis: stability against quality by strategy, here and as the paper states it."""
+"""The picture of the paper's thesis: stability against quality by routing, here and as the paper states it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
+from mnist_ddm.analyses.columns import FID
 from mnist_ddm.analyses.paper import PARIS, stated_value
+from mnist_ddm.analyses.quality import FID_INFINITE
 from mnist_ddm.analyses.within import FID_BALANCED, WITHIN
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.palette import routing_label
@@ -14,7 +17,7 @@ from mnist_ddm.tables.terminal import shown_value
 
 _ROUTINGS = ("top1", "top2", "top4", "full")
 """The routings that the sentence of `stability` is about: ways to join experts, of which the monolith has none."""
-_WITHIN = (WITHIN.name, FID_BALANCED.key)
+_ALL, _WITHIN = ("quality", FID.key), (WITHIN.name, FID_BALANCED.key)
 _X, _Y = "mean Delta_refine (stability; lower is steadier)", "FID (quality; lower is better)"
 
 
@@ -60,6 +63,40 @@ def _plot(name: str, title: str, both: Mapping[str, tuple[Estimate, float]]) -> 
     return Plot(name, "points", title, _X, _Y, series, logarithmic=positive)
 
 
+def quality_alone(results: Results) -> tuple[Plot, ...]:
+    """The Frechet distances of a run that lacks the other side, all and within classes, those with intervals first."""
+    if points(results):
+        return ()
+    of_all = (_ALL, ("quality", FID_INFINITE.key))
+    told = next((place for place in of_all if _bars(results, *place, known=True)), of_all[0])
+    title = FID_INFINITE.title if told == of_all[1] else "Frechet distance (FID)"
+    within = f"The same with the classes' shares put right, {results.system}"
+    found = (
+        _fids("fids", f"{title} by routing, {results.system}", _bars(results, *told)),
+        _fids("fids-within", within, _bars(results, *_WITHIN)),
+    )
+    return tuple(plot for plot in found if plot is not None)
+
+
+def _bars(results: Results, table: str, column: str, known: bool = False) -> list[tuple[str, Estimate]]:
+    """The distances by routing, without ends where there is no interval; nothing if those of all must be known."""
+    if table not in results.tables:
+        return []
+    of_all = _by_routing(results, table, column)
+    numbers = {name: value for name, value in of_all.items() if isinstance(value, int | float | Estimate)}
+    found = [(n, v if isinstance(v, Estimate) else Estimate(v, math.nan, math.nan)) for n, v in numbers.items()]
+    return [] if known and any(math.isnan(value.low) for _, value in found) else found
+
+
+def _fids(name: str, title: str, found: Sequence[tuple[str, Estimate]]) -> Plot | None:
+    if len(found) < 2:
+        return None
+    low, high = ([getattr(value, end) for _, value in found] for end in ("low", "high"))
+    ends = None if any(map(math.isnan, low)) else (low, high)
+    series = Series("", [routing for routing, _ in found], [v.value for _, v in found], *(ends or (None, None)))
+    return Plot(name, "bars", title, "routing", "FID (quality; lower is better)", (series,))
+
+
 def in_the_paper(results: Results) -> Plot | None:
     """The same of the paper's Table 3, whose FIDs are of other models than its sensitivities.
 
@@ -69,9 +106,7 @@ def in_the_paper(results: Results) -> Plot | None:
         return None
     series = []
     for name in _ROUTINGS:
-        error, fid = (
-            _number(stated_value("routing-comparison", PARIS, f"{name}:{c}")[0]) for c in ("Delta_refine", "FID")
-        )
+        error, fid = _stated(name, "Delta_refine"), _stated(name, "FID")
         if error is not None and fid is not None:
             series.append(Series(name, [error], [fid]))
     title = "Stability and quality by routing, the paper's Table 3 (FIDs of other models)"
@@ -83,33 +118,59 @@ def stability(results: Results) -> str:
     measured = points(results)
     routed = {name: both for name, both in measured.items() if name in _ROUTINGS}
     if len(routed) < 2:
-        return "Stability against quality was not measured: the run lacks one of the two."
+        return "Stability against quality was not measured: " + (
+            "the run has no step-refinement errors." if _distances(results, *_ALL) else "the run has no FIDs."
+        )
     steady = min(routed, key=lambda name: routed[name][0].value)
-    order = sorted(routed, key=lambda name: routed[name][1])
+    order = _best_first({name: fid for name, (_, fid) in routed.items()})
     place = {order[0]: "the best", order[-1]: "the worst"}.get(steady, "neither the best nor the worst")
     whole = measured.get(MONOLITH)
     steadier = whole is not None and whole[0].value < routed[steady][0].value
     beside = " (the monolith, which routes nothing, is steadier still)" if steadier else ""
     return (
         "The paper's steadiest routing, Full, has its worst FID; here the steadiest routing is "
-        f"{routing_label(steady)}{beside}, and it has {place} FID "
-        f"(best first: {', '.join(map(routing_label, order))})."
+        f"{routing_label(steady)}{beside}, and it has {place} FID."
     )
+
+
+def order(results: Results) -> str:
+    """The routings by quality, here and in the paper, in a sentence; empty where distances were not measured."""
+    found = _distances(results, *_ALL)
+    if len(found) < 2:
+        return ""
+    here = _best_first(found)
+    told = f"By FID, best first, the order here is {_in_words(here, found)}"
+    stated = {name: fid for name in here if (fid := _stated(name, "FID")) is not None} if results.in_paper else {}
+    if len(stated) < 2:
+        return f"{told}."
+    theirs = _best_first(stated)
+    common = [name for name in here if name in stated]
+    if common == theirs:
+        return f"{told}; the paper's (Table 3) is the same: {_in_words(theirs, stated)}."
+    turned = f": its worst, {routing_label(theirs[-1])}, is the best of these here" if common[0] == theirs[-1] else ""
+    return f"{told}; the paper's (Table 3) is {_in_words(theirs, stated)}{turned}."
 
 
 def shares(results: Results) -> str:
     """What of the order by quality is left within classes, in a sentence; empty where classes are not known."""
-    apart, whole = _distances(results, *_WITHIN), _distances(results, "quality", "fid")
+    apart, whole = _distances(results, *_WITHIN), _distances(results, *_ALL)
     if len(apart) < 2 or whole.keys() != apart.keys():
         return ""
-    before, after = (sorted(fids, key=lambda name: fids[name]) for fids in (whole, apart))
-    order = ", ".join(map(routing_label, after))
-    told = "the same" if before == after else "another"
+    before, after = _best_first(whole), _best_first(apart)
+    told = f"the order is {_in_words(after, apart)}"
     return (
         "A FID is also large where good images come in the wrong numbers: with every class at its share of the data "
-        f"the order is {told} ({order}), and best and worst FID are {apart[after[0]]:.3g} and {apart[after[-1]]:.3g}, "
-        f"instead of {whole[before[0]]:.3g} and {whole[before[-1]]:.3g}."
+        + (f"{told}, the same." if before == after else f"{told}, instead of {_in_words(before, whole)}.")
     )
+
+
+def _best_first(distances: Mapping[str, float]) -> list[str]:
+    return sorted(distances, key=lambda name: distances[name])
+
+
+def _in_words(order: Sequence[str], distances: Mapping[str, float]) -> str:
+    """Routings with their distances."""
+    return ", ".join(f"{routing_label(name)} {distances[name]:.3g}" for name in order)
 
 
 def _distances(results: Results, table: str, column: str) -> dict[str, float]:
@@ -139,5 +200,7 @@ def _value(value: Value) -> Value:
     return value.value if isinstance(value, Estimate) else value
 
 
-def _number(value: Value) -> float | None:
+def _stated(routing: str, measure: str) -> float | None:
+    """What the paper's Table 3 has."""
+    value = stated_value("routing-comparison", PARIS, f"{routing}:{measure}")[0]
     return float(value) if isinstance(value, int | float) else None

@@ -12,9 +12,18 @@ from mnist_ddm.claims.word import by_measure, counts, full_table, holm_note, nee
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.figures.draw import plot_legend, plot_svg
 from mnist_ddm.figures.palette import routing_style
-from mnist_ddm.figures.plot import read_plot
+from mnist_ddm.figures.plot import Plot, read_plot
 from mnist_ddm.pages.cells import badge, cell, is_number, told_columns
-from mnist_ddm.pages.headline import alignment, here, in_the_paper, shares, stability, within_classes
+from mnist_ddm.pages.headline import (
+    alignment,
+    here,
+    in_the_paper,
+    order,
+    quality_alone,
+    shares,
+    stability,
+    within_classes,
+)
 from mnist_ddm.pages.page import data_uri, render_page
 from mnist_ddm.pages.terms import glossary, with_terms
 from mnist_ddm.stats.intervals import Estimate
@@ -26,6 +35,7 @@ from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
 from mnist_ddm.study.manifest import AnalysisEntry, Manifest
 from mnist_ddm.study.results import Results, read_manifest, read_results
 from mnist_ddm.study.samples import SHOWN_ROUTINGS
+from mnist_ddm.study.trainings import training_folders
 from mnist_ddm.tables.files import to_csv, to_json
 from mnist_ddm.tables.table import Table
 from mnist_ddm.tables.terminal import shown_value
@@ -88,7 +98,7 @@ def write_comparison(
 ) -> None:
     """Write two runs side by side as a page."""
     names = [
-        f"{folder.name}: {r.system}{', ' + r.scale if r.scale else ''}"
+        f"{folder.name}: {r.system}{', scale ' + r.scale if r.scale else ''}"
         for folder, r in zip(folders, results, strict=True)
     ]
     values = {
@@ -112,8 +122,8 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "description": f"Verdicts on the claims of arXiv 2602.02685, measured on the system {results.system}.",
         "results": results,
         "manifest": manifest,
-        "answers": [text for text in (alignment(results), stability(results), shares(results)) if text],
-        "plots": [p for p in (here(results), within_classes(results), in_the_paper(results)) if p is not None],
+        "answers": [text for say in (alignment, stability, order, shares) if (text := say(results))],
+        "plots": [*quality_alone(results), *(p for p in _points(results) if p is not None)],
         "judgements": judgements,
         "counts": counts(judgements),
         "meanings": {v: text for v, text in MEANINGS.items() if any(j.verdict is v for j in judgements)},
@@ -123,9 +133,14 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "groups": {title: members for title, members in groups.items() if members},
         "samples": _samples(folder),
         "style": routing_style,
-        "facts": _facts(manifest),
+        "facts": _facts(folder, manifest),
     }
     return render_page("report.html", values, styles=("report.css",), scripts=("report.js",))
+
+
+def _points(results: Results) -> list[Plot | None]:
+    """Stability and quality in one picture each."""
+    return [here(results), within_classes(results), in_the_paper(results)]
 
 
 def _section(
@@ -162,7 +177,7 @@ def _samples(folder: Path) -> list[dict[str, Any]]:
     return samples
 
 
-def _facts(manifest: Manifest) -> list[tuple[str, str]]:
+def _facts(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
     """Provenance, as names and texts."""
     git = manifest.git
     facts = {
@@ -174,8 +189,17 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         "hardware": ", ".join(f"{k} {v}" for k, v in manifest.hardware.items() if v),
         **{f"models: {k}": v for k, v in manifest.run.fingerprints.items()},
         **{f"source: {k}": v for k, v in manifest.sources.items()},
-        "recordings": f"{len(manifest.recordings)}, "
-        f"{sum(r.evaluations for r in manifest.recordings.values()):,} expert evaluations",
+        "recordings": _recorded(folder, manifest),
         "files": f"{len(manifest.results)} results with their SHA-256 in {MANIFEST}",
     }
     return list(facts.items())
+
+
+def _recorded(folder: Path, manifest: Manifest) -> str:
+    """How much was recorded; of a run of trainings, which records nothing itself, by all of them."""
+    of_each = [f for f in training_folders(folder, len(manifest.run.trainings)) if (f / MANIFEST).exists()]
+    manifests = [manifest, *map(read_manifest, of_each)]
+    count = sum(len(m.recordings) for m in manifests)
+    evaluations = sum(r.evaluations for m in manifests for r in m.recordings.values())
+    where = f" of {len(of_each)} trainings" if of_each else ""
+    return f"{count}{where}, {evaluations:,} expert evaluations"

@@ -1,7 +1,8 @@
 """Several trainings of one system as one run: their tables joined, with intervals over trainings and samples.
 
-Each training has an ordinary run folder of its own below `TRAININGS`; the run above holds what they say together, and
-can be made from them again.
+How cells are joined follows from what their column says that its numbers are (`tables.table.Kind`). Each training has
+an ordinary run folder of its own below `TRAININGS`; the run above holds what they say together, and can be made from
+them again.
 """
 
 import math
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnist_ddm.analyses.analysis import Answer
+from mnist_ddm.analyses.registry import known_analyses
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series, read_plot
 from mnist_ddm.stats.intervals import Estimate
@@ -18,7 +20,7 @@ from mnist_ddm.storage.names import inside
 from mnist_ddm.study.folder import PLOTS, RESULTS
 from mnist_ddm.study.results import read_manifest
 from mnist_ddm.tables.files import read_table
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import Column, Kind, Row, Schema, Table, Value
 
 TRAININGS = "trainings"
 """The folder of the trainings' own runs, each under its number, from 1."""
@@ -52,11 +54,13 @@ def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
             why = manifest.absent.get(analysis, "it was not asked")
             raise InputError(f"the training {folder.name} has no answer to {analysis}: {why}")
         entries.append(manifest.analyses[analysis])
+    known = known_analyses().get(analysis)
+    declared = {schema.name: schema for schema in (*known.tables, *known.own_tables)} if known else {}
     tables: list[Table] = []
     spreads: list[Row] = []
     for name in entries[0].tables:
         of_each = [read_table(inside(f, f"{RESULTS}/{name}.json")) for f in folders]
-        table, spread = joined_table(of_each)
+        table, spread = joined_table(of_each, declared.get(name))
         tables.append(table)
         spreads += spread
     if spreads:
@@ -66,13 +70,22 @@ def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
     return Answer(tuple(tables), tuple(plot for plot in plots if plot is not None))
 
 
-def joined_table(tables: Sequence[Table]) -> tuple[Table, list[Row]]:
-    """The means of the measures of rows that all tables have, and how far the trainings differ in each."""
-    first = tables[0]
+def joined_table(tables: Sequence[Table], declared: Schema | None = None) -> tuple[Table, list[Row]]:
+    """What tables say together in the rows that all of them have, and how far the trainings differ in each measure.
+
+    Args:
+        tables: of the trainings.
+        declared: what the columns are; files do not tell the kind of numbers.
+
+    Raises:
+        KeyError: if a table has a column that is not declared.
+    """
+    first, declared = tables[0], declared or tables[0].schema
     keys = [column.key for column in first.schema.keys]
     others = [{_name(row, keys): row for row in table.rows} for table in tables[1:]]
     rows: list[Row] = []
     spreads: list[Row] = []
+    largest: set[str] = set()
     for row in first.rows:
         name = _name(row, keys)
         if not all(name in table for table in others):
@@ -80,14 +93,19 @@ def joined_table(tables: Sequence[Table]) -> tuple[Table, list[Row]]:
         of_each = [row, *(table[name] for table in others)]
         joined: dict[str, Value] = {}
         for column in first.columns:
-            values = [r.get(column.key) for r in of_each]
-            levels = _levels(values) if column.role == "measure" else None
-            joined[column.key] = _joined(values) if levels is None else levels.estimate
+            values, kind = [r.get(column.key) for r in of_each], declared.kind(column.key, row)
+            levels = _levels(values) if column.role == "measure" and kind.averages else None
+            joined[column.key] = _joined(values, kind) if levels is None else kind.kept(levels.estimate)
             if levels is not None:
                 spreads.append(_spread(first.name, ", ".join(map(str, name)), column.key, levels))
+            if not kind.averages and joined[column.key] is not None:
+                largest.add(column.key)
         rows.append(joined)
-    note = f"Means of {len(tables)} trainings; intervals hold both trainings and samples."
-    return replace(first, rows=tuple(rows), notes=(note, *first.notes)), spreads
+    notes = (
+        f"Means of {len(tables)} trainings; intervals hold both trainings and samples.",
+        *(["Of p-values the largest of the trainings': their mean says nothing."] if largest else []),
+    )
+    return replace(first, rows=tuple(rows), notes=(*notes, *first.notes)), spreads
 
 
 def _name(row: Row, keys: Sequence[str]) -> tuple[Value, ...]:
@@ -103,12 +121,19 @@ def _levels(values: Sequence[Value]) -> Levels | None:
     return over_values(numbers) if len(numbers) == len(values) else None
 
 
-def _joined(values: Sequence[Value]) -> Value:
-    """What is no measure: the same of all, the mean of numbers, and nothing of what differs otherwise."""
+def _joined(values: Sequence[Value], kind: Kind) -> Value:
+    """What is no measure: the same of all, the mean of numbers or the largest, nothing of what differs otherwise."""
     if all(value == values[0] for value in values):
         return values[0]
+    if not kind.averages:
+        return None if None in values else max(values, key=_size)
     numbers = [float(v) for v in values if isinstance(v, int | float)]
     return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
+
+
+def _size(value: Value) -> float:
+    """That of a number; one that a table only bounds, such as `< 1e-300`, is below every other."""
+    return float(value) if isinstance(value, int | float) else value.value if isinstance(value, Estimate) else -math.inf
 
 
 def _spread(table: str, row: str, column: str, levels: Levels) -> Row:

@@ -1,5 +1,6 @@
 """Tables with a schema: what a column is called, means and is for stands in one place, and readers select by key."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,29 @@ Role = Literal["key", "measure", "paper", "note"]
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What numbers are, whatever they are of: which there can be, and how those of several runs are put together.
+
+    Attributes:
+        low: the least that there can be.
+        high: the most.
+        averages: whether their mean says anything; that of p-values does not.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    averages: bool = True
+
+    def kept(self, estimate: Estimate) -> Estimate:
+        """The estimate with its ends where there can be numbers; NaN stays."""
+        return Estimate(estimate.value, *(min(max(end, self.low), self.high) for end in (estimate.low, estimate.high)))
+
+
+NUMBER, FRACTION, PERCENT, CORRELATION = Kind(), Kind(0, 1), Kind(0, 100), Kind(-1, 1)
+P_VALUE = Kind(0, 1, averages=False)
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table.
 
@@ -29,6 +53,9 @@ class Column:
         accepts: of a key with open values, whether there may be a value.
         optional: a system or a setting may leave it out.
         minor: it goes last into a narrow terminal.
+        kind: of its numbers.
+        kinds: of a key that says what a row measured, the kind of the row's measures where it is not their column's, by
+            the key's value.
     """
 
     key: str
@@ -39,6 +66,8 @@ class Column:
     accepts: Callable[[str], bool] | None = None
     optional: bool = False
     minor: bool = False
+    kind: Kind = NUMBER
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     @property
     def heading(self) -> str:
@@ -91,6 +120,16 @@ class Schema:
     def keys(self) -> tuple[Column, ...]:
         """The columns that say what a row is."""
         return tuple(c for c in self.columns if c.role == "key")
+
+    def kind(self, key: str, row: Row) -> Kind:
+        """Of the number in a cell: what a key of its row says of measures, else what the cell's column says.
+
+        Raises:
+            KeyError: if there is no such column.
+        """
+        column = self[key]
+        said = (name.kinds.get(str(row.get(name.key))) for name in self.keys if column.role == "measure")
+        return next((kind for kind in said if kind is not None), column.kind)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,25 @@ def test_a_page_is_quiet_and_fits(open_page, pages, name, width, dark):
     open_page(pages / name, width=width, dark=dark, touch=width < 500).check()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut_off(open_page, pages, width):
+    page = open_page(pages / "run/report.html", width=width, touch=width < 500)
+    page.run("document.querySelector('input[value=all]').click()")
+    cut = page.run(
+        """return [...document.querySelectorAll('.parts, .parts *, .claim > summary, .claim > summary *')]
+          .filter(e => !e.classList.contains('hidden-label') && (e.scrollWidth > e.clientWidth + 1
+            && getComputedStyle(e).display !== 'inline' || e.getBoundingClientRect().right > innerWidth))
+          .map(e => e.className + ' ' + e.textContent.trim())"""
+    )
+    assert cut == []
+    covered = page.run(
+        """const field = document.querySelector('.find').getBoundingClientRect();
+        return [...document.querySelectorAll('.parts a')].map(e => e.getBoundingClientRect())
+          .filter(r => r.right > field.left && r.left < field.right && r.bottom > field.top && r.top < field.bottom)"""
+    )
+    assert covered == []
+
+
 def test_the_first_screen_gives_the_answer(open_page, pages):
     page = open_page(pages / "run/report.html", width=1280, height=800)
     tops = page.run(

@@ -117,7 +117,7 @@ function angleChart(place, course, weights, times, experts, onSeek) {
 /** Disagreement along every strategy's trajectory; the area under the shown one is what has been gathered so far. */
 function disagreementChart(place, courses, shown, times, strategies, onSeek) {
   const top = niceTop(Math.max(...courses.flatMap(course => course.disagreement)));
-  const chart = makeChart(place, "Disagreement of the experts over time, along each strategy's trajectory", top, "", onSeek);
+  const chart = makeChart(place, "Disagreement of the experts over time, along each routing's trajectory", top, "", onSeek);
   courses.forEach((course, s) => {
     const points = course.disagreement.map((d, f) => [chartX(times[f]), chart.y(d)]);
     const colour = strategies[s].colour;

@@ -45,13 +45,16 @@ function list(words) {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
+/** An expert by its number, and by the class that it learnt where that has a name. */
+const named = k => data.names[k] ? `expert ${k} (${data.names[k]})` : `expert ${k}`;
+
 /** What happens at a frame, in one or two sentences. */
 function sentence(course, strategy, frame) {
   const p = course.probabilities[frame];
   const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a]);
   const sure = p[order[0]] >= 0.5
-    ? `the router is ${percent(p[order[0]])} sure of expert ${order[0]}`
-    : `the router is undecided: its favourite is expert ${order[0]} with ${percent(p[order[0]])}`;
+    ? `the router is ${percent(p[order[0]])} sure of ${named(order[0])}`
+    : `the router is undecided: its favourite is ${named(order[0])} with ${percent(p[order[0]])}`;
   const at = frame === LAST
     ? `t = 0, done. In the last step, from t = ${data.evaluatedAt[LAST].toFixed(2)}, ${sure}.`
     : `t = ${time(frame)}: ${sure}.`;
@@ -63,11 +66,11 @@ function used(course, strategy, frame) {
   if (!strategy.routes) return `${strategy.label} needs neither router nor experts; they are shown for comparison.`;
   const w = course.weights[strategy.name][frame];
   const chosen = w.map((_, k) => k).filter(k => w[k] > SEEN).sort((a, b) => w[b] - w[a]);
-  if (chosen.length === 1) return `${strategy.label} follows expert ${chosen[0]} alone.`;
-  const named = chosen.slice(0, 3).map(k => `${k} (${percent(w[k])})`);
-  const rest = chosen.length - named.length;
-  if (rest > 0) named.push(`${rest} more`);
-  return `${strategy.label} mixes experts ${list(named)}.`;
+  if (chosen.length === 1) return `${strategy.label} follows ${named(chosen[0])} alone.`;
+  const first = chosen.slice(0, 3).map(k => `${k} (${data.names[k] ? `${data.names[k]}, ` : ""}${percent(w[k])})`);
+  const rest = chosen.length - first.length;
+  if (rest > 0) first.push(`${rest} more`);
+  return `${strategy.label} mixes experts ${list(first)}.`;
 }
 
 /** Mean angle of the experts in use and of the others, over the states shown so far. */
@@ -114,7 +117,7 @@ function showExperts(course, chosen, frame) {
     item.style.setProperty("--p", p);
     item.querySelector(".percent").textContent = percent(p);
     item.querySelector(".angle").textContent = degrees(angle);
-    item.setAttribute("aria-label", `Expert ${k}: router ${percent(p)}${own > SEEN ? `, used with weight ${percent(own)}` : ", not used"}`);
+    item.setAttribute("aria-label", `Expert ${k}${data.names[k] ? `, ${data.names[k]}` : ""}: router ${percent(p)}${own > SEEN ? `, used with weight ${percent(own)}` : ", not used"}`);
     for (const cell of item.querySelectorAll("[data-strategy]")) {
       const w = course.weights[cell.dataset.strategy][frame][k];
       cell.classList.toggle("on", w > SEEN);

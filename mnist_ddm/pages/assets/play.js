@@ -168,13 +168,15 @@ function drawEnds() {
   const total = state.clusters.reduce((sum, c) => sum + c.p, 0), grey = rgb(colour("--muted"));
   const density = (x, y) => Model.posteriorLogits(state, x, y, 0).reduce((sum, z) => sum + Math.exp(z), 0);
   const top = Math.max(...state.clusters.map(c => density(c.x, c.y)));
-  const best = routings().reduce((a, b) => results[a].energy < results[b].energy ? a : b);
+  const n = results.exact.ends.length, chance = 2 / n * Model.meanDistance(real, real); // what two samples of the data have on average
+  const least = Math.min(...routings().map(name => results[name].energy));
+  const best = new Set(routings().filter(name => results[name].energy <= least + chance));
   for (const item of document.querySelectorAll(".ends li")) {
     const name = item.dataset.strategy, result = results[name], canvas = item.querySelector("canvas"), c = canvas.getContext("2d");
     c.clearRect(0, 0, canvas.width, canvas.height);
     shade(canvas, 48, (x, y) => [...grey, 0.75 * Math.sqrt(density(x, y) / top)]);
     for (const [x, y] of result.ends) dot(c, pixel(canvas, x, y), 2.6, colour("--text"));
-    item.classList.toggle("best", name === best);
+    item.classList.toggle("best", best.has(name));
     const bars = [result.shares, state.clusters.map(cluster => cluster.p / total)];
     item.querySelector(".shares").innerHTML = "";
     for (const shares of bars) {
@@ -187,9 +189,11 @@ function drawEnds() {
       item.querySelector(".shares").append(bar);
     }
     item.querySelector(".figures").innerHTML =
-      `energy distance <b>${result.energy.toFixed(3)}</b>${name === best ? " (best)" : ""}<br>Frechet <b>${result.frechet.toFixed(3)}</b><br>shares off <b>${(100 * result.off).toFixed(0)}%</b>`;
+      `energy distance <b>${result.energy.toFixed(3)}</b>${best.has(name) ? " (best)" : ""}<br>Frechet <b>${result.frechet.toFixed(3)}</b><br>shares off <b>${(100 * result.off).toFixed(0)}%</b>`;
   }
-  $("floor").textContent = (2 / N * Model.meanDistance(real, real)).toFixed(3); // what two samples of the data have on average
+  $("floor").textContent = chance.toFixed(3);
+  const spread = state.clusters.map(({ p }) => p / total).map(p => Math.sqrt(2 * p * (1 - p) / (Math.PI * n)) / 2);
+  $("off").textContent = `${(100 * spread.reduce((sum, one) => sum + one, 0)).toFixed(0)}%`; // mean absolute deviations of counts, about normal
 }
 
 const routings = () => strategies.map(s => s.name).filter(name => name !== "exact");

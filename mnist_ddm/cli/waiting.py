@@ -184,6 +184,7 @@ def _serve(listener: socket.socket, woken: int, running: dict[int, socket.socket
                 last = time.monotonic()
         if listener in ready:
             pipe, _ = listener.accept()
+            pipe.settimeout(_LOOK_EVERY)  # who is silent must not keep others waiting
             if len(running) >= _AT_ONCE:
                 pipe.close()
             elif (begun := _begin(pipe, (listener.fileno(), woken))) is not None:
@@ -202,6 +203,7 @@ def _begin(pipe: socket.socket, others: Sequence[int]) -> int | None:
         asked = json.loads(text)
         if len(given) == 3:
             pipe.sendall(b"+")
+            pipe.settimeout(None)
             if (pid := os.fork()) == 0:
                 go_on(asked["folder"], given, (pipe.detach(), *others), lambda: _be_the_command(asked))
             for number in given:

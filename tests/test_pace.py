@@ -1,12 +1,15 @@
-"""What a plan says of the time of tables is what they took here before."""
+"""What a plan says of the time of tables is what they took here before, and of trainings what a few steps take."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study import pace, study
 from mnist_ddm.study.study import Study
+from mnist_ddm.training import pace as training_pace
 
 
 def test_tables_are_expected_to_take_what_they_took(gaussian, tmp_path, monkeypatch):
@@ -56,3 +59,41 @@ def test_a_damaged_file_is_as_good_as_none(gaussian, tmp_path, text):
 def test_where_nothing_can_be_written_nothing_fails(tmp_path):
     (tmp_path / "file").write_text("in the way")
     pace.note(tmp_path / "file", "gaussian", "quality", 4, 1.0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A training on a clock of its own: 3 seconds besides, a first step of 2, others of `step`."""
+
+    part: str
+    recipe: Recipe
+    clock: list
+    step: float
+    out: Path = Path("nowhere")
+    keep_every: int = 7
+    show: bool = True
+
+    def __call__(self, report):
+        assert (self.keep_every, self.show) == (0, False)
+        assert self.out.is_dir()
+        self.clock[0] += 3
+        for done in range(self.recipe.steps):
+            self.clock[0] += self.step if done else 2
+            report((done + 1) / self.recipe.steps)
+
+
+def test_a_training_is_expected_to_take_its_steps_and_what_comes_besides(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(training_pace.time, "perf_counter", lambda: clock[0])
+
+    def jobs(steps):
+        recipe = Recipe(steps, 16, 1e-3, 0.0, 0.1, 0.1)
+        monolith = _Job("monolith", replace(recipe, steps=10 * steps), clock, 0.5)
+        return [*(_Job(f"expert-{k}", recipe, clock, 0.25) for k in range(4)), monolith]
+
+    expert, monolith = 3 + (2 - 0.25) + 200 * 0.25, 3 + (2 - 0.5) + 2000 * 0.5
+    assert training_pace.expected_seconds(jobs(200), 1) == pytest.approx(4 * expert + monolith)
+    assert training_pace.expected_seconds(jobs(200), 2) == pytest.approx(monolith)  # no worker can help with one part
+    before = clock[0]
+    assert training_pace.expected_seconds(jobs(2), 1) is None
+    assert clock[0] == before

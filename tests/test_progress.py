@@ -7,6 +7,7 @@ from rich.console import Console
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.plan import Plan
+from mnist_ddm.terminal.progress import counted
 from mnist_ddm.terminal.recordings import record_with_progress
 from mnist_ddm.terminal.screen import at_words
 
@@ -20,12 +21,25 @@ def _said(plan):
 def test_what_was_recorded_before_gets_no_line(gaussian, tmp_path):
     store = RecordingStore(tmp_path)
     first, second = (Sampling(routing, n=2, seed=0, steps=2) for routing in ("top1", "top2"))
-    assert _said(Plan(gaussian, {first: ()}, store))[1:] == ["100%  1 of 1 done"]
+    assert _said(Plan(gaussian, {first: ()}, store))[1:] == ["100% of the work, 1 of 1 done"]
     said = _said(Plan(gaussian, {first: (), second: ()}, store))
     assert said[0].startswith("making 1 of 2 recordings")
     assert len(said) == 2
     (told,) = _said(Plan(gaussian, {first: (), second: ()}, store))
     assert told.startswith("all 2 recordings")
+
+
+def test_tables_are_not_made_in_silence_where_there_is_no_terminal():
+    console = Console(file=io.StringIO(), width=200)
+    with counted(console, "tables", ["quality", "stability"]) as done:
+        for count in range(3):
+            done(count)
+    assert console.file.getvalue() == "tables 1 of 2: quality\n"  # the second began within half a minute
+
+
+def test_the_expected_time_says_of_what_it_is(gaussian, tmp_path):
+    plan = Plan(gaussian, {Sampling("top1", n=2, seed=0, steps=2): ()}, RecordingStore(tmp_path))
+    assert "besides the start and what is made of them" in _said(plan)[0]
 
 
 def test_long_lines_end_between_words_and_go_on_below_their_text():

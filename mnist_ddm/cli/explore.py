@@ -70,6 +70,7 @@ def explore(
     check_writable(out)
     plan = Plan(pool, {sampling: needed(sampling) for sampling in samplings}, recording_store())
     recordings = record_with_progress(console, plan, options.resolve_workers(workers, of_system["device"]))
+    console.print("asking every expert and routing along the trajectories, and drawing")
     page = explorer_page(pool, trajectories(pool, recordings, samplings), frames, options.command_line())
     write_text(out, page)
     samples = f"{n} sample{'s' if n > 1 else ''}"

@@ -21,8 +21,10 @@ from mnist_ddm.models.presets import preset_named, preset_names
 from mnist_ddm.storage.names import file_name
 from mnist_ddm.systems.options import LABELS_HELP
 from mnist_ddm.terminal import options
-from mnist_ddm.terminal.progress import progress_bars
+from mnist_ddm.terminal.progress import progress_bars, waiting
+from mnist_ddm.terminal.recordings import shown_duration, shown_workers
 from mnist_ddm.terminal.screen import Screen
+from mnist_ddm.training.pace import expected_seconds
 from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
 from mnist_ddm.versions import changed
 
@@ -159,6 +161,11 @@ def _train(
     jobs.sort(key=lambda job: -job.recipe.steps * job.recipe.batch * len(job.part.split("-")[0]))
     if jobs:
         console.print(f"training {', '.join(job.part for job in jobs)} into {plan.out}")
+        with waiting(console, "timing a few steps"):
+            seconds = expected_seconds(jobs, min(count, len(jobs)))
+        if seconds is not None:
+            told = f"expected time {shown_duration(seconds)} with {shown_workers(min(count, len(jobs)))}"
+            console.print(f"{told}, if nothing was trained before")
     if count == 1 or len(jobs) == 1:
         for job in jobs:
             console.print(f"{job.part}: {len(job.data.images)} images, {job.recipe.steps} steps")

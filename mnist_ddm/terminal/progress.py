@@ -1,5 +1,6 @@
 """One readable progress display for parallel jobs."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,9 +33,15 @@ def waiting(console: Console, what: str) -> Iterator[None]:
 
 @contextmanager
 def counted(console: Console, what: str, names: Sequence[str]) -> Iterator[Callable[[int], None]]:
-    """A bar over steps of unknown length, such as `tables 7 of 18`; yields a function of how many are done."""
+    """A bar over steps of unknown length, such as `tables 7 of 18`; yields a function of how many are done.
+
+    Without a terminal, a plain line at the first step and then every `_LOG_SECONDS`.
+    """
+    if not console.is_terminal:
+        yield _counted_plain(console, what, names)
+        return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(what, total=len(names))
 
         def done(count: int) -> None:
@@ -42,6 +49,19 @@ def counted(console: Console, what: str, names: Sequence[str]) -> Iterator[Calla
             progress.update(bar, completed=count, description=now)
 
         yield done
+
+
+def _counted_plain(console: Console, what: str, names: Sequence[str]) -> Callable[[int], None]:
+    last = -math.inf
+
+    def done(count: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if count < len(names) and now - last > _LOG_SECONDS:
+            last = now
+            console.print(f"{what} {count + 1} of {len(names)}: {names[count]}")
+
+    return done
 
 
 @contextmanager
@@ -94,6 +114,8 @@ def _plain(names: list[str], console: Console, shares: Sequence[float]) -> Calla
             running = [f"{names[i]} {f:.0%}" for i, f in fractions.items() if 0 < f < 1]
             done = sum(f >= 1 for f in fractions.values())
             share = sum(shares[i] * f for i, f in fractions.items())
-            console.print(f"{share:4.0%}  {done} of {len(names)} done{'; ' if running else ''}{', '.join(running)}")
+            console.print(
+                f"{share:4.0%} of the work, {done} of {len(names)} done{'; ' if running else ''}{', '.join(running)}"
+            )
 
     return update

@@ -25,7 +25,8 @@ def record_with_progress(
     if plan.missing:
         console.print(
             f"making {len(plan.missing)} of {count} recordings: about {plan.evaluations:,} expert evaluations, "
-            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}"
+            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, besides the start "
+            "and what is made of them"
         )
     else:
         console.print(f"all {count} recordings are in the cache {plan.store.folder}")

@@ -253,7 +253,7 @@ def load_function(file: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         others = sorted(n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == spec.name)
-        came = f"def {', '.join(others)}" if others else "no function at all" if file.read_text().strip() else _EMPTY
+        came = f"def {', '.join(others)}" if others else "no function at all" if file.read_bytes().strip() else _EMPTY
         raise WrongAnswer(
             f"{file.name} has no function {name}",
             expected=f"def {name}(...)",

@@ -34,7 +34,7 @@ _COLUMNS = (
     Column("reference_accuracy", "reference accuracy", optional=True, kind=FRACTION),
     Column("reference_ece", "reference ECE (debiased)", optional=True),
     Column("tv_to_reference", "TV to reference", optional=True, kind=FRACTION),
-    Column("chance_accuracy", "accuracy of always the largest cluster", "note"),
+    Column("chance_accuracy", "accuracy of always the largest cluster", "note", kind=FRACTION),
 )
 _TABLE = Schema("router-calibration", _COLUMNS)
 _NEAR = Schema("router-calibration-near-noise", _COLUMNS)

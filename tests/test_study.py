@@ -5,12 +5,15 @@ import json
 import pytest
 
 from mnist_ddm import Study
+from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study import cost
 from mnist_ddm.study.folder import Provenance
 from mnist_ddm.study.results import read_manifest, read_results
+from mnist_ddm.study.verify import check_run
 from mnist_ddm.systems.gaussian import GaussianPool, load, spots
 from mnist_ddm.tables.files import to_json
 
@@ -131,6 +134,21 @@ def test_writing_again_takes_over_what_is_whole(store, tmp_path):
     asked.write(tmp_path / "run", on_answer=lambda name, answer: told.append((name, answer is None)))
     assert told == [("averaging-variance", False), ("expert-deviation", True)]
     assert "spoiled" not in (tmp_path / "run" / "results" / "averaging-variance.csv").read_text()
+
+
+@pytest.mark.parametrize("code", ["this", "another"])
+def test_a_page_is_no_result_of_a_run_that_is_written_again(store, tmp_path, code):
+    run = tmp_path / "run"
+    study(store).write(run)
+    write_report(run, judge_run(run))
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert "report.html" in manifest["derived"]
+    if code == "another":
+        (run / "manifest.json").write_text(json.dumps({**manifest, "code": "older"}))
+    study(store).write(run)
+    assert not {"report.html", "verdicts.csv"} & json.loads((run / "manifest.json").read_text())["results"].keys()
+    write_report(run, judge_run(run))
+    assert check_run(run)[1] == []
 
 
 def test_a_folder_belongs_to_one_study(store, tmp_path):

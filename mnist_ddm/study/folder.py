@@ -166,6 +166,8 @@ class RunFolder:
             # Nothing of other code may be mistaken for this run's.
             for name in _written(before):
                 delete_inside(folder, name)
+        for name in before.get("derived", {}) if before.get("schema") == SCHEMA else ():
+            delete_inside(folder, name)  # it is made again from the results, and is none of them
         for left_by_a_kill in filter(is_temporary, folder.rglob(".*.tmp*")):
             left_by_a_kill.unlink(missing_ok=True)
         write_json(manifest, self._manifest)

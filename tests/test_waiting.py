@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,9 +28,8 @@ class Desk:
     """A student's folder, and the process that waits for it."""
 
     def __init__(self, place, seconds):
-        self.folder, self.runtime = place / "work", place / "run"
+        self.folder, self.runtime = place / "work", Path(tempfile.mkdtemp(prefix="ddm-"))  # whose path must be short
         self.folder.mkdir()
-        self.runtime.mkdir()
         self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.runtime), "MNIST_DDM_WAIT": str(seconds)}
 
     def begin(self, *arguments, **more):
@@ -79,6 +79,7 @@ def desk(tmp_path):
     yield made
     for number in made.processes():
         os.kill(number, signal.SIGKILL)
+    shutil.rmtree(made.runtime)
 
 
 def test_a_check_that_one_waits_for_says_what_any_check_says_and_ends_with_who_asked(desk):
@@ -128,6 +129,15 @@ def test_it_ends_when_nobody_asks_and_a_second_one_does_not_stay(tmp_path):
     assert len(desk.processes()) == 1
     desk.until(lambda: not desk.processes())
     assert not desk.sockets
+    shutil.rmtree(desk.runtime)
+
+
+def test_a_place_whose_path_is_too_long_is_none(monkeypatch, tmp_path):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("MNIST_DDM_WAIT", "60")
+    assert waiting._place() is None
 
 
 def test_where_a_process_may_not_wait_none_is_asked(monkeypatch, tmp_path):

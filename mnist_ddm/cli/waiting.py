@@ -30,6 +30,8 @@ SECONDS: Final = 600.0
 """It waits so long, unless `MNIST_DDM_WAIT` says how long."""
 _VARIABLE = "MNIST_DDM_WAIT"
 _MESSAGE_MOST = 2**20
+_PATH_MOST = 100
+"""Bytes of the path of a socket, which has at most 107 (unix(7))."""
 _AT_ONCE = 8
 """Checks; whoever asks for one more does it alone."""
 _LOOK_EVERY = 5.0
@@ -124,7 +126,8 @@ def _place() -> Path | None:
     except OSError:
         return None
     key = hashlib.sha256(repr((sys.executable, sys.version, sys.path, files)).encode()).hexdigest()[:16]
-    return folder / key
+    place = folder / key
+    return place if len(os.fsencode(place)) <= _PATH_MOST else None
 
 
 def _is_listening(place: Path) -> bool:
@@ -147,7 +150,7 @@ def main(place: Path) -> None:
     seconds = seconds_to_wait()
     _import_what_takes_long()
     listener = socket.socket(socket.AF_UNIX)
-    own = place.with_name(f".{place.name}-{os.getpid()}")
+    own = place.with_name(f".{os.getpid()}")  # no longer than the other: paths of sockets are short
     listener.bind(str(own))
     number = own.stat().st_ino
     listener.listen()

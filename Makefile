@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
-	@echo "make test      set up and run the tests (5 minutes on two slow cores)"
+	@echo "make test      set up and run the tests (6 minutes on two cores)"
 	@echo "make test-browser  the pages in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make test-all  the slow tests and benchmarks as well"
 	@echo "make check     lint, format and types"

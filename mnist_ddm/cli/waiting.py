@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -157,8 +157,8 @@ def main(place: Path) -> None:
     own.replace(place)  # whoever listened there before is found by nobody, and ends
     running: dict[int, socket.socket] = {}
     try:
-        with wake_by_children() as woken:
-            _serve(listener, woken, running, seconds, lambda: _inode(place) == number)
+        with wake_by_children() as wakes:
+            _serve(listener, wakes, running, seconds, lambda: _inode(place) == number)
     finally:
         for pid in running:
             _end(pid)
@@ -166,7 +166,14 @@ def main(place: Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def _serve(listener: socket.socket, woken: int, running: dict[int, socket.socket], seconds: float, is_own: Any) -> None:
+def _serve(
+    listener: socket.socket,
+    wakes: tuple[int, int],
+    running: dict[int, socket.socket],
+    seconds: float,
+    is_own: Callable[[], bool],
+) -> None:
+    woken, _ = wakes
     last = time.monotonic()
     while running or (is_own() and time.monotonic() - last < seconds):
         heard: list[Any] = [listener, woken, *running.values()]
@@ -190,7 +197,7 @@ def _serve(listener: socket.socket, woken: int, running: dict[int, socket.socket
             pipe.settimeout(_LOOK_EVERY)  # who is silent must not keep others waiting
             if len(running) >= _AT_ONCE:
                 pipe.close()
-            elif (begun := _begin(pipe, (listener.fileno(), woken))) is not None:
+            elif (begun := _begin(pipe, [p.fileno() for p in (listener, *running.values())] + [*wakes])) is not None:
                 running[begun] = pipe
 
 

@@ -220,7 +220,7 @@ def main(number: int) -> None:
 
     torch.set_num_threads(1)
     running: set[int] = set()
-    with wake_by_children() as woken:
+    with wake_by_children() as (woken, wake):
         while True:
             ready, _, _ = select.select([number, woken], [], [])
             if woken in ready:
@@ -234,7 +234,7 @@ def main(number: int) -> None:
                 asked = json.loads(line)
                 if (pid := os.fork()) == 0:
                     be = partial(_be_the_worker, asked["arguments"])
-                    go_on(asked["folder"], given, (pipe.detach(), woken), be)
+                    go_on(asked["folder"], given, (pipe.detach(), woken, wake), be)
                 for pipe_end in given:
                     os.close(pipe_end)
                 running.add(pid)
@@ -245,14 +245,14 @@ def main(number: int) -> None:
 
 
 @contextlib.contextmanager
-def wake_by_children() -> Iterator[int]:
-    """A file number that can be read when a child has ended, for `select`."""
+def wake_by_children() -> Iterator[tuple[int, int]]:
+    """The ends of a pipe that can be read when a child has ended, for `select`; a child has to close both."""
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
     before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False), signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
-        yield woken
+        yield woken, wake
     finally:
         signal.set_wakeup_fd(before[0])
         signal.signal(signal.SIGCHLD, before[1])

@@ -111,6 +111,9 @@ def test_only_what_differs_is_told_of_manifests():
     made = Manifest(schema=3, state="finished", command="", run=run, code="x")
     table = differing_facts(made, replace(made, run=other))
     assert table.rows == ({"what": "seed", "a": "0", "b": "1"}, {"what": "settings quality n", "a": "4", "b": "5"})
+    digests = (replace(run, fingerprints={"experts": letter * 64}) for letter in "ab")
+    (row,) = differing_facts(*(replace(made, run=one) for one in digests)).rows
+    assert row == {"what": "fingerprints experts", "a": 12 * "a", "b": 12 * "b"}
 
 
 def test_cells_know_columns_by_what_they_hold():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study import pace, study
@@ -16,6 +17,7 @@ def test_tables_are_expected_to_take_what_they_took(gaussian, tmp_path, monkeypa
     def asked(n=4):
         return Study(gaussian, ["averaging-variance", "expert-deviation"], n=n, steps=2, store=store)
 
+    monkeypatch.setattr(pace, "_usual", dict)
     store, clock = RecordingStore(tmp_path / "cache"), iter((0.0, 2.0, 10.0, 15.0))
     assert asked().table_seconds is None
     monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
@@ -27,7 +29,31 @@ def test_tables_are_expected_to_take_what_they_took(gaussian, tmp_path, monkeypa
     assert asked(2).table_seconds == 7
     assert asked(12).table_seconds == 21
     other = Study(gaussian, ["averaging-variance", "quality"], n=4, steps=2, store=store)
-    assert other.table_seconds is None  # one of them was never made here
+    assert other.table_seconds is None  # nobody knows it of one of them
+
+
+def test_between_two_numbers_of_samples_the_time_is_linear(gaussian, tmp_path):
+    for n, seconds in ((4, 3.0), (8, 5.0), (4, 1.0)):  # the latest counts
+        pace.note(tmp_path, gaussian.title, "quality", n, seconds)
+    taken = [Study(gaussian, ["quality"], n=n, steps=2, store=RecordingStore(tmp_path)).table_seconds for n in _SIZES]
+    assert taken == [1, 1, 3, 5, 10]
+
+
+_SIZES = (2, 4, 6, 8, 16)
+
+
+def test_tables_that_were_never_made_here_take_what_they_took_us(gaussian, tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "_usual", lambda: {"gaussian/quality": {"4": 2.0}, "mnist/quality": {"4": 30.0}})
+
+    settings = Study(gaussian, ["quality"], n=4, steps=2, store=RecordingStore(tmp_path)).settings
+    assert pace.expected(tmp_path, "gaussian", settings) == 2
+    assert pace.expected(tmp_path, "own", settings) == 30  # of another system, those of the digits
+    pace.note(tmp_path, "gaussian", "quality", 4, 3.0)
+    assert pace.expected(tmp_path, "gaussian", settings) == 3
+
+
+def test_every_analysis_that_ships_has_been_timed():
+    assert all(pace._points(pace._usual()[f"mnist/{name}"]) for name in ANALYSES)
 
 
 class _Folder:
@@ -46,9 +72,20 @@ class _Folder:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1]", '{"gaussian/quality": [0, 1]}', '{"gaussian/quality": [4, NaN]}', '{"gaussian/quality": 3}']
+    "text",
+    [
+        "{",
+        "[1]",
+        '{"gaussian/quality": [4, 1]}',
+        '{"gaussian/quality": {"0": 1}}',
+        '{"gaussian/quality": {"four": 1, "-4": 1, "\u00b2": 1}}',
+        '{"gaussian/quality": {"4": NaN}}',
+        '{"gaussian/quality": {"4": "1"}}',
+        '{"gaussian/quality": 3}',
+    ],
 )
-def test_a_damaged_file_is_as_good_as_none(gaussian, tmp_path, text):
+def test_a_damaged_file_is_as_good_as_none(gaussian, tmp_path, monkeypatch, text):
+    monkeypatch.setattr(pace, "_usual", dict)
     (tmp_path / pace.FILE).write_text(text)
     of_quality = Study(gaussian, ["quality"], n=4, steps=2, store=RecordingStore(tmp_path))
     assert of_quality.table_seconds is None

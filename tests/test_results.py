@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -17,12 +18,23 @@ STALE_AT_MOST = {
 """Folders that may be of older code. Names only ever go from here: a new result is of the code that it came with."""
 
 
-@pytest.fixture(scope="module")
-def record():
-    spec = spec_from_file_location("record", ROOT / "docs" / "record.py")
+def script(name):
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def marks():
+    return script("marks")
+
+
+@pytest.fixture(scope="module")
+def record(marks):
+    sys.modules["marks"] = marks
+    yield script("record")
+    del sys.modules["marks"]
 
 
 def test_folders_commands_and_documents_agree(record):
@@ -106,25 +118,26 @@ def test_a_folder_of_older_code_has_to_be_called_so(record, results):
     assert any(fault.startswith("appendix-b: its manifest has schema 1 of") for fault in record.faults())
 
 
-def test_a_mark_that_names_no_cell_is_an_error(record):
+def test_a_mark_that_names_no_cell_is_an_error(marks):
     with pytest.raises(ValueError, match="0 rows with routing=huge"):
-        record.number("quality-1000/quality", "routing=huge", "FID", "{value}")
+        marks.number(ROOT, "trainings/quality", "routing=huge", "fid", "{value}")
     with pytest.raises(ValueError, match="column 'fidd'"):
-        record.number("quality-1000/quality", "routing=full", "fidd", "{value}")
+        marks.number(ROOT, "trainings/quality", "routing=full", "fidd", "{value}")
 
 
 @pytest.fixture
-def small(record, monkeypatch, tmp_path):
+def small(tmp_path):
     """One table whose numbers are known by heart, and one file that is no table."""
-    (tmp_path / "run" / "results").mkdir(parents=True)
+    results = tmp_path / "docs" / "results"
+    (results / "run" / "results").mkdir(parents=True)
     rows = [
         {"routing": "top1", "t": 0.5, "fid": 6.0, "angle (> 1)": {"value": -3.0, "low": -4.0, "high": -2.0}},
         {"routing": "top2", "t": 0.5, "fid": 1.5, "angle (> 1)": {"value": 5.0, "low": 4.0, "high": 6.0}},
         {"routing": "full", "t": 0.1, "fid": None, "angle (> 1)": {"value": 4.0, "low": 3.0, "high": 5.0}},
     ]
-    (tmp_path / "run" / "results" / "table.json").write_text(json.dumps({"rows": rows}))
-    (tmp_path / "timings.json").write_text(json.dumps({"all": 9, "one": {"s": 2, "error": {"mean": 0.25}}, "none": []}))
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    (results / "run" / "results" / "table.json").write_text(json.dumps({"rows": rows}))
+    (results / "timings.json").write_text(json.dumps({"all": 9, "one": {"s": 2, "error": {"mean": 0.25}}, "none": []}))
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -143,20 +156,18 @@ def small(record, monkeypatch, tmp_path):
     ],
 )
 def test_a_mark_is_a_cell_or_made_of_two_or_the_least_the_most_or_how_many(
-    record, small, place, rows, column, form, told
+    marks, small, place, rows, column, form, told
 ):
-    assert record.number(place, rows, column, form) == told
+    assert marks.number(small, place, rows, column, form) == told
     mark = f"<!--= {place} :: {rows} :: {column} :: {form} -->"
-    assert (
-        record._NUMBER.sub(record._again, f"a {mark}7<!--/--> b {mark}<!--/-->")
-        == f"a {mark}{told}<!--/--> b {mark}{told}<!--/-->"
-    )
+    again = marks.quoted(f"a {mark}7<!--/--> b {mark}<!--/-->", small)
+    assert again == f"a {mark}{told}<!--/--> b {mark}{told}<!--/-->"
 
 
 @pytest.mark.parametrize("rows", ["most routing=huge", "count routing=huge", "routing=full", "t=0.5", "all"])
-def test_a_mark_of_no_row_or_of_several_is_an_error(record, small, rows):
+def test_a_mark_of_no_row_or_of_several_is_an_error(marks, small, rows):
     with pytest.raises(ValueError, match="fid"):
-        record.number("run/table", rows, "fid", "{value}")
+        marks.number(small, "run/table", rows, "fid", "{value}")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +186,8 @@ def test_a_mark_of_no_row_or_of_several_is_an_error(record, small, rows):
         ("<!-- runs -->\n0.12\n<!-- end of runs -->\n0.13", ["0.13"]),
     ],
 )
-def test_a_number_typed_by_hand_is_found(record, text, typed):
-    assert record.typed(text) == typed
+def test_a_number_typed_by_hand_is_found(marks, text, typed):
+    assert marks.typed(text) == typed
 
 
 def test_a_number_typed_by_hand_in_a_page_of_results_is_a_fault(record, results):

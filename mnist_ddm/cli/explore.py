@@ -54,6 +54,7 @@ def explore(
     from mnist_ddm.storage.files import check_writable, write_text
     from mnist_ddm.study.plan import Plan
     from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.terminal.progress import counted
     from mnist_ddm.terminal.recordings import record_with_progress
 
     console = Screen()
@@ -70,8 +71,10 @@ def explore(
     check_writable(out)
     plan = Plan(pool, {sampling: needed(sampling) for sampling in samplings}, recording_store())
     recordings = record_with_progress(console, plan, options.resolve_workers(workers, of_system["device"]))
-    console.print("asking every expert and routing along the trajectories, and drawing")
-    page = explorer_page(pool, trajectories(pool, recordings, samplings), frames, options.command_line())
+    with counted(console, "asking every expert and routing along the trajectories", names) as asked:
+        courses = trajectories(pool, recordings, samplings, asked)
+    with counted(console, "drawing", [f"sample {i + 1}" for i in range(n)]) as drawn:
+        page = explorer_page(pool, courses, frames, options.command_line(), drawn)
     write_text(out, page)
     samples = f"{n} sample{'s' if n > 1 else ''}"
     console.print(f"{out}: {samples}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser")

@@ -232,7 +232,7 @@ def _print_plan(console: Console, studies: Sequence["Study"], claims: Sequence["
         console.print(f"not run: {name} ({why})")
     total = _plan_as_data(studies, workers)
     trainings, tables = f"{len(studies)} trainings, " if len(studies) > 1 else "", total["table_seconds"]
-    then = "the tables" if tables is None else f"the tables in {shown_duration(tables)} as before"
+    then = "the tables" if tables is None else f"the tables in about {shown_duration(tables)}"
     console.print(
         f"{trainings}{total['recordings']} recordings, {total['missing']} of them to be made: about "
         f"{total['expert_evaluations']:,} expert evaluations, {shown_duration(total['seconds'])} with "

@@ -1,6 +1,7 @@
 """Two runs side by side: two systems, two routings, or two versions of the code."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
@@ -24,6 +25,9 @@ _OF_BOTH: Final = "-"
 """Stands in place of B's verdict where A's is of both runs together."""
 _LONGEST: Final = 60
 """Letters of a fact that are written out."""
+_DIGEST: Final = re.compile(r"[0-9a-f]{40,}")
+_OF_A_DIGEST: Final = 12
+"""Of a digest, by which nobody mistakes it for another one."""
 _FACTS: Final = Schema("facts", (Column("what", "what", "key"), Column("a", "A", "note"), Column("b", "B", "note")))
 _VERDICTS: Final = Schema(
     "verdicts",
@@ -51,6 +55,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
     if isinstance(value, Mapping):
         return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix} {key}".strip()).items()}
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = _DIGEST.sub(lambda found: found[0][:_OF_A_DIGEST], text)
     return {prefix: text if len(text) <= _LONGEST else text[:_LONGEST] + "..."}
 
 

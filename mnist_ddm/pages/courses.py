@@ -1,6 +1,6 @@
 """What the explorer shows of some trajectories: the states, and what router, experts and every strategy say there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,10 @@ def needed(sampling: Sampling) -> tuple[str, ...]:
 
 @torch.no_grad()
 def trajectories(
-    pool: ExpertPool, recordings: Mapping[Visits, Recording], samplings: Sequence[Sampling]
+    pool: ExpertPool,
+    recordings: Mapping[Visits, Recording],
+    samplings: Sequence[Sampling],
+    on_next: Callable[[int], None] = lambda done: None,
 ) -> list[Trajectory]:
     """The trajectories of some strategies from the same noise; each strategy is also asked what it says on the others'.
 
@@ -78,9 +81,14 @@ def trajectories(
         pool: the system.
         recordings: of the samplings, with the observables of `needed`.
         samplings: which differ by routing alone.
+        on_next: called before each with the number of those that are done.
     """
     strategies = {s.routing: parse_routing(s.routing) for s in samplings if s.routing != MONOLITH}
-    return [_trajectory(pool, recordings[sampling], sampling, strategies) for sampling in samplings]
+    made: list[Trajectory] = []
+    for sampling in samplings:
+        on_next(len(made))
+        made.append(_trajectory(pool, recordings[sampling], sampling, strategies))
+    return made
 
 
 def _trajectory(

@@ -1,7 +1,7 @@
 """The explorer: one self-contained page on which a person can watch routing happen."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any
@@ -71,7 +71,13 @@ def choose_frames(pool: ExpertPool, samplings: Sequence[Sampling]) -> Frames:
 
 
 @torch.no_grad()
-def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: Frames, command: str) -> str:
+def explorer_page(
+    pool: ExpertPool,
+    trajectories: Sequence[Trajectory],
+    frames: Frames,
+    command: str,
+    on_next: Callable[[int], None] = lambda done: None,
+) -> str:
     """The text of the page.
 
     Args:
@@ -79,6 +85,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         trajectories: of strategies from the same noise; the first is shown first.
         frames: which states to show.
         command: that made the page, for its foot.
+        on_next: called before each sample with the number of those that are drawn.
     """
     first = trajectories[0]
     canvas = Canvas(pool, [states for t in trajectories for states in (t.x.flatten(0, 1), t.final)])
@@ -88,6 +95,10 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
     experts = [expert_style(k) for k in range(pool.n_experts)]
     examples, names = _examples(pool, canvas), expert_names(pool)
     noun = "point" if isinstance(pool.draw(first.final[:1].to(pool.device)), Points) else "image"
+    drawn = []
+    for i in range(samples):
+        on_next(i)
+        drawn.append([_course(canvas, pool.n_experts, t, i, frames) for t in trajectories])
     data = {
         "times": [(*first.times.tolist(), 0.0)[i] for i in frames.visits],
         "evaluatedAt": [first.times[i].item() for i in frames.evaluated],
@@ -96,7 +107,7 @@ def explorer_page(pool: ExpertPool, trajectories: Sequence[Trajectory], frames: 
         "names": names,
         "captions": list(first.condition.captions),
         "examples": examples,
-        "samples": [[_course(canvas, pool.n_experts, t, i, frames) for t in trajectories] for i in range(samples)],
+        "samples": drawn,
     }
     values = {
         "title": f"Routing explorer: {pool.title}",

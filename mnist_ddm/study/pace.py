@@ -1,20 +1,26 @@
-"""How long tables took here before, so that a plan can say how long they will take.
+"""How long tables take, so that a plan can say it: as they took here before, or else as they took us.
 
-Beside the recordings stands one file with the latest seconds of each analysis of each system. What is kept there
-decides nothing but an estimate: a file that is damaged or cannot be written is as good as none.
+Beside the recordings stands one file with the seconds of each analysis of each system; `pace.json` beside this module has
+the same of one core that made what ships. What is kept decides nothing but an estimate: a file that is damaged or cannot
+be written is as good as none.
 """
 
 import contextlib
+import json
 import math
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mnist_ddm.analyses.settings import Settings
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json, write_json
 
 FILE: Final = "tables.json"
+_USUAL_SYSTEM: Final = "mnist"
+"""Whose usual seconds stand for a system of which there are none."""
 
 
 def note(folder: Path, system: str, analysis: str, n: int, seconds: float) -> None:
@@ -28,25 +34,59 @@ def note(folder: Path, system: str, analysis: str, n: int, seconds: float) -> No
         seconds: on the clock.
     """
     kept = _read(folder)
-    kept[f"{system}/{analysis}"] = [n, round(seconds, 3)]
+    known = _points(kept.get(_key(system, analysis)))
+    kept[_key(system, analysis)] = {str(size): round(taken, 3) for size, taken in sorted({**known, n: seconds}.items())}
     with contextlib.suppress(InputError, OSError):
         write_json(folder / FILE, kept)
 
 
 def expected(folder: Path, system: str, settings: Mapping[str, Settings]) -> float | None:
-    """About how many seconds the tables of some analyses will take; ``None`` if one of them was never made here.
+    """About how many seconds the tables of some analyses will take; ``None`` if nobody knows it of one of them.
 
-    Much of the time is the same for any number of samples, so that fewer than last time count as many; of more, each
-    counts as one did then.
+    Between two numbers of samples the time is taken for linear in them, and above the largest for proportional; much
+    of it is the same for any number, so that fewer than ever count as many as the fewest.
     """
     kept, total = _read(folder), 0.0
     for name, own in settings.items():
-        match kept.get(f"{system}/{name}"):
-            case [int() as n, int() | float() as seconds] if n > 0 and 0 <= seconds < math.inf:
-                total += seconds * max(1.0, own.n / n)
-            case _:
-                return None
+        here = _points(kept.get(_key(system, name)))
+        points = here or _points(_usual().get(_key(system, name))) or _points(_usual().get(_key(_USUAL_SYSTEM, name)))
+        if not points:
+            return None
+        total += _seconds(points, own.n)
     return total
+
+
+def _key(system: str, analysis: str) -> str:
+    return f"{system}/{analysis}"
+
+
+def _seconds(points: Mapping[int, float], n: int) -> float:
+    """By the times of some numbers of samples, rising."""
+    sizes = sorted(points)
+    for below, above in zip(sizes, sizes[1:], strict=False):
+        if below <= n <= above:
+            return points[below] + (points[above] - points[below]) * (n - below) / (above - below)
+    return points[sizes[0]] if n <= sizes[0] else points[sizes[-1]] * n / sizes[-1]
+
+
+def _points(kept: object) -> dict[int, float]:
+    """Numbers of samples and their seconds, as a file has them; what is no such thing is left out."""
+    entries: dict[Any, Any] = kept if isinstance(kept, dict) else {}
+    return {
+        int(n): float(taken)
+        for n, taken in entries.items()
+        if str(n).isascii() and str(n).isdigit() and 0 < int(n) and _is_time(taken)
+    }
+
+
+def _is_time(taken: object) -> bool:
+    return isinstance(taken, int | float) and 0 <= taken < math.inf
+
+
+@cache
+def _usual() -> dict[str, object]:
+    usual: dict[str, object] = json.loads(files("mnist_ddm.study").joinpath("pace.json").read_text(encoding="utf-8"))
+    return usual
 
 
 def _read(folder: Path) -> dict[str, object]:

@@ -150,7 +150,7 @@ class Study:
 
     @property
     def table_seconds(self) -> float | None:
-        """About how long the tables will take after the recordings, by what they took here before, if they did."""
+        """About how long the tables will take after the recordings; ``None`` with an analysis that nobody timed."""
         return pace.expected(self.store.folder, self.pool.title, self.settings)
 
     @property

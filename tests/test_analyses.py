@@ -156,6 +156,23 @@ def test_quality_compares_frechet_distances_at_one_n(pool, answered):
     assert statistics["covariance"].shape == (64, 64)
 
 
+def test_routings_with_unequal_numbers_of_samples_are_paired_by_the_first_of_both(pool, answered):
+    """At the paper's n a random pair has fewer samples than Top-2, and that difference is what a claim asks for."""
+
+    def differences(**sizes):
+        settings = QualitySettings(steps=4, routings=("top2", "misaligned2", "top1"), **sizes)
+        return answered(Quality(), pool, settings).tables[1]
+
+    unequal, equal = differences(n=220, n_others=180), differences(n=180)
+    pair = {"routing": "misaligned2", "than": "top2"}
+    ((one,), (other,)) = (table.select(**pair) for table in (unequal, equal))
+    assert one == other
+    assert one["n"] == 180
+    assert one["fid_difference"].low < one["fid_difference"].high
+    ((main,),) = (unequal.select(routing="top1", than="top2"),)
+    assert main["n"] == 220
+
+
 def test_the_other_routings_have_no_more_samples_than_the_main_ones(pool):
     def sizes(**choices):
         samplings = replace(Quality.sizes.at("full"), **choices).samplings(pool)

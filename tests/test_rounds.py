@@ -17,6 +17,8 @@ from mnist_ddm.storage.recordings import RecordingStore
 
 
 def _normal(total, n):
+    if math.isnan(total):
+        return Estimate(1.0, math.nan, math.nan)
     half = 1.96 / math.sqrt(n)
     return Estimate(total / n, total / n - half, total / n + half)
 
@@ -81,6 +83,18 @@ def test_what_no_affordable_number_decides_is_hopeless():
     decided = _open("x", 1.0, 100)
     assert decided.verdict is Verdict.REPRODUCED
     assert next_round([decided], {"expert-deviation": 100}, _cost({"expert-deviation": 1}), 1e9).sizes == {}
+
+
+def test_what_nobody_can_predict_comes_after_what_can_be():
+    told, untold = _open("x", 0.2, 100, "expert-deviation"), _open("x", math.nan, 100, "disagreement")
+    assert untold.needed is None
+    sizes, cost = {"expert-deviation": 100, "disagreement": 100}, _cost({"expert-deviation": 100, "disagreement": 1})
+    both = next_round([untold, told], sizes, cost, 1e9).sizes
+    assert set(both) == set(sizes)
+    in_time = next_round([untold, told], sizes, cost, cost({"expert-deviation": both["expert-deviation"]})[1])
+    assert set(in_time.sizes) == {"expert-deviation"}
+    at_most = next_round([untold], {"disagreement": LARGEST // 2}, cost, 1e9)
+    assert (at_most.sizes, at_most.hopeless) == ({}, {"toy": None})
 
 
 @pytest.mark.slow

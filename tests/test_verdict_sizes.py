@@ -112,6 +112,37 @@ def test_the_n_that_would_decide_does_so_four_times_of_five():
     assert _verdict(Estimate(1.0, NAN, NAN)).needed is None
 
 
+def test_one_of_many_comparisons_can_refute_sooner_than_all_can_affirm():
+    """One is 2.4 standard errors the other way, the rest about 0: a few thousand samples refute, millions affirm."""
+    rows = [{"routing": f"r{i}", "value": Estimate(0.001, -1.959, 1.961)} for i in range(53)]
+    rows.append({"routing": "r53", "value": Estimate(-2.4, -4.36, -0.44)})
+    found = judge(claim(compare("above", *(f"r{i}" for i in range(54)), limit=0)), results(rows))
+    assert found.verdict is Verdict.OPEN
+    z = stats.norm.isf(0.025 / 54) + stats.norm.isf(0.2)
+    assert found.needed == pytest.approx(100 * (z / 2.4) ** 2, rel=2e-3)
+    # Of the other contrast alone nothing refutes it, and nobody affirms what lies on the other side.
+    alone = judge(
+        claim(compare("above", "r0", "r53", limit=0)), results([*rows[:1], {"routing": "r53", "value": LARGE}])
+    )
+    assert alone.needed > 1e6
+    # A comparison without an interval hides what would affirm the claim, and not what would refute it.
+    rows[0] = {"routing": "r0", "value": Estimate(1.0, NAN, NAN)}
+    hidden = judge(claim(compare("above", *(f"r{i}" for i in range(54)), limit=0)), results(rows))
+    assert hidden.needed == found.needed
+
+
+def test_over_several_trainings_it_is_told_how_many_would_decide():
+    rows = [{"routing": "x", "value": Estimate(0.2, -0.2, 0.6)}]
+    found = judge(claim(compare("above", "x", limit=0)), results(rows, trainings=5))
+    assert found.verdict is Verdict.OPEN
+    assert (found.needed, found.trainings_needed) == (
+        None,
+        pytest.approx(5 * (2 * (1.96 + 0.8416) / 1.96) ** 2, rel=1e-3),
+    )
+    assert "41 such trainings would do" in verdict_text(found)
+    assert full_table([found]).rows[0]["trainings_needed"] == 41
+
+
 @pytest.mark.parametrize(("number", "up"), [(7.2, 8), (99.5, 100), (101, 110), (1234, 1300), (123_456, 130_000)])
 def test_an_n_is_said_with_two_digits(number, up):
     assert rounded_up(number) == up
@@ -148,5 +179,13 @@ def test_every_claim_of_a_difference_says_what_matters():
     for one in ledger().claims.values():
         for reading in one.readings[:1]:
             for c in reading.comparisons:
-                said = c.expect in two_sided or c.smallest or c.smallest_ratio or c.allowed or c.exact or c.size
+                said = (
+                    c.expect in two_sided
+                    or c.smallest
+                    or c.smallest_ratio
+                    or c.allowed
+                    or c.times != 1
+                    or c.exact
+                    or c.size
+                )
                 assert said or reading.construction or one.id in exempt, one.id

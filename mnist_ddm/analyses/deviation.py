@@ -19,13 +19,15 @@ from mnist_ddm.core.visits import Noising, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series, banded
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
-from mnist_ddm.stats.permutation import ties
+from mnist_ddm.stats.permutation import Ties, ties, ties_of
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.stats.tests import independent_p, paired_p
 from mnist_ddm.tables.table import P_VALUE, Column, Row, Schema, Table
 
 ROUTING = "top2"
 _LEFT_OUT, _REFERENCE = "left-out-angles", "reference-angles@tenths"
+_PRODUCTS = ("velocity-products@tenths", "weights@tenths")
+"""From which the blends of any other weights follow."""
 Mask = NDArray[np.bool_]
 
 ROUTED, LEFT_OUT, CLOSED_FORM, TARGET = "routed", "left_out", "closed_form", "target"
@@ -110,21 +112,22 @@ class ExpertDeviation(Analysis[SamplingSettings]):
     def needs(self, pool: ExpertPool, settings: SamplingSettings) -> tuple[Need, ...]:
         if pool.n_experts < 3:
             raise InputError(f"{self.id} compares selected with other experts under Top-2 and needs at least 3 experts")
-        closed_form = (_REFERENCE, "weights@tenths", "logits@tenths") if pool.measures.reference is not None else ()
+        closed_form = (_REFERENCE, "logits@tenths") if pool.measures.reference is not None else ()
         noised = Need(_noised(settings), ("target-errors", "weights", "logits"))
         chosen = [r for r in with_experts(self.id, settings.routings) if r != ROUTING]
         return (
-            Need(settings.sampling(ROUTING), (*_ALONG, *closed_form)),
+            Need(settings.sampling(ROUTING), (*_ALONG, *_PRODUCTS, *closed_form)),
             *(Need(settings.sampling(r), _ALONG) for r in chosen),
             *([noised] if pool.measures.has_real_states else []),
         )
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Answer:
-        comparisons = _comparisons(pool, recordings[settings.sampling(ROUTING)], recordings.get(_noised(settings)))
+        along = recordings[settings.sampling(ROUTING)]
+        comparisons = _comparisons(pool, along, recordings.get(_noised(settings)))
         routed = comparisons[0]
         tables = [
             _summary(pool, routed),
-            _references(pool, comparisons, settings.n),
+            _references(pool, comparisons, settings.n, _blend_ties(along)),
             _by_time(comparisons),
             _by_rank(routed),
             _by_rank_and_reference(comparisons),
@@ -253,13 +256,37 @@ def reduction_percent(a: Array, b: Array) -> Estimate:
     return Estimate(100 * (1 - ratio.value), 100 * (1 - ratio.high), 100 * (1 - ratio.low))
 
 
-def _beyond(c: _Comparison) -> Row:
-    """The reduction beyond both nulls, against a reference that does not depend on what was selected."""
-    if c.reference in (ROUTED, LEFT_OUT):
-        return {"beyond_swapped": None, "beyond_dealt": None}
+def _ties(c: _Comparison) -> Ties:
+    """The reduction and both nulls, against a reference that does not depend on what was selected."""
     selected, others = (mask / np.maximum(mask.sum(axis=2, keepdims=True), 1) for mask in (c.selected, ~c.selected))
-    tied = ties(others - selected, c.values)
-    return {"beyond_swapped": tied.beyond, "beyond_dealt": tied.beyond_deals}
+    return ties(others - selected, c.values)
+
+
+def _blend_ties(along: Recording) -> Ties:
+    """The same against the blend of the others, which every other selection makes anew."""
+    products, weights = (along.observed[name].double().numpy() for name in _PRODUCTS)
+    return ties_of(lambda given: np.nanmean(_left_out_reduction(products, given), axis=1), weights)
+
+
+def _left_out_reduction(products: Array, weights: Array) -> Array:
+    r"""By how much less selected experts than the others turn from the blend of all but themselves, in degrees.
+
+    The angle of :math:`v_k` and :math:`b_k = \sum_{j \ne k} w_j v_j` follows from the products
+    :math:`G_{jl} = v_j \cdot v_l` alone.
+
+    Args:
+        products: shape ``(n, T, K, K)``.
+        weights: of any routing, shape ``(n, T, K)``.
+    """
+    others = weights[:, :, None, :] * (1 - np.eye(weights.shape[2]))
+    along = np.einsum("ntkj,ntjk->ntk", others, products)
+    length = np.sqrt(np.einsum("ntkj,ntjl,ntkl->ntk", others, products, others, optimize=True).clip(min=0))
+    own = np.sqrt(np.diagonal(products, axis1=2, axis2=3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        angles = np.degrees(np.arccos((along / (length * own)).clip(-1, 1)))
+    selected = weights > 0
+    reduction: Array = _mean_over_experts(angles, ~selected) - _mean_over_experts(angles, selected)
+    return reduction
 
 
 def _summary(pool: ExpertPool, c: _Comparison) -> Table:
@@ -295,7 +322,7 @@ def _summary(pool: ExpertPool, c: _Comparison) -> Table:
     return Table(_SUMMARY, title, rows, notes)
 
 
-def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int) -> Table:
+def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int, of_blends: Ties) -> Table:
     paper = paper_values("expert-deviation", pool.in_paper)
     rows: list[Row] = []
     for c in comparisons:
@@ -303,7 +330,12 @@ def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int) ->
         percent = reduction_percent(a, b) if c.unit == "deg" else None
         means = {"selected": mean_estimate(a), "non_selected": mean_estimate(b), "reduction": mean_estimate(b - a)}
         stated = paper.get("left_out_percent") if c.reference == LEFT_OUT else None
-        what = {**c.what, **means, "reduction_percent": percent, **_beyond(c), **c.p_values}
+        tied = None if c.reference == ROUTED else of_blends if c.reference == LEFT_OUT else _ties(c)
+        beyond: Row = {
+            "beyond_swapped": None if tied is None else tied.beyond,
+            "beyond_dealt": None if tied is None else tied.beyond_deals,
+        }
+        what = {**c.what, **means, "reduction_percent": percent, **beyond, **c.p_values}
         rows.append({**what, "paper_reduction_percent": stated})
     closed_form = pool.measures.reference
     notes = (
@@ -315,7 +347,9 @@ def _references(pool: ExpertPool, comparisons: Sequence[_Comparison], n: int) ->
         *([f"Velocity in closed form: that of the {closed_form.name}."] if closed_form is not None else []),
         "Beyond swapped selections: less what the same selections bring other samples, so that an expert which is good "
         "everywhere and often chosen gains nothing. Beyond dealt experts: less what they bring with the experts' "
-        "values dealt at random; its interval is that of the deals.",
+        "values dealt at random; its interval is that of the deals. Of the blend of the others both are at t = 0.9 to "
+        "0.1, where every other selection makes other blends: experts that are like each other everywhere, and chosen "
+        "together, gain nothing.",
         "The paper's reduction against the blend of the others follows from its own table: two experts have on average "
         "half of their mutual angle to their blend, so left out a selected one is twice as far as stated.",
         "An empirical distribution memorises its points as t goes to 0, so its velocity is a reference, not the truth.",

@@ -157,7 +157,7 @@ class Quality(Analysis[QualitySettings]):
         within: list[Row] = []
         classes: list[Row] = []
         adherence: list[Row] = []
-        limits: dict[str, FrechetLimit] = {}
+        limits: dict[str, dict[int, FrechetLimit]] = {}
         on: dict[str, NDArray[np.bool_]] = {}
         floors = {n: frechet_floor(pool, features, n) for n in {sampling.n for sampling in samplings.values()}}
         for routing, sampling in samplings.items():
@@ -169,9 +169,10 @@ class Quality(Analysis[QualitySettings]):
             row["fid_floor"] = floors[sampling.n]
             if common < max(s.n for s in samplings.values()):
                 row |= {"fid_common": _fid(reference.vectors, vectors[:common]), "n_common": common}
-            row["fid_infinite"] = None
-            if (limit := reference.limit(vectors)) is not None:
-                row["fid_infinite"], limits[routing] = limit.estimate, limit
+            told = {n: reference.limit(vectors[:n]) for n in {sampling.n, common}}
+            limits[routing] = {n: limit for n, limit in told.items() if limit is not None}
+            whole = limits[routing].get(sampling.n)
+            row["fid_infinite"] = None if whole is None else whole.estimate
             kid = reference.kernel(vectors)
             row["kid"] = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
             row["precision"] = row["coverage"] = None

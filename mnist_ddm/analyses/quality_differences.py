@@ -42,29 +42,33 @@ def _pairs(routings: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def difference_table(
-    samplings: Mapping[str, Sampling], limits: Mapping[str, FrechetLimit], on: Mapping[str, NDArray[np.bool_]]
+    samplings: Mapping[str, Sampling],
+    limits: Mapping[str, Mapping[int, FrechetLimit]],
+    on: Mapping[str, NDArray[np.bool_]],
 ) -> Table:
     """The table of `PAIRS`, and of each other routing with Top-2.
 
     Args:
         samplings: the samples of each routing.
-        limits: their FIDs of infinitely many, where they have one.
+        limits: their FIDs of infinitely many, where they have one, by how many of their first samples tell it.
         on: which of their first samples lie on the manifold of real ones, as many of each (`metrics/manifold.py`).
     """
-    rows: list[Row] = [
-        {
-            "routing": a,
-            "than": b,
-            "n": samplings[a].n,
-            "fid_difference": limits[a].minus(limits[b]) if a in limits and b in limits else None,
-            "fid_than": limits[b].value if b in limits else None,
-            "precision_difference": share_change(on[a], on[b]) if a in on and b in on else None,
-        }
-        for a, b in _pairs(list(samplings))
-        if samplings[a].n == samplings[b].n
-    ]
+    rows: list[Row] = []
+    for a, b in _pairs(list(samplings)):
+        n = min(samplings[a].n, samplings[b].n)
+        first, second = limits[a].get(n), limits[b].get(n)
+        rows.append(
+            {
+                "routing": a,
+                "than": b,
+                "n": n,
+                "fid_difference": None if first is None or second is None else first.minus(second),
+                "fid_than": None if second is None else second.value,
+                "precision_difference": share_change(on[a], on[b]) if a in on and b in on else None,
+            }
+        )
     notes = (
-        "Paired: sample i of both routings starts from the same noise. A FID above 0, and a "
-        "precision below 0, say that the first is worse.",
+        "Paired: sample i of both routings starts from the same noise; of routings with unequal numbers of samples the "
+        "first n of both. A FID above 0, and a precision below 0, say that the first is worse.",
     )
     return Table(DIFFERENCES, "How much worse are the samples of one routing than another's?", tuple(rows), notes)

@@ -38,8 +38,9 @@ class Contrast:
         reason: why it is open, or nothing.
         small: it is as said, and smaller than what matters.
         oriented: of a difference, or a distance from a limit: the same turned so that above 0 is as said.
-        growth: how many times the samples would decide it four times of five, if it is as large as it seems;
-            infinite if it lies where no number decides, ``None`` if it is decided or cannot be told.
+        affirms: half the interval, in distances of the estimate from what must be excluded for it to be as said; 0 if
+            it is, infinite if it lies on the other side, ``None`` if that cannot be told.
+        refutes: the same for it to be the other way or no difference that matters.
     """
 
     label: str
@@ -49,14 +50,27 @@ class Contrast:
     reason: str = ""
     small: bool = False
     oriented: Estimate | None = None
-    growth: float | None = None
+    affirms: float | None = None
+    refutes: float | None = None
 
 
 _BOTH = "the interval holds both outcomes"
 _NOT_SHOWN = "so many samples do not show it"
 NO_INTERVAL = "no interval is computed"
+_POSITIVE = "a ratio needs positive numbers"
 POWERFUL = 1 + normal_quantile(0.8) / normal_quantile((1 + LEVEL) / 2)
 """So many half intervals away from what it must exclude an estimate decides four times of five."""
+
+
+def growth_to(ratio: float, comparisons: int = 1) -> float:
+    """How many times the samples would exclude something four times of five, if things are as they seem.
+
+    Args:
+        ratio: half the 95% interval now, in distances from what is to be excluded.
+        comparisons: that share the level (Bonferroni).
+    """
+    beyond = normal_quantile(1 - (1 - LEVEL) / (2 * comparisons)) / normal_quantile((1 + LEVEL) / 2)
+    return (ratio * (beyond + POWERFUL - 1)) ** 2
 
 
 def above(
@@ -72,24 +86,27 @@ def above(
         return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL)
     moved = difference(estimate, point(limit))
     inside = smallest > 0 and -smallest <= moved.low and moved.high <= smallest
+    affirms, refutes = _ratio(moved, abs(moved.value)), _ratio(moved, smallest - abs(moved.value))
+    if moved.value <= 0 and affirms is not None and refutes is not None:
+        affirms, refutes = math.inf, min(affirms, refutes)
+    agreement, p, reason = Agreement.OPEN, p_of_sign(moved), _BOTH
     if moved.low > 0:
-        return Contrast(label, Agreement.FOR, p_of_sign(moved), shown, small=inside, oriented=moved)
-    if inside:
+        agreement, reason, affirms = Agreement.FOR, "", 0.0
+    elif inside:
         sides = [p_of_sign(difference(moved, point(end))) for end in (-smallest, smallest)]
-        return Contrast(label, Agreement.ALIKE, max(sides), shown, oriented=moved)
-    if moved.high < 0:
-        return Contrast(label, Agreement.AGAINST, p_of_sign(moved), shown, oriented=moved)
-    ways = [_growth(moved, distance) for distance in (abs(moved.value), smallest - abs(moved.value))]
-    growth = min((way for way in ways if way is not None), default=None)
-    return Contrast(label, Agreement.OPEN, p_of_sign(moved), shown, _BOTH, oriented=moved, growth=growth)
+        agreement, p, reason = Agreement.ALIKE, max(sides), ""
+    elif moved.high < 0:
+        agreement, reason = Agreement.AGAINST, ""
+    small = inside and agreement is Agreement.FOR
+    return Contrast(label, agreement, p, shown, reason, small, oriented=moved, affirms=affirms, refutes=refutes)
 
 
-def _growth(estimate: Estimate, distance: float) -> float | None:
-    """How many times the samples would make an interval that excludes what is so far from its value."""
+def _ratio(estimate: Estimate, distance: float) -> float | None:
+    """Half the interval in such distances; ``None`` if it has no end."""
     half = max(estimate.high - estimate.value, estimate.value - estimate.low)
     if math.isinf(half):
         return None
-    return (POWERFUL * half / distance) ** 2 if distance > 0 else math.inf
+    return half / distance if distance > 0 else math.inf
 
 
 def below(
@@ -103,7 +120,7 @@ def below(
 def between(label: str, log_of_ratio: Estimate | None, margin: float, shown: Estimate) -> Contrast:
     """Whether a log ratio is within ``log(1 + margin)`` of 0: as said if its whole interval is."""
     if log_of_ratio is None:
-        return Contrast(label, Agreement.OPEN, None, shown, "a ratio needs positive numbers")
+        return Contrast(label, Agreement.OPEN, None, shown, _POSITIVE)
     return near(label, log_of_ratio, 0.0, math.log1p(margin), shown)
 
 
@@ -122,9 +139,14 @@ def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Est
     sides = [p_of_sign(difference(moved, point(end))) for end in (-limit, limit)]
     against = min(sides) if agreement is Agreement.AGAINST else 1.0
     p = max(sides) if abs(moved.value) <= limit else against
-    if agreement is not Agreement.OPEN:
-        return Contrast(label, agreement, p, shown)
-    return Contrast(label, agreement, p, shown, _BOTH, growth=_growth(moved, abs(limit - abs(moved.value))))
+    away, never = _ratio(moved, abs(limit - abs(moved.value))), math.inf
+    affirms, refutes = (away, never) if abs(moved.value) < limit else (never, away)
+    if away is None:
+        affirms = refutes = None
+    if agreement is Agreement.FOR:
+        affirms = 0.0
+    reason = _BOTH if agreement is Agreement.OPEN else ""
+    return Contrast(label, agreement, p, shown, reason, affirms=affirms, refutes=refutes)
 
 
 Compared = tuple[Contrast, tuple[Operand, ...]]
@@ -145,7 +167,7 @@ def _agreeing(contrast: Contrast, comparison: Comparison, compared: Sequence[Ope
     a, b = compared[:2]
     if (a.value.value - b.value.value) * (a.deciding.value - b.deciding.value) < 0:
         reason = f"{a.cell.measure} and {a.decider} say opposite things"
-        return replace(contrast, agreement=Agreement.OPEN, p=None, reason=reason)
+        return replace(contrast, agreement=Agreement.OPEN, p=None, reason=reason, affirms=None, refutes=None)
     return replace(contrast, label=f"{contrast.label} (by {a.decider})")
 
 
@@ -167,6 +189,11 @@ def _greater(a: Operand, b: Operand, comparison: Comparison) -> Compared:
     label, apart = f"{a.cell.label} > {_second(a, b)}", difference(a.deciding, b.deciding)
     if comparison.allowed:
         return above(f"{label} - {comparison.allowed:g}", apart, -comparison.allowed), (a, b)
+    if comparison.times != 1:
+        ratio, most = log_ratio(a.deciding, b.deciding), label.replace(" > ", f" > {comparison.times:g} times ", 1)
+        if ratio is None:
+            return Contrast(most, Agreement.OPEN, None, apart, _POSITIVE), (a, b)
+        return above(most, ratio, math.log(comparison.times), apart), (a, b)
     if comparison.smallest_ratio:
         ratio = log_ratio(a.deciding, b.deciding)
         if ratio is not None and not math.isinf(ratio.low):
@@ -202,7 +229,9 @@ def _below(operands: Sequence[Operand], limit: float, comparison: Comparison) ->
     for o in operands:
         contrast = below(f"{o.cell.label} < {limit:g}", o.deciding, limit, smallest=_smallest(comparison, o))
         if comparison.p_value and contrast.agreement is not Agreement.FOR:
-            contrast = replace(contrast, agreement=Agreement.OPEN, p=None, reason=_NOT_SHOWN)
+            contrast = replace(
+                contrast, agreement=Agreement.OPEN, p=None, reason=_NOT_SHOWN, affirms=None, refutes=None
+            )
         compared.append((contrast, (o,)))
     return compared
 

@@ -1,11 +1,12 @@
 """Verdicts: what a run's tables say of each claim. A pure function of the ledger and the tables."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, Contrast, contrasts
+from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, Contrast, contrasts, growth_to
 from mnist_ddm.claims.ledger import Claim, Reading, claim_named, ledger
 from mnist_ddm.claims.select import (
     Cell,
@@ -80,20 +81,26 @@ class ReadingVerdict:
     @property
     def p(self) -> float | None:
         """Of the verdict: all comparisons must come out as said, or one of them the other way."""
-        decided = [c for c in self.contrasts if c.p is not None]
-        if not decided or len(decided) < len(self.contrasts):
-            return None
         if self.verdict in _REFUTED:
-            refuting = [c for c in decided if c.agreement is _REFUTED[self.verdict]]
-            return min(1.0, len(decided) * min((c.p or 0.0) for c in refuting))
-        return max(c.p or 0.0 for c in decided)
+            refuting = [c.p or 0.0 for c in self.contrasts if c.agreement is _REFUTED[self.verdict]]
+            return min(1.0, len(self.contrasts) * min(refuting))
+        decided = [c.p for c in self.contrasts if c.p is not None]
+        return max(decided) if decided and len(decided) == len(self.contrasts) else None
 
     @property
     def growth(self) -> float | None:
-        """How many times the samples would decide it four times of five; ``None`` if that cannot be told."""
-        unsettled = [c for c in self.contrasts if c.agreement is Agreement.OPEN]
-        grown = [c.growth for c in unsettled if c.growth is not None]
-        return max(grown) if grown and len(grown) == len(unsettled) else None
+        """How many times the samples would decide it four times of five; ``None`` if that cannot be told.
+
+        Either all comparisons come out as said, or one of them the other way at the level that they share. Infinite if
+        neither would whatever the number, as things seem.
+        """
+        affirms, refutes = ([getattr(c, way) for c in self.contrasts] for way in ("affirms", "refutes"))
+        ways = [growth_to(ratio, len(self.contrasts)) for ratio in refutes if ratio is not None]
+        if affirms and None not in affirms:
+            ways.append(growth_to(max(affirms)))
+        least = min(ways, default=None)
+        unknown = None in affirms or None in refutes
+        return None if least is None or (math.isinf(least) and unknown) else least
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ class Judgement:
         samples: the numbers of samples of what measured it, and the seed.
         needed: if it is open, the number of samples that would decide it four times of five, if things are as they
             seem; infinite if none does, ``None`` if that cannot be told.
+        trainings_needed: the same of a run of several trainings: how many of them, each with as many samples, would.
         survives: whether the verdict also holds with Holm's correction over all claims; ``None`` if it does not apply.
         sizes: the numbers of samples alone.
     """
@@ -118,6 +126,7 @@ class Judgement:
     readings: tuple[ReadingVerdict, ...]
     samples: str
     needed: float | None = None
+    trainings_needed: float | None = None
     survives: bool | None = None
     sizes: tuple[int, ...] = ()
 
@@ -186,11 +195,15 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
         reason = f"the scale {results.scale!r} has too few samples for any claim about the paper"
         readings = tuple(replace(r, verdict=Verdict.NONE, reason="") for r in readings)
         return Judgement(claim, Verdict.NONE, reason, readings, samples, sizes=measured_by)
-    needed = None
-    alone = all(r.trainings == 1 for r in runs.values())  # else it may be trainings that are lacking, not samples
-    if first.verdict is Verdict.OPEN and first.growth is not None and measured_by and alone:
-        needed = min(measured_by) * max(1.0, first.growth)
-    return Judgement(claim, first.verdict, first.reason, readings, samples, needed, sizes=measured_by)
+    growth = first.growth if first.verdict is Verdict.OPEN else None
+    needed = trainings_needed = None
+    if growth is not None and measured_by:
+        trainings = min(r.trainings for r in runs.values())
+        if trainings == 1:
+            needed = min(measured_by) * max(1.0, growth)
+        else:  # it may be trainings that are lacking, not samples
+            trainings_needed = trainings * max(1.0, growth)
+    return Judgement(claim, first.verdict, first.reason, readings, samples, needed, trainings_needed, sizes=measured_by)
 
 
 def _counted(run: Results, n: int) -> str:
@@ -198,10 +211,10 @@ def _counted(run: Results, n: int) -> str:
 
 
 def _deciding_first(readings: Sequence[ReadingVerdict]) -> tuple[ReadingVerdict, ...]:
-    """The first reading, unless it has no intervals and one that may stand in for it has."""
+    """The first reading, unless it is open for want of intervals and one that may stand in for it has them."""
     deciding = readings[0]
     standing_in = [r for r in readings if r.reading.stands_in and r.verdict is not Verdict.ABSENT]
-    if not _has_intervals(deciding):
+    if not _has_intervals(deciding) and deciding.verdict not in _REFUTED:
         measured = standing_in[0] if deciding.verdict is Verdict.ABSENT and standing_in else deciding
         deciding = next(filter(_has_intervals, standing_in), measured)
     return (deciding, *(r for r in readings if r is not deciding))
@@ -219,7 +232,10 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     for comparison in reading.comparisons:
         try:
             compared = operands(claim, comparison, results, runs)
-            decided += contrasts(comparison, compared, limit_of(claim, comparison, results, compared))
+            # A limit that stands in a row is that of its row's cells.
+            apart = [[o] for o in compared] if comparison.limit_column else [compared]
+            for those in apart:
+                decided += contrasts(comparison, those, limit_of(claim, comparison, results, those))
         except MissingCell as missing:
             if comparison.optional and decided:
                 continue

@@ -54,6 +54,7 @@ class Comparison:
             limit, that is smaller does not matter. 0 if none is said.
         smallest_of: a column of the same row whose number ``smallest`` is a share of.
         smallest_ratio: instead, for comparisons of cells: how far their ratio may be from 1 and not matter.
+        times: for orders: a cell is to be at least so many times the one before it.
         decided_by: a column of the same rows whose intervals decide, where the measured one has none.
         stated: paths of the paper's values that belong beside; ``{row}`` is the name of each row.
         size: path of the values that must be met for more than the direction; ``{row}`` as above.
@@ -78,6 +79,7 @@ class Comparison:
     smallest: float = 0.0
     smallest_of: str | None = None
     smallest_ratio: float = 0.0
+    times: float = 1.0
     decided_by: str | None = None
     stated: tuple[str, ...] = ()
     size: str | None = None
@@ -260,6 +262,10 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
         raise ValueError(f"{comparison.expect!r} has a margin already, and no smallest effect")
     if comparison.allowed and (comparison.expect not in _ORDERED or comparison.smallest or comparison.smallest_ratio):
         raise ValueError("'allowed' is of an order that has no smallest effect")
+    if comparison.times != 1 and (
+        comparison.expect not in _ORDERED or comparison.smallest or comparison.smallest_ratio
+    ):
+        raise ValueError("'times' is of an order that has no smallest effect")
     if comparison.p_value and not (comparison.exact and comparison.expect == "below"):
         raise ValueError("a p-value is exact and below a limit")
     for row in comparison.rows:

@@ -33,8 +33,8 @@ class NextRound:
 
     Attributes:
         sizes: for each analysis that gets more samples, how many it is to have; none if there is nothing to do.
-        hopeless: for each open claim that no affordable number decides, the one that would; infinite or ``None`` as
-            `Judgement.needed`.
+        hopeless: for each open claim that no affordable number decides, the one that would; infinite if none does, and
+            ``None`` if that cannot be told of as many samples as are affordable.
         postponed: open claims for which time does not suffice.
     """
 
@@ -57,6 +57,8 @@ def next_round(
 ) -> NextRound:
     """The analyses that are to have more samples: those that decide most for their evaluations, while time suffices.
 
+    Claims of which nobody can tell what would decide them come after all others.
+
     Args:
         judgements: at this look.
         sizes: of every analysis now.
@@ -64,22 +66,24 @@ def next_round(
         seconds: that are left.
     """
     hopeless: dict[str, float | None] = {}
-    wanted: list[tuple[float, str, dict[str, int]]] = []
+    wanted: list[tuple[bool, float, str, dict[str, int]]] = []
     for j in judgements:
         if j.verdict is not Verdict.OPEN:
             continue
         asked = {a: sizes[a] for a in j.claim.analyses if a in sizes}
-        if j.needed is None or j.needed > LARGEST or not asked:
+        unknown = j.needed is None  # as where too few errors are seen for an interval: more samples may have more
+        fewest = min(asked.values(), default=LARGEST)
+        growth = _MOST if j.needed is None else max(1.0, j.needed / fewest)
+        if growth * fewest > LARGEST:
             hopeless[j.claim.id] = j.needed
             continue
-        growth = max(1.0, j.needed / min(asked.values()))
         factor = min(max(_LEAST, _SPARE * growth), _MOST)
         larger = {a: min(LARGEST, math.ceil(n * factor)) for a, n in asked.items()}
         evaluations, _ = cost(larger)
-        wanted.append((predicted_power(growth, factor) / max(1.0, evaluations), j.claim.id, larger))
+        wanted.append((unknown, -predicted_power(growth, factor) / max(1.0, evaluations), j.claim.id, larger))
     chosen: dict[str, int] = {}
     postponed: list[str] = []
-    for _, claim, larger in sorted(wanted, key=lambda w: (-w[0], w[1])):
+    for _, _, claim, larger in sorted(wanted, key=lambda w: w[:3]):  # what can be predicted comes first
         together = chosen | {a: max(n, chosen.get(a, 0)) for a, n in larger.items()}
         if cost(together)[1] <= seconds:
             chosen = together

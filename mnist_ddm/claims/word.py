@@ -36,6 +36,7 @@ _FULL = Schema(
         Column("n_least", "fewest samples", "note"),
         Column("n_most", "most samples", "note"),
         Column("n_needed", "n that would decide it", "note"),
+        Column("trainings_needed", "trainings that would decide it", "note", optional=True),
     ),
 )
 _SHORT = Schema(
@@ -63,7 +64,8 @@ def full_table(judgements: Sequence[Judgement]) -> Table:
             "holds_after_holm": _HOLM[j.survives],
             "n_least": min(j.sizes, default=None),
             "n_most": max(j.sizes, default=None),
-            "n_needed": rounded_up(j.needed) if j.needed is not None and j.needed <= _REACH else None,
+            "n_needed": _in_reach(j.needed),
+            "trainings_needed": _in_reach(j.trainings_needed),
         }
         unread: Row = {"reading": None, "verdict_of_reading": None, **_NO_NUMBER}
         rows += [{**said, **row} for reading in j.readings for row in _of_reading(reading)] or [{**said, **unread}]
@@ -124,13 +126,21 @@ def verdict_text(judgement: Judgement) -> str:
 
 def needed_text(judgement: Judgement) -> str:
     """What an open claim would take, in brackets; nothing if that cannot be told."""
-    if judgement.needed is None:
+    needed, trainings = judgement.needed, judgement.trainings_needed
+    if needed is None and trainings is None:
         return ""
-    if math.isinf(judgement.needed):
+    if math.isinf(needed or trainings or 0.0):
         return " (no n decides it)"
-    if judgement.needed > _REACH:
+    if trainings is not None:
+        return f" ({rounded_up(trainings):,} such trainings would do)"
+    assert needed is not None
+    if needed > _REACH:
         return f" (it would take more than {_REACH:,} samples)"
-    return f" (n = {rounded_up(judgement.needed):,} would do)"
+    return f" (n = {rounded_up(needed):,} would do)"
+
+
+def _in_reach(needed: float | None) -> int | None:
+    return rounded_up(needed) if needed is not None and needed <= _REACH else None
 
 
 def rounded_up(number: float) -> int:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @click.option(
     "--recorded", is_flag=True, help="Use as many samples as the cache has of every recording, where that is more."
 )
-@click.option("--hours", type=float, default=1.0, show_default=True, help="With --until-decided: begin no round after.")
+@click.option(
+    "--hours",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="With --until-decided: begin no round that would end later.",
+)
 @options.beside
 @options.seed
 @options.workers

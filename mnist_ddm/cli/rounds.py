@@ -28,7 +28,7 @@ def until_decided(
         claims: that are to be decided.
         workers: parallel processes.
         backend: where they run.
-        hours: after which no round begins.
+        hours: in which all is to be done; the first look is made whatever it takes.
 
     Returns:
         The study as it was at the last look, recorded, and the number of that look.
@@ -41,6 +41,11 @@ def until_decided(
 
     end = time.monotonic() + 3600 * hours
     sizes: dict[str, int] = {}
+    first = study_of(sizes)
+    if (needs := first.plan().seconds(workers) + 2 * (first.table_seconds or 0.0)) > 3600 * hours:
+        console.print(
+            f"the first look alone takes about {shown_duration(needs)}, more than --hours {hours:g}: no round follows it"
+        )
     for look in range(1, LOOKS + 1):
         study = study_of(sizes)
         recordings = record_with_progress(console, study.plan(), workers, backend)
@@ -87,11 +92,11 @@ def _answers(study: "Study", recordings: "Recordings") -> dict[str, "Answer"]:
 def _cost_of(
     study_of: Callable[[Mapping[str, int]], "Study"], sizes: Mapping[str, int], workers: int
 ) -> Callable[[Mapping[str, int]], tuple[float, float]]:
-    """What more samples cost: evaluations and seconds."""
+    """What more samples cost: evaluations, and seconds with the tables of a look and of the run that is written."""
 
     def cost(wanted: Mapping[str, int]) -> tuple[float, float]:
         study = study_of({**sizes, **wanted})
         plan = study.plan(*(name for name in study.settings if name in wanted))
-        return plan.evaluations, plan.seconds(workers)
+        return plan.evaluations, plan.seconds(workers) + 2 * (study.table_seconds or 0.0)
 
     return cost

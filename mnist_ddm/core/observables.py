@@ -116,6 +116,11 @@ def _left_out_angles(visit: Visit) -> Tensor:
     return angle_degrees(experts, left_out_blends(experts, _weights(visit)))
 
 
+def _velocity_products(visit: Visit) -> Tensor:
+    flat = widened(_experts(visit)).flatten(2)
+    return (flat @ flat.transpose(1, 2)).float()
+
+
 def _reference_angles(visit: Visit) -> Tensor:
     velocity = _reference(visit).velocity(visit.x, visit.times)
     return angle_degrees(_experts(visit), velocity[:, None])
@@ -222,6 +227,7 @@ OBSERVABLES: Mapping[str, Observable] = {
         _plain("velocities", _experts, lambda k, d: k * d, needs_experts=True),
         _plain("angles", _angles, _each, needs_experts=True),
         _plain("left-out-angles", _left_out_angles, _each, needs_experts=True),
+        _plain("velocity-products", _velocity_products, lambda k, d: k * k, needs_experts=True),
         _plain("reference-angles", _reference_angles, _each, needs_experts=True),
         _plain("reference-posterior", _reference_posterior, _each),
         _plain("target-errors", _target_errors, _each, needs_experts=True),

@@ -8,8 +8,12 @@ expert k's cluster for sample i) the statistic is :math:`\frac{1}{n} \sum_i \sum
 - *Dealt*: the experts' values are dealt to the experts at random, the same deal for all samples. If nothing ties an
   expert to its values, all deals are equally likely, whatever router and states have in common; this is exact for the
   experts at hand, while samples, however many, all see the same few experts.
+
+`ties_of` is the same for a statistic of any other form, such as one in which an expert's value depends on which others
+are selected with it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +22,10 @@ from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
 
 _DEALS = 5000
+_DEALS_OF_ANY = 499
+"""For a statistic of any form, each of whose values must be computed."""
+_SHIFTS = 20
+"""So many other samples' selections stand for those of all of them."""
 _SEED = 20260203
 
 
@@ -57,6 +65,37 @@ def ties(selection: Array, values: Array) -> Ties:
     return Ties(moved, beyond, _dealt(np.einsum("itk,itl->kl", selection, values) / (n * times)))
 
 
+def ties_of(measure: Callable[[Array], Array], selection: Array) -> Ties:
+    """Hold a statistic of any form against both nulls.
+
+    Args:
+        measure: the value of every sample, shape ``(n,)``, if these were its selections, of the shape of ``selection``.
+        selection: of each sample at each time, shape ``(n, T, K)``.
+    """
+    n, _, k = selection.shape
+    own = measure(selection)
+    shifts = range(1, min(_SHIFTS, n - 1) + 1)
+    swapped = [measure(np.roll(selection, -shift, axis=0)) for shift in shifts]
+    if not swapped:
+        nothing = Estimate(float("nan"), float("nan"), float("nan"))
+        return Ties(nothing, nothing, nothing)
+    # A sample moves the null twice: by its state under others' selections, and by its selections at others' states.
+    as_state = np.mean(swapped, axis=0)
+    as_selection = np.mean([np.roll(values, shift) for shift, values in zip(shifts, swapped, strict=True)], axis=0)
+    pulls = as_state + as_selection
+    null, spread = float(as_state.mean()), _of_influence(pulls)
+    around = _of_influence(own - pulls)
+    beyond = float(own.mean()) - null
+    rng = generator(_SEED, Purpose.RESAMPLE, k)
+    deals = [np.arange(k), *(rng.permutation(k) for _ in range(_DEALS_OF_ANY))]
+    dealt = np.array([measure(selection[:, :, deal]).mean() for deal in deals])
+    return Ties(
+        Estimate(null, null + spread.low - spread.value, null + spread.high - spread.value),
+        Estimate(beyond, beyond + around.low - around.value, beyond + around.high - around.value),
+        _among(dealt - dealt.mean()),
+    )
+
+
 def _of_influence(values: Array) -> Estimate:
     """The mean of one number for each sample with the interval of a mean."""
     mean = float(values.mean())
@@ -73,7 +112,11 @@ def _dealt(products: Array) -> Estimate:
     rng = generator(_SEED, Purpose.RESAMPLE, k)
     deals = np.argsort(rng.random((_DEALS, k)), axis=1)
     deals[0] = np.arange(k)  # the actual one counts among them, which makes the test exact
-    apart = products[np.arange(k), deals].sum(axis=1) - mean
+    return _among(products[np.arange(k), deals].sum(axis=1) - mean)
+
+
+def _among(apart: Array) -> Estimate:
+    """The first of all deals, around their mean, with an interval that holds 0 unless few of the others are as far."""
     low, high = np.quantile(apart, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
-    value = float(np.trace(products)) - mean
+    value = float(apart[0])
     return Estimate(value, value - float(high), value - float(low))

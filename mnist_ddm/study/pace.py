@@ -75,7 +75,7 @@ def _points(kept: object) -> dict[int, float]:
     return {
         int(n): float(taken)
         for n, taken in entries.items()
-        if str(n).isascii() and str(n).isdigit() and 0 < int(n) and _is_time(taken)
+        if str(n).isascii() and str(n).isdigit() and int(n) > 0 and _is_time(taken)
     }
 
 

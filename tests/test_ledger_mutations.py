@@ -127,7 +127,7 @@ def _judged(claim, reading, comparisons, tables):
 
 
 def _mutants(claim, comparison: Comparison):
-    """The comparison turned round, with its limit moved a little, and with each of its margins gone, halved, doubled."""
+    """The comparison turned round, with its limit moved, and with each of its margins gone, halved and doubled."""
     limit = _limit(claim, comparison)
     if comparison.expect in TURNED:
         yield replace(comparison, expect=TURNED[comparison.expect])

@@ -260,12 +260,10 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
             schema[beside]
     if (comparison.smallest or comparison.smallest_ratio) and comparison.expect in _TWO_SIDED:
         raise ValueError(f"{comparison.expect!r} has a margin already, and no smallest effect")
-    if comparison.allowed and (comparison.expect not in _ORDERED or comparison.smallest or comparison.smallest_ratio):
-        raise ValueError("'allowed' is of an order that has no smallest effect")
-    if comparison.times != 1 and (
-        comparison.expect not in _ORDERED or comparison.smallest or comparison.smallest_ratio
-    ):
-        raise ValueError("'times' is of an order that has no smallest effect")
+    plain_order = comparison.expect in _ORDERED and not comparison.smallest and not comparison.smallest_ratio
+    for name, given in (("allowed", bool(comparison.allowed)), ("times", comparison.times != 1)):
+        if given and not plain_order:
+            raise ValueError(f"{name!r} is of an order that has no smallest effect")
     if comparison.p_value and not (comparison.exact and comparison.expect == "below"):
         raise ValueError("a p-value is exact and below a limit")
     for row in comparison.rows:

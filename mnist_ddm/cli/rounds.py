@@ -44,7 +44,7 @@ def until_decided(
     first = study_of(sizes)
     if (needs := first.plan().seconds(workers) + 2 * (first.table_seconds or 0.0)) > 3600 * hours:
         console.print(
-            f"the first look alone takes about {shown_duration(needs)}, more than --hours {hours:g}: no round follows it"
+            f"the first look alone takes about {shown_duration(needs)}, more than --hours {hours:g}; no round follows"
         )
     for look in range(1, LOOKS + 1):
         study = study_of(sizes)

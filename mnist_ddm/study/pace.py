@@ -1,11 +1,12 @@
 """How long tables take, so that a plan can say it: as they took here before, or else as they took us.
 
-Beside the recordings stands one file with the seconds of each analysis of each system; `pace.json` beside this module has
-the same of one core that made what ships. What is kept decides nothing but an estimate: a file that is damaged or cannot
-be written is as good as none.
+Beside the recordings stands one file with the seconds of each analysis of each system; `pace.json` beside this module
+has the same of one core that made what ships. What is kept decides nothing but an estimate: a file that is damaged or
+cannot be written is as good as none.
 """
 
 import contextlib
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def _key(system: str, analysis: str) -> str:
 def _seconds(points: Mapping[int, float], n: int) -> float:
     """By the times of some numbers of samples, rising."""
     sizes = sorted(points)
-    for below, above in zip(sizes, sizes[1:], strict=False):
+    for below, above in itertools.pairwise(sizes):
         if below <= n <= above:
             return points[below] + (points[above] - points[below]) * (n - below) / (above - below)
     return points[sizes[0]] if n <= sizes[0] else points[sizes[-1]] * n / sizes[-1]

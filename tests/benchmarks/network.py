@@ -2,8 +2,8 @@
 
     python tests/benchmarks/network.py --out docs/results/benchmarks/network.json
 
-Floating-point operations of an evaluation (a multiply and an add are two) per second of processor time in one thread, over
-those of a float32 product of two 1024 x 1024 matrices in the same run; the best of several repetitions of each.
+Floating-point operations of an evaluation (a multiply and an add are two) per second of processor time in one thread,
+over those of a float32 product of two 1024 x 1024 matrices in the same run; the best of several repetitions of each.
 """
 
 import argparse

@@ -19,15 +19,17 @@ help:
 
 setup: $(READY)
 
-# Linux wheels of torch bring gigabytes of CUDA. `make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu` takes those for
-# CPUs alone; both packages must come from that index, or they do not fit each other.
-TORCH_INDEX ?=
+# Linux wheels of torch bring gigabytes of CUDA. Where there is no NVIDIA GPU those for CPUs alone are taken, from an index of their
+# own; `make setup TORCH_INDEX=` takes the usual ones. Both packages must come from one index, or they do not fit each other.
+TORCH_INDEX ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi > /dev/null && echo https://download.pytorch.org/whl/cpu)
 CPU_WHEELS = test -z "$(TORCH_INDEX)" \
-	|| $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21"
+	|| $(BIN)/python -m pip install --quiet --retries 1 --timeout 20 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" \
+	&& $(BIN)/python -c "import torchvision" 2> /dev/null \
+	|| { echo "The wheels of $(TORCH_INDEX) cannot be had together: the usual ones are taken."; \
+		$(BIN)/python -m pip uninstall --quiet --yes torch torchvision; }
 
 $(READY): pyproject.toml
-	@echo "Installing into $(VENV): minutes without a word, and on Linux gigabytes of CUDA; without a GPU stop here and"
-	@echo "give make TORCH_INDEX=https://download.pytorch.org/whl/cpu as well."
+	@echo "Installing into $(VENV): minutes without a word. torch comes from $(or $(TORCH_INDEX),the usual index)."
 	$(PYTHON) -m venv $(VENV)
 	@$(CPU_WHEELS)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,paris]"

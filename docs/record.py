@@ -113,7 +113,7 @@ def study_of(entry: Entry) -> Study:
         pool = load_system(asked["system"], **of_system)
         return Study(pool, analyses_of(tuple(ledger().claims.values())), scale=asked["scale"], seed=asked["seed"])
     choices = {key: asked[key] for key in ("n", "steps", "seed", "solver", "distance", "features")}
-    names = chosen(asked["analyses"], asked["group"], asked["without"])
+    names = chosen(asked["analyses"], asked["groups"], asked["without"])
     pool = load_system(asked["system"], **of_system)
     return Study(pool, names, **choices, routings=chosen_routings(asked["routings"]))
 

@@ -1,5 +1,6 @@
 """The documentation holds: its commands and its code run, and nothing that exists is missing from it."""
 
+import json
 import re
 import shlex
 import shutil
@@ -112,6 +113,14 @@ def place(tmp_path, monkeypatch):
     analyses.installed_analyses.cache_clear()
 
 
+def _script(name):
+    """A program of the documentation."""
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def run(place, monkeypatch, capsys):
     def call(command):
@@ -212,6 +221,17 @@ def test_notebooks_are_cells_that_begin_with_a_title(path):
     compile(path.read_text(), path.name, "exec")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=_name)
+def test_notebooks_that_programs_open_are_those_of_the_sources_without_outputs(path):
+    shipped = json.loads(path.with_suffix(".ipynb").read_text())
+    assert path.with_suffix(".ipynb").read_text() == _script("notebooks").notebook(path), "run docs/notebooks.py"
+    code = [cell for cell in shipped["cells"] if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    for cell in code:
+        compile("".join(cell["source"]), path.name, "exec")
+
+
 def test_there_is_a_notebook_for_each_group():
     assert {a.group for a in ANALYSES.values()} | {"tour"} == {p.stem for p in (ROOT / "notebooks").glob("*.py")}
 
@@ -245,9 +265,7 @@ def test_every_command_is_somewhere_in_the_documents():
 
 @pytest.mark.parametrize("name", ["commands.md", "routings.md"])
 def test_pages_made_from_the_code_are_of_this_code(name):
-    spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    reference = module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    reference = _script("reference")
     again = reference.PAGES[name]().rstrip("\n") + "\n"
     assert (ROOT / "docs" / name).read_text() == again, "run `python docs/reference.py`"
 

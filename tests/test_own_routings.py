@@ -213,7 +213,7 @@ def test_an_installed_analysis_is_asked_like_ours(announced, gaussian, target, t
     announced(theirs=f"{__name__}:{target}")
     assert registry.analysis_named("theirs").question == "What is it?"
     assert registry.groups()[-2:] == ["others", "all"]
-    assert registry.chosen((), "others", ()) == ["theirs"]
+    assert registry.chosen((), ["others"], ()) == ["theirs"]
     assert Study(gaussian, ["theirs"], scale="small", store=RecordingStore(tmp_path)).run()["theirs"].tables == ()
 
 

@@ -79,6 +79,37 @@ def test_models_at_hand_are_a_system_that_keeps_every_promise(pool):
     assert pool.prior.tolist() == [0.5, 0.5]
 
 
+def test_a_router_that_says_the_same_of_every_state_spoils_no_answer(tmp_path):
+    """It has no derivative, and none is missed: that of weights which never change is 0."""
+
+    def even(x, t):
+        return x.new_zeros(len(x), 3)
+
+    experts = [expert(0), expert(1), lambda x, t: -x]
+    study = Study(SimplePool(experts, even, state_shape=(2,)), n=4, steps=3, store=RecordingStore(tmp_path))
+    answers = study.run()
+    norms = answers["jacobian-decomposition"].tables[0].select(routing="full")
+    assert all(row["router"] is None or row["router"].value == 0 for row in norms)
+    broken = SimplePool(experts, torch.no_grad()(lambda x, t: x @ torch.ones(2, 3)), state_shape=(2,))
+    with pytest.raises(InputError, match="not differentiable"):
+        Study(broken, ["jacobian-decomposition"], n=4, steps=3, store=RecordingStore(tmp_path / "b")).run()
+
+
+def test_what_was_not_answered_says_why(pool, tmp_path):
+    answers = Study(pool, n=4, steps=3, store=RecordingStore(tmp_path)).run()
+    with pytest.raises(InputError, match=r"no answer of expert-deviation: .*at least 3 experts"):
+        answers["expert-deviation"]
+    with pytest.raises(InputError, match=r"unknown answer 'qualty'; did you mean 'quality'"):
+        answers["qualty"]
+    assert answers.get("expert-deviation") is None
+
+
+@pytest.mark.parametrize("real", [torch.zeros(10, 2), (torch.zeros(10, 2),), (torch.zeros(2, 2), [0, 1])])
+def test_real_states_come_with_their_clusters(real):
+    with pytest.raises(InputError, match="real must be a pair of tensors"):
+        SimplePool([expert(0), expert(1)], router, real=real)
+
+
 def test_a_simple_pool_says_what_it_lacks():
     with pytest.raises(InputError, match="at least one expert"):
         SimplePool([], router, real())

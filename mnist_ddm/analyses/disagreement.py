@@ -184,13 +184,16 @@ def _correlations(pool: ExpertPool, integral: Array, outcomes: Mapping[str, Arra
 
 
 def _stated(paper: Mapping[str, Value], outcome: str) -> Value:
+    if paper.keys() <= {"place"}:  # nothing is of these data
+        return None
     return paper.get(_STATED[outcome], "not stated") if outcome in _STATED else "beyond the paper"
 
 
 def _quartiles(
     pool: ExpertPool, integral: Array, outcomes: Mapping[str, Array], images: Tensor, distance: str
 ) -> Table:
-    stated = paper_values("disagreement", pool.in_paper).get("quartiles", "not stated")
+    paper = paper_values("disagreement", pool.in_paper)
+    stated = None if paper.keys() <= {"place"} else paper.get("quartiles", "not stated")
     group, notes = quartile(integral), [f"Perceptual distance: {distance}."]
     kernel, vectors = None, images
     if pool.measures.has_real_states:

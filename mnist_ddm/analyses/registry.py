@@ -140,19 +140,19 @@ def analyses_in(group: str) -> list[Analysis[Any]]:
     return [a for a in known_analyses().values() if group in ("all", a.group)]
 
 
-def chosen(names: Sequence[str], group: str | None, without: Sequence[str]) -> list[str]:
+def chosen(names: Sequence[str], groups: Sequence[str], without: Sequence[str]) -> list[str]:
     """The names of the analyses that a user asked for, each once.
 
     Args:
         names: of analyses.
-        group: all of it as well; Appendix B's two if neither is given.
+        groups: all of each as well; Appendix B's two if neither is given.
         without: analyses and groups to leave out.
 
     Raises:
         InputError: if an analysis or a group does not exist, or nothing is left.
     """
     asked = [
-        *(a.id for a in (() if group is None else analyses_in(group))),
+        *(a.id for group in groups for a in analyses_in(group)),
         *(analysis_named(name).id for name in names),
     ]
     known = known_analyses()

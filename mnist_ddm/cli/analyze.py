@@ -33,8 +33,9 @@ def chosen_routings(given: tuple[str, ...]) -> tuple[str, ...] | None:
 )
 @click.option(
     "--group",
-    default=None,
-    help="All analyses of a group: alignment, quality, sensitivity, interventions, regimes or all.",
+    "groups",
+    multiple=True,
+    help="All analyses of a group: alignment, quality, sensitivity, interventions, regimes or all; may be repeated.",
 )
 @click.option("--without", multiple=True, help="Leave out this analysis or group; may be repeated.")
 @click.option(
@@ -65,7 +66,7 @@ def chosen_routings(given: tuple[str, ...]) -> tuple[str, ...] | None:
 def analyze(
     system: str,
     analyses: tuple[str, ...],
-    group: str | None,
+    groups: tuple[str, ...],
     without: tuple[str, ...],
     routings: tuple[str, ...],
     n: int | None,
@@ -104,7 +105,7 @@ def analyze(
     part = None if shard is None else parse_shard(shard)
     if json and part is not None:
         raise InputError("a --shard has nothing to say before the others are there; leave --json to the last command")
-    names = chosen(analyses, group, without)
+    names = chosen(analyses, groups, without)
     with waiting(console, f"loading the system {system}"):
         pool = load_system(system, **of_system)
     what_it_is = f"; {pool.description}" if pool.description else ""
@@ -124,7 +125,7 @@ def analyze(
     }
     study = Study(pool, names, **choices)
     for name, why in study.absent.items():
-        if name in analyses or group is None or not study.analyses:
+        if name in analyses or not groups or not study.analyses:
             raise InputError(why)
         console.print(f"not run: {name} ({why})")
     if routings:
@@ -136,7 +137,7 @@ def analyze(
         return
     provenance = Provenance(options.command_line(), of_system)
     folder = study.open(out or default_folder(study.identity, pool.title), provenance)
-    recordings = record_with_progress(console, study.plan(), count, backend)
+    recordings = record_with_progress(console, study.plan(), count, backend, study.table_seconds)
 
     told: dict[str, object] = {}
 

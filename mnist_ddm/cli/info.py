@@ -326,4 +326,8 @@ def _figure(value: object) -> str:
 def _shown(value: object) -> str:
     from mnist_ddm.tables.terminal import shown_value
 
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_shown(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
     return shown_value(value) if isinstance(value, str | int | float) else str(value)

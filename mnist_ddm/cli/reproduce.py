@@ -152,7 +152,7 @@ def reproduce(
         opened = study.open(
             out or default_folder(what, study.pool.title), Provenance(command, systems[0], only), **more
         )
-        recordings = record_with_progress(console, study.plan(), count, backend)
+        recordings = record_with_progress(console, study.plan(), count, backend, study.table_seconds)
         kept: list[str] = []
         write_with_progress(
             console, study, opened, recordings, lambda name, answer: kept.append(name) if answer is None else None

@@ -48,7 +48,7 @@ def until_decided(
         )
     for look in range(1, LOOKS + 1):
         study = study_of(sizes)
-        recordings = record_with_progress(console, study.plan(), workers, backend)
+        recordings = record_with_progress(console, study.plan(), workers, backend, study.table_seconds)
         judgements = judge_all(claims, results_of(study, _answers(study, recordings), LEVEL_OF_A_LOOK))
         console.print(f"look {look} of at most {LOOKS}: {counts_line(judgements)}")
         now = {name: settings.n for name, settings in study.settings.items()}

@@ -61,7 +61,7 @@ def reproduce_trainings(
     for study, options, folder in zip(studies, systems, folders, strict=True):
         console.print(f"training {folder.name} of {len(studies)}: {options['checkpoint']}")
         own = study.open(folder, Provenance(command, options, only))
-        study.write(own, record_with_progress(console, study.plan(), workers, backend))
+        study.write(own, record_with_progress(console, study.plan(), workers, backend, study.table_seconds))
         write_report(folder, judge_all(claims, read_results(folder)))
     for name, why in first.absent.items():
         joined.leave_out(name, why)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mnist_ddm.core.asked import asked_logits
 from mnist_ddm.core.field import RoutedField, VelocityField
 from mnist_ddm.core.routing import Samples
 from mnist_ddm.core.spectral import BatchFunction, LinearMap, linearize
@@ -110,9 +111,14 @@ def _weights_are_smooth(field: RoutedField, x: Tensor, t: Tensor, samples: Sampl
     """Whether the weights have a derivative at all: those that only choose experts are constant between jumps."""
     with torch.inference_mode(False), torch.enable_grad():
         logits, weights = field.weights(x.clone().detach().requires_grad_(), t, samples, interval)
-    if not logits.requires_grad:
+    if not logits.requires_grad and not _is_constant(field, x, t, logits):
         raise InputError(f"the router of {field.pool.name!r} is not differentiable (is it under no_grad?)")
     return weights.requires_grad
+
+
+def _is_constant(field: RoutedField, x: Tensor, t: Tensor, logits: Tensor) -> bool:
+    """Whether a router says the same of every state, as one that knows nothing does; it has no derivative to follow."""
+    return all(torch.equal(asked_logits(field.pool, other, t), logits) for other in (-x, 2 * x + 1))
 
 
 def expert_jacobian(field: RoutedField, expert: int, x: Tensor, t: Tensor, samples: Samples) -> LinearMap:

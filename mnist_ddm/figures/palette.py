@@ -109,31 +109,35 @@ _TEN: Final = (
     Colour("#660b3d", "#f4638b"),
     Colour("#292503", "#697859"),
 )
-# Found by a search for the largest least distance of any two of the fourteen, in OKLab, as seen by normal and by
-# protan-, deutan- and tritanopic readers, under the contrasts that the tests ask for.
+_FURTHER: Final = {
+    "label": Colour("#163cd4", "#aaaed4"),
+    "uniform": Colour("#240a06", "#c87e06"),
+    "misaligned": Colour("#753a81", "#d607bf"),
+    "once": Colour("#b46bb9", "#c481da"),
+    "each": Colour("#8572f7", "#a780fb"),
+    "top": Colour("#810dff", "#b12dfe"),
+    "commit": Colour("#0b0346", "#bee1f6"),
+    "top-p": Colour("#582686", "#5effa7"),
+    "posterior": Colour("#3b0927", "#68986d"),
+    "other": Colour("#0a001a", "#c3ca05"),
+}
+# Found by a search for the largest least distance of any two, in OKLab, as seen by normal and by protan-, deutan- and
+# tritanopic readers, under the contrasts that the tests ask for; the further ones after the first fourteen.
 
 _ROUTINGS: Final[Mapping[str, Colour]] = {
     "top1": _MAIN[0],
     "top2": _MAIN[1],
     "full": _MAIN[2],
     "monolith": _MAIN[3],
-    "label": _TEN[5],
-    "uniform": _TEN[1],
-    "misaligned": _TEN[2],
-    "once": _TEN[4],
-    "each": _TEN[0],
-    "top": _TEN[7],
-    "commit": _TEN[3],
-    "top-p": _TEN[6],
-    "posterior": _TEN[8],
+    **{family: colour for family, colour in _FURTHER.items() if family != "other"},
 }
 """By family; `top` is every Top-k but the first two."""
 
-_UNKNOWN: Final = Style("--routing-other", _TEN[9], _MARKS[13])
+_UNKNOWN: Final = Style("--routing-other", _FURTHER["other"], _MARKS[13])
 
 _EXPERTS: Final = _TEN
 _OTHERS: Final = (_TEN[3], _TEN[4], _TEN[1], _TEN[5], _TEN[6], _TEN[2])
-"""For what is neither a strategy nor an expert: never a main strategy's colour."""
+"""For what is neither a strategy nor an expert: never a strategy's colour."""
 
 COLOURS: Final = tuple(colour.light for colour in (*_MAIN[:3], *_OTHERS))
 """For pictures of single things on a light background, in order."""
@@ -178,20 +182,18 @@ def expert_style(number: int) -> Style:
 
 
 def series_styles(labels: Sequence[str]) -> list[Style]:
-    """A style for each series of one picture: a strategy's own where a label is one, else one that is still free.
+    """A style for each series of one picture: a strategy's own where a label is one, else one of the others.
 
     Series of one family keep its colour and differ by dash and mark.
     """
     families = [routing_family(label) for label in labels]
-    taken = {_ROUTINGS[family] for family in families if family}
-    free = [i for i, colour in enumerate(_OTHERS) if colour not in taken] or list(range(len(_OTHERS)))
     seen: dict[str, int] = {}
     styles, others = [], 0
     for label, family in zip(labels, families, strict=True):
         if family:
             style = routing_style(label)
         else:
-            i = free[others % len(free)]
+            i = others % len(_OTHERS)
             style, others = Style(f"--other-{i}", _OTHERS[i], _MARKS[i]), others + 1
         again = seen.get(style.variable, 0)
         seen[style.variable] = again + 1

@@ -24,7 +24,7 @@ from mnist_ddm.core.field import make_field
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
-from mnist_ddm.errors import InputError, NotFiniteError, blamed
+from mnist_ddm.errors import InputError, NotFiniteError, blamed, unknown
 from mnist_ddm.storage.cache import recording_store
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study import pace
@@ -37,6 +37,29 @@ from mnist_ddm.study.scales import scale_named
 _ROUTINGS = "routings"
 """The setting that only analyses which compare routings take."""
 Recordings = Mapping[Visits, Recording]
+
+
+@final
+class Answers(dict[str, Answer]):
+    """What analyses say, by name.
+
+    Attributes:
+        absent: for each that the system could not answer, why not.
+    """
+
+    def __init__(self, answers: Mapping[str, Answer], absent: Mapping[str, str]) -> None:
+        super().__init__(answers)
+        self.absent = dict(absent)
+
+    def __missing__(self, name: str) -> Answer:
+        """Say why it is not there.
+
+        Raises:
+            InputError: always.
+        """
+        if name in self.absent:
+            raise InputError(f"there is no answer of {name}: {self.absent[name]}")
+        raise unknown("answer", name, list(self))
 
 
 @final
@@ -174,9 +197,9 @@ class Study:
         """
         return record_all(self.pool, self.plan().wanted, self.store, workers, on_progress)
 
-    def answer(self, recordings: Recordings) -> dict[str, Answer]:
-        """What each analysis says, by name."""
-        return {name: self.answer_one(name, recordings) for name in self.analyses}
+    def answer(self, recordings: Recordings) -> "Answers":
+        """What each analysis says, by name; one that the system cannot answer says why when it is asked for."""
+        return Answers({name: self.answer_one(name, recordings) for name in self.analyses}, self.absent)
 
     def answer_one(self, name: str, recordings: Recordings) -> Answer:
         """What one analysis says; every table says what the system is where its name alone could mislead."""
@@ -187,7 +210,7 @@ class Study:
         said = f"system: {self.pool.title}, {self.pool.description}."
         return replace(answer, tables=tuple(replace(table, notes=(*table.notes, said)) for table in answer.tables))
 
-    def run(self, workers: int = 1) -> dict[str, Answer]:
+    def run(self, workers: int = 1) -> "Answers":
         """Record and answer."""
         return self.answer(self.record(workers))
 

@@ -64,7 +64,7 @@ class SimplePool(ExpertPool):
             raise InputError("say the shape of a state (state_shape=...), or give real states")
         for what, given in (("real", real), ("training", training)):
             if given is not None:
-                _check(what, *given, len(experts))
+                _check(what, given, len(experts))
         self._experts, self._router, self._monolith = list(experts), router, monolith
         self._decode, self._draw, self._name = decode, draw, name
         self._shape = tuple(real[0].shape[1:]) if real is not None and state_shape is None else tuple(state_shape or ())
@@ -148,7 +148,10 @@ class StatesMeasures(Measures):
         return states[rows[:n]], clusters[rows[:n]]
 
 
-def _check(what: str, states: Tensor, clusters: Tensor, n_experts: int) -> None:
+def _check(what: str, given: tuple[Tensor, Tensor], n_experts: int) -> None:
+    if not isinstance(given, tuple | list) or [isinstance(part, Tensor) for part in given] != [True, True]:
+        raise InputError(f"{what} must be a pair of tensors: states, and the cluster of each")
+    states, clusters = given
     if clusters.ndim != 1 or len(clusters) != len(states) or len(states) == 0:
         raise InputError(f"{what}: {len(states)} states, but clusters of shape {tuple(clusters.shape)}")
     if clusters.is_floating_point() or not 0 <= int(clusters.min()) <= int(clusters.max()) < n_experts:

@@ -18,18 +18,21 @@ from mnist_ddm.terminal.progress import counted, progress_bars
 
 
 def record_with_progress(
-    console: Console, plan: Plan, workers: int, backend: str = "loky"
+    console: Console, plan: Plan, workers: int, backend: str = "loky", tables: float | None = None
 ) -> Mapping[Visits, Recording]:
-    """Every recording of a plan."""
+    """Every recording of a plan; what follows takes about ``tables`` seconds, if anybody knows."""
     count = len(plan.wanted)
+    then = "besides the start and what is made of them"
+    if tables is not None:
+        then = f"then {shown_duration(tables)} of tables"
     if plan.missing:
         console.print(
             f"making {len(plan.missing)} of {count} recordings: about {plan.evaluations:,} expert evaluations, "
-            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, besides the start "
-            "and what is made of them"
+            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, {then}"
         )
     else:
-        console.print(f"all {count} recordings are in the cache {plan.store.folder}")
+        more = "" if tables is None else f"; {then}"
+        console.print(f"all {count} recordings are in the cache {plan.store.folder}{more}")
     with _progress(console, plan, workers) as report, backend_named(backend):
         return record_all(plan.pool, plan.wanted, plan.store, workers, report)
 

@@ -71,6 +71,16 @@ def test_a_report_is_short_before_anything_is_opened(open_page, pages, width):
     assert page.run("return document.querySelectorAll('details[open]').length") == 0
 
 
+SHIPPED = sorted(path for path in (Path(__file__).parents[2] / "docs" / "results").glob("*/report.html"))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("report", SHIPPED, ids=lambda path: path.parent.name)
+def test_the_reports_that_ship_are_short_too(open_page, report, width):
+    page = open_page(report, width=width, touch=width < 500)
+    assert page.run("return document.documentElement.scrollHeight") <= 6000
+
+
 def test_claims_are_filtered_and_found(open_page, pages):
     page = open_page(pages / "run/report.html")
     shown = "return [...document.querySelectorAll('details.claim:not([hidden])')].map(d => d.id.slice(6))"

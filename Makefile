@@ -23,8 +23,8 @@ setup: $(READY)
 # own; `make setup TORCH_INDEX=` takes the usual ones. Both packages must come from one index, or they do not fit each other.
 TORCH_INDEX ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi > /dev/null && echo https://download.pytorch.org/whl/cpu)
 CPU_WHEELS = test -z "$(TORCH_INDEX)" \
-	|| $(BIN)/python -m pip install --quiet --retries 1 --timeout 20 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" \
-	&& $(BIN)/python -c "import torchvision" 2> /dev/null \
+	|| { $(BIN)/python -m pip install --quiet --retries 1 --timeout 20 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" \
+	&& $(BIN)/python -c "import torchvision" 2> /dev/null; } \
 	|| { echo "The wheels of $(TORCH_INDEX) cannot be had together: the usual ones are taken."; \
 		$(BIN)/python -m pip uninstall --quiet --yes torch torchvision; }
 

@@ -25,7 +25,7 @@ READINGS = [
     for reading in claim.readings
     if not reading.construction and not any(c.systems for c in reading.comparisons)
 ]
-"""Claims of two systems have tests of their own."""
+OF_TWO = [claim for claim in ledger().claims.values() if claim.systems]
 
 
 def _limit(claim, comparison):
@@ -199,3 +199,34 @@ def test_a_pair_is_told_by_both_of_its_routings():
     results = Results(system="paris", tables=_tables(claim, reading), in_paper="paris")
     cells = judge(replace(claim, readings=(reading,)), results).readings[0].cells
     assert [cell.of for cell in cells] == ["top1, against monolith", "top2, against monolith"]
+
+
+@pytest.mark.parametrize("claim", OF_TWO, ids=lambda claim: claim.id)
+def test_a_claim_of_two_systems_is_what_their_runs_say(claim):
+    def run(system, value):
+        rows = {}
+        for comparison in claim.readings[0].comparisons:
+            (selector,) = comparison.rows
+            near = Estimate(value, value - 1e-3, value + 1e-3)
+            whole = {c.key: None for c in SCHEMAS[comparison.table].columns if not c.optional}
+            rows.setdefault(comparison.table, []).append({**whole, **selector, comparison.columns[0]: near})
+        tables = {name: Table(SCHEMAS[name], "a table", tuple(found)) for name, found in rows.items()}
+        return Results(system=system, tables=tables, in_paper=system)
+
+    effect = max(map(_effect, claim.readings[0].comparisons))
+    apart = {
+        Verdict.REPRODUCED: 2 * effect,
+        Verdict.DIRECTION: 0.5 * effect,
+        Verdict.EQUIVALENT: -0.2 * effect,
+        Verdict.NOT: -2 * effect,
+    }
+    for verdict, difference in apart.items():
+        runs = run("mnist", 10 + difference), run("paris", 10.0)
+        assert judge(claim, *runs).verdict is verdict
+        assert judge(claim, *reversed(runs)).verdict is verdict
+    assert judge(claim, run("mnist", 1.0)).verdict is Verdict.ABSENT
+    assert "needs a run of paris" in judge(claim, run("mnist", 1.0)).reason
+
+
+def test_there_are_claims_of_two_systems():
+    assert {"mnist-correlates-more", "mnist-larger-gap"} <= {claim.id for claim in OF_TWO}

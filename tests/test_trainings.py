@@ -27,7 +27,11 @@ def test_the_interval_over_trainings_is_students():
     low, high = stats.t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / math.sqrt(3))
     assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high))
     assert found.between == pytest.approx(np.std(values, ddof=1))
-    assert found.share > 0.99
+    assert found.share.value > 0.99
+    # By the textbook's interval of a variance, of three values.
+    low, high = (2 * found.between**2 / stats.chi2.ppf(share, 2) for share in (0.975, 0.025))
+    ends = [1 - found.within**2 / variance for variance in (low, high)]
+    assert [found.share.low, found.share.high] == pytest.approx(ends)
     assert over_values(values).estimate == found.estimate
 
 
@@ -45,13 +49,16 @@ def test_what_has_no_interval_in_one_training_has_none_together():
 @pytest.mark.parametrize(("spread", "share"), [(0.0, 0.0), (0.1, 0.5), (1.0, 0.99)])
 def test_intervals_over_five_trainings_cover_and_the_share_of_training_is_found(spread, share):
     rng, n, count = np.random.Generator(np.random.Philox(5)), 100, 5
-    covered, shares = 0, []
+    covered, held, shares = 0, 0, []
+    true = spread**2 / (spread**2 + 1 / n)
     for _ in range(600):
         means = rng.normal(0, spread, count)
         found = over_trainings([mean_estimate(rng.normal(m, 1, n)) for m in means])
         covered += found.estimate.low <= 0 <= found.estimate.high
+        held += found.share.low - 1e-9 <= true <= found.share.high
         shares.append(found.within**2 / found.between**2)
     assert covered / 600 >= 0.93
+    assert held / 600 >= 0.93
     assert 1 - 1 / np.mean(1 / np.array(shares)) == pytest.approx(share, abs=0.1)
 
 

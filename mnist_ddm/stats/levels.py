@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_ddm.stats.intervals import LEVEL, Estimate
-from mnist_ddm.stats.quantiles import normal_quantile, student_quantile
+from mnist_ddm.stats.quantiles import chi_square_quantile, normal_quantile, student_quantile
 
+_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 _QUANTILE = normal_quantile((1 + LEVEL) / 2)
 
 
@@ -30,13 +31,15 @@ class Levels:
             has none of its own.
         between: the standard deviation of the trainings' values, which holds both levels.
         within: the root mean square of their standard errors, which is what samples alone explain; NaN without.
-        share: of the variance between trainings, what samples do not explain, 0 to 1; NaN where that cannot be told.
+        share: of the variance of a training's value, what samples do not explain, 0 to 1, with the interval that the
+            chi-square distribution of a variance gives if ``within`` is right; NaN where that cannot be told. Of five
+            trainings it is wide, and 0 where samples alone are said to do more than trainings are seen to.
     """
 
     estimate: Estimate
     between: float
     within: float
-    share: float
+    share: Estimate
 
 
 def over_trainings(estimates: Sequence[Estimate]) -> Levels:
@@ -47,13 +50,21 @@ def over_trainings(estimates: Sequence[Estimate]) -> Levels:
     halves = np.array([[e.value - e.low, e.high - e.value] for e in estimates])
     errors = halves.mean(axis=1) / _QUANTILE
     within = float(np.sqrt(np.mean(errors**2)))
-    share = max(0.0, 1 - (within / between) ** 2) if between > 0 else 0.0 if within > 0 else math.nan
     if count < 2 or np.isnan(halves).any():
-        return Levels(Estimate(value, math.nan, math.nan), between, within, math.nan)
+        return Levels(Estimate(value, math.nan, math.nan), between, within, _UNKNOWN)
     reach = student_quantile((1 + LEVEL) / 2, count - 1) * between / math.sqrt(count)
     alone = np.sqrt((halves**2).mean(axis=0) / count)
     low, high = (max(reach, float(side)) for side in alone)
-    return Levels(Estimate(value, value - low, value + high), between, within, share)
+    return Levels(Estimate(value, value - low, value + high), between, within, _share(between, within, count))
+
+
+def _share(between: float, within: float, count: int) -> Estimate:
+    """What is left of a variance, and of the ends of its interval, without that of the samples."""
+    if between == 0:
+        return _UNKNOWN
+    freedom = count - 1
+    ends = (freedom / chi_square_quantile(share, freedom) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    return Estimate(*(max(0.0, 1 - (within / between) ** 2 / factor) for factor in (1.0, *ends)))
 
 
 def over_values(values: Sequence[float]) -> Levels:
@@ -61,6 +72,6 @@ def over_values(values: Sequence[float]) -> Levels:
     count, value = len(values), float(np.mean(values))
     between = float(np.std(values, ddof=1)) if count > 1 else math.nan
     if count < 2 or between == 0:
-        return Levels(Estimate(value, math.nan, math.nan), between, math.nan, math.nan)
+        return Levels(Estimate(value, math.nan, math.nan), between, math.nan, _UNKNOWN)
     reach = student_quantile((1 + LEVEL) / 2, count - 1) * between / math.sqrt(count)
-    return Levels(Estimate(value, value - reach, value + reach), between, math.nan, math.nan)
+    return Levels(Estimate(value, value - reach, value + reach), between, math.nan, _UNKNOWN)

@@ -22,6 +22,11 @@ def student_quantile(share: float, freedom: float) -> float:
     return float(special.stdtrit(freedom, share))
 
 
+def chi_square_quantile(share: float, freedom: float) -> float:
+    """The value that this share of a chi-square distribution lies below, for positive degrees of freedom."""
+    return float(special.chdtri(freedom, 1 - share))
+
+
 def beta_quantile(share: float, a: float, b: float) -> float:
     """The value that this share of a beta distribution lies below, for positive ``a`` and ``b``."""
     return float(special.betaincinv(a, b, share))

@@ -20,7 +20,7 @@ from mnist_ddm.storage.names import inside
 from mnist_ddm.study.folder import PLOTS, RESULTS
 from mnist_ddm.study.results import read_manifest
 from mnist_ddm.tables.files import read_table
-from mnist_ddm.tables.table import Column, Kind, Row, Schema, Table, Value
+from mnist_ddm.tables.table import PERCENT, Column, Kind, Row, Schema, Table, Value
 
 TRAININGS = "trainings"
 """The folder of the trainings' own runs, each under its number, from 1."""
@@ -31,7 +31,7 @@ SPREAD = (
     Column("mean", "mean", "note"),
     Column("between", "sd between trainings", "note"),
     Column("within", "standard error from samples", "note"),
-    Column("share", "share of the variance that is training", "note", "%"),
+    Column("share", "share of the variance that is training", "measure", "%", kind=PERCENT),
 )
 """Columns of the table ANALYSIS-trainings."""
 
@@ -64,7 +64,10 @@ def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
         tables.append(table)
         spreads += spread
     if spreads:
-        notes = (f"mean of {len(folders)} trainings. share: what samples do not explain of the variance between them.",)
+        notes = (
+            f"mean of {len(folders)} trainings. share: what samples do not explain of the variance between them, "
+            "with the interval of a variance of so few.",
+        )
         tables.append(Table(Schema(f"{analysis}-trainings", SPREAD), "How far trainings differ", tuple(spreads), notes))
     plots = [joined_plot([read_plot(inside(f, f"{PLOTS}/{name}.json")) for f in folders]) for name in entries[0].plots]
     return Answer(tuple(tables), tuple(plot for plot in plots if plot is not None))
@@ -137,9 +140,13 @@ def _size(value: Value) -> float:
 
 
 def _spread(table: str, row: str, column: str, levels: Levels) -> Row:
-    told: Mapping[str, float] = {"between": levels.between, "within": levels.within, "share": 100 * levels.share}
-    cells = {key: None if math.isnan(value) else value for key, value in told.items()}
-    return {"table": table, "row": row, "column": column, "mean": levels.estimate.value, **cells}
+    told: Mapping[str, float] = {"between": levels.between, "within": levels.within}
+    cells: Row = {key: None if math.isnan(value) else value for key, value in told.items()}
+    share = levels.share
+    percent = (
+        None if math.isnan(share.value) else Estimate(*(100 * end for end in (share.value, share.low, share.high)))
+    )
+    return {"table": table, "row": row, "column": column, "mean": levels.estimate.value, **cells, "share": percent}
 
 
 def joined_plot(plots: Sequence[Plot]) -> Plot | None:

@@ -142,11 +142,10 @@ def _size(value: Value) -> float:
 def _spread(table: str, row: str, column: str, levels: Levels) -> Row:
     told: Mapping[str, float] = {"between": levels.between, "within": levels.within}
     cells: Row = {key: None if math.isnan(value) else value for key, value in told.items()}
-    share = levels.share
-    percent = (
-        None if math.isnan(share.value) else Estimate(*(100 * end for end in (share.value, share.low, share.high)))
-    )
-    return {"table": table, "row": row, "column": column, "mean": levels.estimate.value, **cells, "share": percent}
+    told_share = None
+    if not math.isnan(levels.share.value):
+        told_share = Estimate(*(100 * end for end in (levels.share.value, levels.share.low, levels.share.high)))
+    return {"table": table, "row": row, "column": column, "mean": levels.estimate.value, **cells, "share": told_share}
 
 
 def joined_plot(plots: Sequence[Plot]) -> Plot | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -211,3 +212,11 @@ def test_symbols_are_set_as_mathematics_and_words_are_left_alone():
     assert text.endswith("and FID_3")
     assert [str(symbol) for symbol, _ in glossary(["m_p against FID", "m_p"])] == ["<i>m</i><sub>p</sub>", "FID"]
     assert str(with_terms("<b>")) == "&lt;b&gt;"
+
+
+def test_the_run_that_ships_goes_by_its_name(run, place):
+    code, out, _ = run("compare", "trainings", Path(__file__).parents[1] / "docs" / "results" / "reproduce-gaussian")
+    assert code == 0
+    assert "trainings (mnist, scale medium" in out
+    (place / "trainings").mkdir()  # what a user has of that name is meant
+    assert run("compare", "trainings", "trainings")[0] == 2

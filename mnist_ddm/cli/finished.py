@@ -28,8 +28,9 @@ def report(run: Path, readme: Path | None, beside: Path | None) -> None:
     from mnist_ddm.claims.judge import judge_run
     from mnist_ddm.pages.readme import put_verdicts
     from mnist_ddm.pages.report import write_report
+    from mnist_ddm.study.shipped import run_named
 
-    judgements = judge_run(run, beside)
+    judgements = judge_run(run, None if beside is None else run_named(beside))
     page = write_report(run, judgements)
     click.echo(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
     if readme is not None:
@@ -52,7 +53,8 @@ def compare(
     """Put the runs A and B side by side: two systems, two routings, or two versions of the code.
 
     Shown is what differs: how they were made, cells whose intervals are apart, verdicts. --table shows a table whole.
-    Claims about two systems get their verdict here, from a run of each.
+    Claims about two systems get their verdict here, from a run of each. `trainings` is the run that ships: five
+    trainings of the digit experts.
     """
     from mnist_ddm.errors import unknown
     from mnist_ddm.pages.compare import (
@@ -66,12 +68,14 @@ def compare(
     )
     from mnist_ddm.pages.report import write_comparison
     from mnist_ddm.study.results import read_manifest, read_results
+    from mnist_ddm.study.shipped import run_named
     from mnist_ddm.tables.files import to_json
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.streams import print_json
     from mnist_ddm.terminal.tables import shortened
 
     console = Screen(stderr=json)
+    a, b = run_named(a), run_named(b)
     manifests = [read_manifest(folder) for folder in (a, b)]
     results = [read_results(folder) for folder in (a, b)]
     common = side_by_side(results[0], results[1], routings)

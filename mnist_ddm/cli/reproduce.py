@@ -75,6 +75,7 @@ def reproduce(
         from mnist_ddm.study.record import parse_shard
         from mnist_ddm.study.results import read_results
         from mnist_ddm.study.scales import scale_named
+        from mnist_ddm.study.shipped import run_named
         from mnist_ddm.study.study import Study
         from mnist_ddm.systems.registry import load_system
         from mnist_ddm.terminal.recordings import record_shard_with_progress, record_with_progress, write_with_progress
@@ -88,7 +89,7 @@ def reproduce(
         raise InputError(f"--hours must be above 0 and at most {_MOST_HOURS}, not {hours:g}")
     count = options.resolve_workers(workers, of_system["device"])
     claims = tuple(map(claim_named, only)) or tuple(ledger().claims.values())
-    other = None if beside is None else read_results(beside)
+    other = None if beside is None else read_results(run_named(beside))
     systems = _trainings(system, of_system)
 
     def study_of(options_of_one: Mapping[str, Any], number: int) -> "Study":

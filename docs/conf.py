@@ -35,7 +35,7 @@ html_static_path = ["static"]
 html_css_files = ["mathematics.css"]
 html_show_sphinx = False
 html_copy_source = False
-html_extra_path = ["results/trainings/report.html", "figures/play.html"]
+html_extra_path = ["results/reproduce-mnist/report.html", "figures/play.html"]
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)")
 

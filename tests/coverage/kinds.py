@@ -10,6 +10,7 @@ from scipy import linalg, stats
 
 from mnist_ddm.metrics.calibration import calibration_estimate
 from mnist_ddm.metrics.frechet_limit import LimitDistance
+from mnist_ddm.metrics.weighted import WeightedDistance
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import (
     Estimate,
@@ -105,37 +106,47 @@ def _range(values):
     return np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1))
 
 
-_DIM, _CLASSES = 8, 10
-_CENTRES = 2 * np.random.Generator(np.random.Philox(2)).normal(size=(_CLASSES, _DIM))
+_CLASSES = 10
 _EVEN, _UNEVEN = np.full(_CLASSES, 0.1), np.array([0.05, 0.27, 0.08, 0.1, 0.12, 0.02, 0.09, 0.12, 0.06, 0.09])
 """Shares of classes: of real images, and of the samples of a routing that starves some."""
-_SPREAD = np.linspace(0.3, 2, _DIM)
 
 
-def _features(rng, n, *shares):
-    """Features of samples of some routings from the same noise, and of classes that are there in these shares."""
-    noise, drawn = rng.normal(size=(n, _DIM)) * _SPREAD, rng.random(n)
-    return [torch.from_numpy(_CENTRES[np.searchsorted(np.cumsum(s)[:-1], drawn)] + noise) for s in shares]
+class _Mixture:
+    """Features of so many dimensions in ten classes, and distances to 4000 real ones."""
 
+    def __init__(self, dim):
+        self._centres = 2 * np.random.Generator(np.random.Philox(2)).normal(size=(_CLASSES, dim))
+        self._spread = np.linspace(0.3, 2, dim)
+        (self._real,), _ = self.features(np.random.Generator(np.random.Philox(3)), 4000, _EVEN)
+        self._limit = LimitDistance(self._real)
 
-_REAL = _features(np.random.Generator(np.random.Philox(3)), 4000, _EVEN)[0]
-_LIMIT = LimitDistance(_REAL)
+    def features(self, rng, n, *shares):
+        """Of samples of some routings from the same noise, whose classes are there in these shares; and the classes."""
+        noise, drawn = rng.normal(size=(n, len(self._spread))) * self._spread, rng.random(n)
+        classes = [np.searchsorted(np.cumsum(s)[:-1], drawn) for s in shares]
+        return [torch.from_numpy(self._centres[c] + noise) for c in classes], classes
 
+    def truth(self, shares):
+        """From the exact moments of the samples: of the mixture, and of the real ones as they are."""
+        mean = shares @ self._centres
+        apart = self._centres - mean
+        inside = apart.T @ np.diag(shares) @ apart + np.diag(self._spread**2)
+        real, outside = self._real.mean(dim=0).numpy(), np.cov(self._real.T.numpy())
+        root = linalg.sqrtm(inside @ outside).real
+        return float(((mean - real) ** 2).sum() + np.trace(inside + outside - 2 * root))
 
-def _limit_truth(shares):
-    """From the exact moments of the samples: of the mixture, and of the real ones as they are."""
-    mean = shares @ _CENTRES
-    inside = (_CENTRES - mean).T @ np.diag(shares) @ (_CENTRES - mean) + np.diag(_SPREAD**2)
-    real, outside = _REAL.mean(dim=0).numpy(), np.cov(_REAL.T.numpy())
-    root = linalg.sqrtm(inside @ outside).real
-    return float(((mean - real) ** 2).sum() + np.trace(inside + outside - 2 * root))
+    def limit(self, rng, n, *shares):
+        """The FID of infinitely many of one routing, or the difference of two."""
+        limits = [self._limit(x) for x in self.features(rng, n, *shares)[0]]
+        if limits[0] is None:
+            return Estimate(math.nan, math.nan, math.nan)
+        return limits[0].estimate if len(limits) == 1 else limits[0].minus(limits[1])
 
-
-def _limit(rng, n, *shares):
-    limits = [_LIMIT(x) for x in _features(rng, n, *shares)]
-    if limits[0] is None:
-        return Estimate(math.nan, math.nan, math.nan)
-    return limits[0].estimate if len(limits) == 1 else limits[0].minus(limits[1])
+    def balanced(self, rng, n, shares):
+        """The distance of samples of which each class is given its share, to as many as there could be of real ones."""
+        (fake,), (classes,) = self.features(rng, n, shares)
+        (real,), _ = self.features(rng, 4000, _EVEN)
+        return WeightedDistance(real).balanced(fake, torch.from_numpy(classes), torch.from_numpy(_EVEN))
 
 
 _LARGEST_OF_8 = 1.42360030604
@@ -259,27 +270,40 @@ def _kinds():
             strength * _LARGEST_OF_8,
             0.0 if strength else None,
         )
-    even, uneven = _limit_truth(_EVEN), _limit_truth(_UNEVEN)
+    for dim in (8, 64):
+        yield from _of_mixture(dim)
+    truth = float(np.subtract(*stats.gamma.ppf([0.75, 0.25], 4)))
+    yield Kind(
+        "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
+    )
+
+
+def _of_mixture(dim):
+    of, what = _Mixture(dim), f"{dim} dimensions"
+    even, uneven = of.truth(_EVEN), of.truth(_UNEVEN)
     for name, shares, truth in (("no better than real", _EVEN, even), ("starved classes", _UNEVEN, uneven)):
         yield Kind(
             "FID of infinitely many",
-            f"8 dimensions, {name}",
-            lambda r, n, s=shares: _limit(r, n, s),
+            f"{what}, {name}",
+            lambda r, n, s=shares: of.limit(r, n, s),
             truth,
             None if shares is _EVEN else even,
             slow=True,
         )
     yield Kind(
         "difference of FIDs of infinitely many",
-        "8 dimensions, starved and not, from the same noise",
-        lambda r, n: _limit(r, n, _UNEVEN, _EVEN),
+        f"{what}, starved and not, from the same noise",
+        lambda r, n: of.limit(r, n, _UNEVEN, _EVEN),
         uneven - even,
         0.0,
         slow=True,
     )
-    truth = float(np.subtract(*stats.gamma.ppf([0.75, 0.25], 4)))
     yield Kind(
-        "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
+        "FID with the shares put right",
+        f"{what}, starved classes",
+        lambda r, n: of.balanced(r, n, _UNEVEN),
+        0.0,
+        slow=True,
     )
 
 

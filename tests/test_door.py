@@ -37,7 +37,7 @@ ALLOWED = {
     ("mnist_ddm/analyses/paper.py", "read_text"), ("mnist_ddm/claims/ledger.py", "read_text"),
     ("mnist_ddm/cli/cite.py", "read_text"), ("mnist_ddm/models/presets.py", "read_text"),
     ("mnist_ddm/pages/page.py", "read_text"), ("paris_ddm/mini/parts.py", "read_text"),
-    ("mnist_ddm/exercises/registry.py", "read_text"),
+    ("mnist_ddm/exercises/registry.py", "read_text"), ("mnist_ddm/study/pace.py", "read_text"),
     # A student's file in the process that runs it, its pipes, and streams to nowhere.
     ("mnist_ddm/exercises/worker.py", "open"), ("mnist_ddm/exercises/worker.py", "read_bytes"),
     ("mnist_ddm/terminal/streams.py", "open"), ("mnist_ddm/terminal/streams.py", "os.open"),

@@ -61,6 +61,7 @@ _HELPERS: Mapping[str, Any] = {
     "legend": plot_legend,
     "proper_name": proper_name,
     "terms": with_terms,
+    "glossary_of": glossary,
     "stated_text": stated_text,
     "needed_text": needed_text,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 _OPEN = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
 
 CLAIMS = ("table-9-entropy", "router-learns-clusters", "table-1-rank", "tradeoff-necessary")
@@ -71,7 +72,15 @@ def test_a_report_is_short_before_anything_is_opened(open_page, pages, width):
     assert page.run("return document.querySelectorAll('details[open]').length") == 0
 
 
-SHIPPED = sorted(path for path in (Path(__file__).parents[2] / "docs" / "results").glob("*/report.html"))
+def test_a_symbol_is_explained_where_it_is_first_used(open_page):
+    page = open_page(ROOT / "docs" / "results" / "reproduce-gaussian" / "report.html")
+    assert "largest Jacobian norm on the way" in page.run("return document.querySelector('.figures').innerText")
+    page.run("document.querySelector('input[value=all]').click()")
+    told = page.run("return document.querySelector('#claim-table-12-gap-best .card').textContent")
+    assert "gap between the velocities of the router's two most probable experts" in told
+
+
+SHIPPED = sorted(path for path in (ROOT / "docs" / "results").glob("*/report.html"))
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, groups
+from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, chosen, groups
 from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import Purpose, sample_seeds, subsets
@@ -356,3 +356,17 @@ def test_real_states_are_a_prefix_of_any_longer_list():
     assert torch.equal(few[0], many[0][:5])
     assert torch.equal(few[1], many[1][:5])
     assert not torch.equal(pool.measures.real_states(5, held_out=False)[0], few[0])
+
+
+def test_groups_that_are_asked_for_add_up(run):
+    assert chosen((), ["quality", "alignment"], ["cluster-distance"]) == [
+        "quality",
+        *(a for a in ANALYSES if ANALYSES[a].group == "alignment" and a != "cluster-distance"),
+    ]
+    code, out, _ = run(
+        "analyze", "--system", "gaussian", "--group", "quality", "--group", "alignment", "--without", "alignment",
+        "--n", 4, "--steps", 2, "--out", "q",
+    )  # fmt: skip
+    assert code == 0
+    assert "quality" in out
+    assert "of tables" in out  # and how long they take is said first

@@ -370,3 +370,13 @@ def test_verdicts_have_meanings_and_can_be_written_down():
     text = markdown(found, "`a command`")
     assert "no \\| bound" in text
     assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_a_limit_that_stands_in_a_row_is_that_of_its_row():
+    rows = [
+        {"routing": "a", "value": Estimate(0.3, 0.29, 0.31), "chance": 0.2},
+        {"routing": "b", "value": Estimate(0.3, 0.29, 0.31), "chance": 0.4},
+    ]
+    above = Comparison("above", "toy", ("value",), ({},), each=True, limit_column="chance")
+    assert judge(claim(above), results(rows)).verdict is Verdict.NOT
+    assert judge(claim(above), results(rows[:1])).verdict is Verdict.REPRODUCED

@@ -112,6 +112,13 @@ def test_the_cache_can_be_listed_and_cleared(run):
     assert "0 recordings" in run("cache", "ls")[1]
 
 
+def test_a_checkpoints_figures_are_shown_without_the_marks_of_a_program(run):
+    code, out, _ = run("info", "checkpoint", "mnist-classroom")
+    assert code == 0
+    assert "{" not in out
+    assert "0.1: 0.98" in out.replace("\n", " ")
+
+
 def test_a_shipped_checkpoint_is_known_by_its_name(run):
     shipped = ("sample", "--routing", "label", "--n", 1, "--steps", 1, "--checkpoint", "mnist-classroom")
     assert run(*shipped, "--out", "one.png")[0] == 0

@@ -102,3 +102,11 @@ def test_the_trap_of_the_published_numbers_is_said():
 def test_an_unknown_claim_gets_a_list():
     with pytest.raises(InputError, match="full-worst-fid"):
         claim_named("everything")
+
+
+def test_stability_is_both_of_the_papers_measures():
+    """It calls Full the most stable routing by L_eff and by Delta_refine, so either of them can refute it."""
+    for reading in ledger().claims["dissociation"].readings:
+        columns = {column for comparison in reading.comparisons for column in comparison.columns}
+        assert "l_eff_expert_ratio" in columns
+        assert columns & {"delta_refine_ratio", "fails_less"}

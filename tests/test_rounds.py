@@ -10,7 +10,7 @@ from test_claims import claim, compare, results
 from mnist_ddm import Study
 from mnist_ddm.claims.judge import Verdict, judge, judge_all
 from mnist_ddm.claims.rounds import LARGEST, LEVEL_OF_A_LOOK, LOOKS, next_round, predicted_power
-from mnist_ddm.cli.rounds import _answers
+from mnist_ddm.cli.rounds import _answers, _cost_of
 from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.storage.recordings import RecordingStore
@@ -140,3 +140,12 @@ def test_a_look_leaves_out_what_cannot_be_answered(gaussian, monkeypatch, error,
     else:
         with pytest.raises(error):
             _answers(study, recordings)
+
+
+def test_a_round_costs_its_tables_too(gaussian, tmp_path, monkeypatch):
+    """Those of the look, and those of the run that is written in the end."""
+    made = Study(gaussian, ["averaging-variance"], n=4, steps=2, store=RecordingStore(tmp_path))
+    made.record()
+    monkeypatch.setattr(Study, "table_seconds", 30.0)
+    evaluations, seconds = _cost_of(lambda sizes: made, {}, 1)({"averaging-variance": 4})
+    assert (evaluations, seconds) == (0, 60.0)

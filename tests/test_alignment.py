@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import MulticlassCalibrationError
 
+from mnist_ddm.analyses.blends import PRODUCTS, left_out_reduction, mean_over_experts
 from mnist_ddm.analyses.cluster_distance import CLEAN, NOISY, TIMES, centroid_ranks, readings
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.registry import ANALYSES, analyses_in, analysis_named, chosen, groups
@@ -370,3 +371,13 @@ def test_groups_that_are_asked_for_add_up(run):
     assert code == 0
     assert "quality" in out
     assert "of tables" in out  # and how long they take is said first
+
+
+def test_blends_of_the_others_follow_from_products_alone(gaussian):
+    """The reduction under the recorded weights is that of the recorded angles at the same states."""
+    names = (*PRODUCTS, "left-out-angles@tenths")
+    observed = sample(gaussian, Sampling("top2", 20, steps=10), names).observed
+    products, weights, angles = (observed[name].double().numpy() for name in names)
+    selected = weights > 0
+    recorded = mean_over_experts(angles, ~selected) - mean_over_experts(angles, selected)
+    assert left_out_reduction(products, weights) == pytest.approx(recorded, abs=2e-3)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
+from mnist_ddm.analyses.blends import PRODUCTS, Mask, blend_ties, mean_over_experts
 from mnist_ddm.analyses.columns import ROUTING as BY_ROUTING
 from mnist_ddm.analyses.columns import TIME, is_number, of_paper, p_value
 from mnist_ddm.analyses.paper import paper_values
@@ -19,16 +19,13 @@ from mnist_ddm.core.visits import Noising, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series, banded
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
-from mnist_ddm.stats.permutation import Ties, ties, ties_of
+from mnist_ddm.stats.permutation import Ties, ties
 from mnist_ddm.stats.summaries import sd
 from mnist_ddm.stats.tests import independent_p, paired_p
 from mnist_ddm.tables.table import P_VALUE, Column, Row, Schema, Table
 
 ROUTING = "top2"
 _LEFT_OUT, _REFERENCE = "left-out-angles", "reference-angles@tenths"
-_PRODUCTS = ("velocity-products@tenths", "weights@tenths")
-"""From which the blends of any other weights follow."""
-Mask = NDArray[np.bool_]
 
 ROUTED, LEFT_OUT, CLOSED_FORM, TARGET = "routed", "left_out", "closed_form", "target"
 REFERENCES = {
@@ -116,7 +113,7 @@ class ExpertDeviation(Analysis[SamplingSettings]):
         noised = Need(_noised(settings), ("target-errors", "weights", "logits"))
         chosen = [r for r in with_experts(self.id, settings.routings) if r != ROUTING]
         return (
-            Need(settings.sampling(ROUTING), (*_ALONG, *_PRODUCTS, *closed_form)),
+            Need(settings.sampling(ROUTING), (*_ALONG, *PRODUCTS, *closed_form)),
             *(Need(settings.sampling(r), _ALONG) for r in chosen),
             *([noised] if pool.measures.has_real_states else []),
         )
@@ -127,7 +124,7 @@ class ExpertDeviation(Analysis[SamplingSettings]):
         routed = comparisons[0]
         tables = [
             _summary(pool, routed),
-            _references(pool, comparisons, settings.n, _blend_ties(along)),
+            _references(pool, comparisons, settings.n, blend_ties(along)),
             _by_time(comparisons),
             _by_rank(routed),
             _by_rank_and_reference(comparisons),
@@ -166,12 +163,12 @@ class _Comparison:
     @property
     def inside(self) -> Array:
         """The mean over the selected experts at each state, shape ``(n, T)``."""
-        return _mean_over_experts(self.values, self.selected)
+        return mean_over_experts(self.values, self.selected)
 
     @property
     def outside(self) -> Array:
         """The mean over the other experts at each state, shape ``(n, T)``."""
-        return _mean_over_experts(self.values, ~self.selected)
+        return mean_over_experts(self.values, ~self.selected)
 
     @property
     def p_values(self) -> Row:
@@ -242,14 +239,6 @@ def _by_sample(values: Array) -> Array:
     return np.asarray(total[some] / present.sum(axis=1)[some], dtype=np.float64)
 
 
-def _mean_over_experts(values: Array, mask: Mask) -> Array:
-    """The mean over the masked experts that have a value at each state, shape ``(n, T)``; NaN where there are none."""
-    mask = mask & ~np.isnan(values)
-    count = mask.sum(axis=2)
-    total = np.where(mask, values, 0).sum(axis=2)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def reduction_percent(a: Array, b: Array) -> Estimate:
     """By how much the mean of ``a`` is below that of ``b`` over the same samples, in percent of it."""
     ratio = ratio_estimate(a, b)
@@ -260,33 +249,6 @@ def _ties(c: _Comparison) -> Ties:
     """The reduction and both nulls, against a reference that does not depend on what was selected."""
     selected, others = (mask / np.maximum(mask.sum(axis=2, keepdims=True), 1) for mask in (c.selected, ~c.selected))
     return ties(others - selected, c.values)
-
-
-def _blend_ties(along: Recording) -> Ties:
-    """The same against the blend of the others, which every other selection makes anew."""
-    products, weights = (along.observed[name].double().numpy() for name in _PRODUCTS)
-    return ties_of(lambda given: np.nanmean(_left_out_reduction(products, given), axis=1), weights)
-
-
-def _left_out_reduction(products: Array, weights: Array) -> Array:
-    r"""By how much less selected experts than the others turn from the blend of all but themselves, in degrees.
-
-    The angle of :math:`v_k` and :math:`b_k = \sum_{j \ne k} w_j v_j` follows from the products
-    :math:`G_{jl} = v_j \cdot v_l` alone.
-
-    Args:
-        products: shape ``(n, T, K, K)``.
-        weights: of any routing, shape ``(n, T, K)``.
-    """
-    others = weights[:, :, None, :] * (1 - np.eye(weights.shape[2]))
-    along = np.einsum("ntkj,ntjk->ntk", others, products)
-    length = np.sqrt(np.einsum("ntkj,ntjl,ntkl->ntk", others, products, others, optimize=True).clip(min=0))
-    own = np.sqrt(np.diagonal(products, axis1=2, axis2=3))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        angles = np.degrees(np.arccos((along / (length * own)).clip(-1, 1)))
-    selected = weights > 0
-    reduction: Array = _mean_over_experts(angles, ~selected) - _mean_over_experts(angles, selected)
-    return reduction
 
 
 def _summary(pool: ExpertPool, c: _Comparison) -> Table:

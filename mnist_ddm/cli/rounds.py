@@ -9,6 +9,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from mnist_ddm.analyses.analysis import Answer
     from mnist_ddm.claims.ledger import Claim
+    from mnist_ddm.study.plan import Plan
     from mnist_ddm.study.study import Recordings, Study
 
 
@@ -41,13 +42,12 @@ def until_decided(
 
     end = time.monotonic() + 3600 * hours
     sizes: dict[str, int] = {}
-    first = study_of(sizes)
-    if (needs := first.plan().seconds(workers) + 2 * (first.table_seconds or 0.0)) > 3600 * hours:
-        console.print(
-            f"the first look alone takes about {shown_duration(needs)}, more than --hours {hours:g}; no round follows"
-        )
     for look in range(1, LOOKS + 1):
         study = study_of(sizes)
+        if look == 1 and (needs := _seconds(study, study.plan(), workers)) > 3600 * hours:
+            console.print(
+                f"the first look alone takes about {shown_duration(needs)}, more than --hours {hours:g}; none follows"
+            )
         recordings = record_with_progress(console, study.plan(), workers, backend, study.table_seconds)
         judgements = judge_all(claims, results_of(study, _answers(study, recordings), LEVEL_OF_A_LOOK))
         console.print(f"look {look} of at most {LOOKS}: {counts_line(judgements)}")
@@ -97,6 +97,11 @@ def _cost_of(
     def cost(wanted: Mapping[str, int]) -> tuple[float, float]:
         study = study_of({**sizes, **wanted})
         plan = study.plan(*(name for name in study.settings if name in wanted))
-        return plan.evaluations, plan.seconds(workers) + 2 * (study.table_seconds or 0.0)
+        return plan.evaluations, _seconds(study, plan, workers)
 
     return cost
+
+
+def _seconds(study: "Study", plan: "Plan", workers: int) -> float:
+    """Of recordings, and of tables twice: for the look, and in the run that is written in the end."""
+    return plan.seconds(workers) + 2 * (study.table_seconds or 0.0)

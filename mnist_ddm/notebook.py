@@ -17,7 +17,7 @@ from mnist_ddm.compute.scratch import scratch_folder
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.errors import InputError
-from mnist_ddm.figures.draw import save_png
+from mnist_ddm.figures.draw import save_plot
 from mnist_ddm.figures.samples import save_samples
 from mnist_ddm.storage.door import read_bytes
 from mnist_ddm.storage.recordings import RecordingStore
@@ -68,7 +68,7 @@ def show(answers: Sequence[Answer], *names: str, columns: Sequence[str] = ()) ->
             if not names or plot.name in names:
                 with _picture() as path:
                     if path is not None:
-                        save_png(plot, path, {})
+                        save_plot(plot, [path], {})
 
 
 def show_samples(pool: ExpertPool, recording: Recording) -> None:

@@ -18,7 +18,7 @@ from mnist_ddm.core.noise import initial_noise, sample_seeds
 from mnist_ddm.core.recording import recording_key, sample
 from mnist_ddm.core.visits import Sampling, start
 from mnist_ddm.errors import InputError
-from mnist_ddm.figures.draw import save_png
+from mnist_ddm.figures.draw import save_plot
 from mnist_ddm.models.checkpoint import kept_file
 from mnist_ddm.storage.files import read_tensors, write_tensors
 from mnist_ddm.systems.gaussian import load
@@ -121,7 +121,7 @@ def test_the_plots_can_be_drawn(tmp_path, name, answered, small_map):
     few = {"temperatures": (1.0, math.inf)} if name == "regime-map" else {}
     for n in (1, 30):
         for plot in answered(analysis, pool, replace(analysis.sizes.at("small"), n=n, steps=2, **few)).plots:
-            save_png(plot, tmp_path / f"{plot.name}-{n}.png", {})
+            save_plot(plot, [tmp_path / f"{plot.name}-{n}.png"], {})
             assert (tmp_path / f"{plot.name}-{n}.png").read_bytes().startswith(b"\x89PNG")
 
 

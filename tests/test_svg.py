@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mnist_ddm.figures import draw
-from mnist_ddm.figures.draw import WIDTH, plot_legend, plot_svg, save_png
+from mnist_ddm.figures.draw import WIDTH, plot_legend, plot_svg, save_plot
 from mnist_ddm.figures.palette import variables
 from mnist_ddm.figures.plot import Plot, Series, plot_from
 from mnist_ddm.figures.ticks import tick_text
@@ -103,12 +103,20 @@ def test_ids_of_a_page_are_each_plots_own():
 
 
 @pytest.mark.parametrize("name", PLOTS)
-def test_the_same_plot_becomes_a_png(name, tmp_path):
+def test_the_same_plot_becomes_files_that_stand_alone(name, tmp_path):
     before = dict(matplotlib.rcParams)
-    save_png(PLOTS[name], tmp_path / "plot.png", {"Description": "mine"})
+    plot = PLOTS[name]
+    save_plot(plot, [tmp_path / "plot.png", tmp_path / "plot.svg"], {"Description": "mine \x01 & <yours>"})
     assert dict(matplotlib.rcParams) == before
+    first = (tmp_path / "plot.svg").read_bytes()
+    save_plot(plot, [tmp_path / "plot.png", tmp_path / "plot.svg"], {"Description": "mine \x01 & <yours>"})
+    assert (tmp_path / "plot.svg").read_bytes() == first
+    texts = "".join(ElementTree.fromstring(first).itertext())
+    assert re.sub(r"\s", "", plot.title) in re.sub(r"\s", "", texts)
+    assert "mine \ufffd & <yours>" in texts
+    assert "var(" not in first.decode(), "no page gives it colours"
     with Image.open(tmp_path / "plot.png") as picture:
-        assert picture.text["Description"] == "mine"
+        assert picture.text["Description"] == "mine \x01 & <yours>"
         assert picture.width == pytest.approx(WIDTH * 150 / 72, abs=1)
         assert len(np.unique(np.asarray(picture.convert("L")))) > 10
 

@@ -1,8 +1,8 @@
-"""Plots as pictures: matplotlib draws each of them once, and it leaves as PNG or as SVG.
+"""Plots as pictures: matplotlib draws each of them once, and it leaves as files or as part of a page.
 
-A PNG stands alone, so it has a title and a legend. An SVG belongs to a page, which has both: there text stays text in
-the page's type, and colours are the palette's CSS variables, so that the picture follows light and dark. The look is
-set for the moment of drawing alone; what a user has chosen for matplotlib is neither used nor changed.
+A picture in a file, PNG and SVG, stands alone, so it has a title and a legend. In a page, which has both, it is an SVG
+whose text is in the page's type and whose colours are the palette's CSS variables, so that it follows light and dark.
+The look is set for the moment of drawing alone; what a user has chosen for matplotlib is neither used nor changed.
 """
 
 import io
@@ -25,7 +25,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from mnist_ddm.figures.names import Name, place_names
 from mnist_ddm.figures.palette import SURFACES, Dash, Style, routing_family, routing_style, series_styles
-from mnist_ddm.figures.plot import Plot, Series
+from mnist_ddm.figures.plot import Plot, Series, drawable
 from mnist_ddm.figures.themed import themed
 from mnist_ddm.figures.ticks import set_ticks
 from mnist_ddm.storage.files import replacing
@@ -77,11 +77,26 @@ _LOOK: Final[Mapping[str, Any]] = {
 }
 
 
-def save_png(plot: Plot, path: Path, description: Mapping[str, str]) -> None:
-    """Draw a plot into a PNG file, replaced atomically; ``description`` is kept in its header."""
-    with look(), replacing(path) as temporary:
-        metadata = {"Software": None, **description}
-        _drawn(plot, alone=True).figure.savefig(temporary, format="png", dpi=_PNG_DPI, metadata=metadata)
+def save_plot(plot: Plot, files: Sequence[Path], description: Mapping[str, str]) -> None:
+    """Draw a plot into files, each replaced atomically; ``description`` is kept in their headers.
+
+    Args:
+        plot: what is drawn.
+        files: whose names end with `.png` or with `.svg`, in which text stays text, to be searched and changed.
+        description: what is said of it, by name.
+    """
+    plot = plot.drawable()
+    told = "\n".join(f"{name}: {drawable(value)}" for name, value in description.items())
+    headers: Mapping[str, Mapping[str, str | None]] = {
+        "png": {"Software": None, **description},
+        "svg": {"Date": None, "Creator": None, "Title": plot.title, "Description": told},
+    }
+    with look(plot.name):
+        figure = _drawn(plot, alone=True).figure
+        for file in files:
+            kind = file.suffix.removeprefix(".")
+            with replacing(file) as temporary:
+                figure.savefig(temporary, format=kind, dpi=_PNG_DPI, metadata=headers[kind])
 
 
 def plot_svg(plot: Plot, ident: str) -> Markup:

@@ -63,17 +63,17 @@ class Plot:
         series = (
             replace(
                 s,
-                label=_drawable(s.label),
+                label=drawable(s.label),
                 x=_drawable_places(s.x),
-                names=None if s.names is None else [_drawable(name) for name in s.names],
+                names=None if s.names is None else [drawable(name) for name in s.names],
             )
             for s in self.series
         )
         return replace(
             self,
-            title=_drawable(self.title),
-            x_label=_drawable(self.x_label),
-            y_label=_drawable(self.y_label),
+            title=drawable(self.title),
+            x_label=drawable(self.x_label),
+            y_label=drawable(self.y_label),
             series=tuple(series),
         )
 
@@ -84,11 +84,12 @@ class Plot:
 
 
 def _drawable_places(x: Sequence[float] | Sequence[str]) -> Sequence[float] | Sequence[str]:
-    names = [_drawable(place) for place in x if isinstance(place, str)]
+    names = [drawable(place) for place in x if isinstance(place, str)]
     return names or x
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
+    """A text with the characters replaced that no font draws and no XML can hold."""
     return _NO_TEXT.sub("\ufffd", text)
 
 

@@ -26,6 +26,7 @@ _MEDIA = {
     ".json": "application/json",
     ".png": "image/png",
     ".safetensors": "application/octet-stream",
+    ".svg": "image/svg+xml",
 }
 _ROOT, _PROGRAM, _PERSON, _LICENCE = "./", "#mnist-ddm", "#person", "#licence"
 Entity = Mapping[str, Any]

@@ -181,8 +181,8 @@ class RunFolder:
         return all(file.exists() and sha256(file) == value for file, value in files.items())
 
     def write(self, name: str, settings: Settings, answer: Answer) -> None:
-        """Write an analysis' tables as CSV and JSON and its plots as data, as PNG and as Vega-Lite."""
-        from mnist_ddm.figures.draw import save_png  # and with it Matplotlib, which a plan does without
+        """Write an analysis' tables as CSV and JSON and its plots as data, as PNG, as SVG and as Vega-Lite."""
+        from mnist_ddm.figures.draw import save_plot  # and with it Matplotlib, which a plan does without
 
         results, plots = self.folder / RESULTS, self.folder / PLOTS
         written: list[Path] = []
@@ -194,8 +194,8 @@ class RunFolder:
             write_text(written[-2], to_csv(table))
             write_json(written[-1], to_json(table))
         for plot in answer.plots:
-            written += [plots / f"{plot.name}{ending}" for ending in (".png", ".json", VEGA_LITE)]
-            save_png(plot, written[-3], self._pictured)
+            written += [plots / f"{plot.name}{ending}" for ending in (".png", ".svg", ".json", VEGA_LITE)]
+            save_plot(plot, written[-4:-2], self._pictured)
             for file, value in zip(written[-2:], (asdict(plot), to_vega_lite(plot)), strict=True):
                 write_text(file, json.dumps(value, separators=(",", ":")) + "\n")
         self._manifest["analyses"][name] = {

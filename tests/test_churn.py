@@ -183,6 +183,6 @@ def test_what_is_no_churn_is_refused(name, said):
 def test_what_noise_makes_meaningless_is_refused():
     with pytest.raises(InputError, match="do not refine"):
         Sampling("top1", 2, solver="heun@churn=1", refine=2)
-    for routing in ("full@density", "top1@density@T=2", "each~0.5~top1@density"):
+    for routing in ("full@density", "top1@T=2@density", "each~0.5~top1@density"):
         with pytest.raises(InputError, match="without noise"):
             sample(load(), Sampling(routing, 2, steps=2, solver="heun@churn=1"))

@@ -103,8 +103,13 @@ def test_the_table_says_so_too(answered):
     for row in exact:
         assert row["ratio"].value == pytest.approx(1, abs=1e-3)
         assert row["asymmetry_whole"].value < 1e-3
-    for row in table.select(router="as it is", routing="full@T=4"):
-        assert row["along"].value == pytest.approx(0.25, abs=1e-3)
+    for temperature in (0.5, 4.0):
+        for row in table.select(router="as it is", routing=f"full@T={temperature:g}"):
+            assert row["along"].value == pytest.approx(1 / temperature, abs=1e-3)
+            assert not row["angle"].value >= 1, "of samples whose terms are nothing there is no angle"
+    wrong = table.row(router="error=1", routing="full", t=0.9)
+    assert wrong["ratio"].value < 0.99, "an exact router beside experts that err looks like a flat one"
+    assert wrong["angle"].value > 5
     rough = table.row(router="rough=50", routing="full", t=0.5)
     assert rough["ratio"].value > 2
     assert rough["angle"].value > 45

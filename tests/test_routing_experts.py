@@ -1,6 +1,7 @@
 """Strategies that ask the experts, draw with random numbers of the sample's own, or change with time."""
 
 import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -44,7 +45,7 @@ def context(pool, x, t, seed=0):
 
 
 @pytest.mark.parametrize("t", [1.0, 0.7, 0.3])
-def test_one_kept_gumbel_vector_draws_from_the_router_exactly_at_every_time(gaussian, t):
+def test_a_gumbel_vector_draws_from_the_router_exactly_at_a_state_that_does_not_depend_on_it(gaussian, t):
     n = 20_000
     x, time = states(gaussian, 3, t)
     for logits in 0.3 * gaussian.posterior_logits(x, time):
@@ -55,6 +56,18 @@ def test_one_kept_gumbel_vector_draws_from_the_router_exactly_at_every_time(gaus
         kept = expected > 5
         pooled = [[*v[kept], v[~kept].sum() + 1e-9] for v in (drawn.sum(dim=0).numpy(), expected.numpy())]
         assert stats.chisquare(*pooled).pvalue > CHANCE
+
+
+def test_along_its_own_trajectory_gumbel_keeps_to_what_it_chose(gaussian):
+    """The mean of p(chosen) is that of sum p^2 for exact draws: of `each` at every time, of `gumbel` at t = 1 alone."""
+    excess = {}
+    for name in ("gumbel", "each"):
+        recording = sample(gaussian, Sampling(name, 1500, steps=10), ("logits", "weights"))
+        p = recording.observed["logits"].double().softmax(dim=2)
+        beyond = (p * recording.observed["weights"]).sum(dim=2) - p.square().sum(dim=2)
+        excess[name] = (beyond.mean(dim=0) / beyond.std(dim=0) * math.sqrt(len(beyond))).tolist()
+    assert all(abs(z) < 4 for z in [*excess["each"], excess["gumbel"][0]])
+    assert max(excess["gumbel"]) > 8
 
 
 def test_gumbel_top_k_draws_without_replacement_and_weighs_by_the_router(gaussian):
@@ -354,3 +367,49 @@ def test_keeping_velocities_leaves_the_field_as_it_is(gaussian):
     chosen = torch.zeros(15, 4, dtype=torch.bool)
     assert torch.equal(place.experts.evaluations(chosen), wanted.sum(dim=1))
     assert torch.equal(place.experts.evaluations(~chosen), torch.full((15,), 4))
+
+
+# Several modifiers
+
+
+UNHEARD = (
+    "full@density@T=4", "full@centroids@T=4", "top1@density@likelihood", "full@fault=flipped@T=4", "posterior@T=4",
+    "once=prior@T=9", "full@density@fault=flipped", "full@density+caption", "full@clean+caption", "label@centroids",
+    "uniform@likelihood", "geometric@density", "full@T=2@centroids@T=4", "each~0.5~full@density@T=2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", UNHEARD)
+def test_a_modifier_of_logits_that_nobody_looks_at_is_refused(text):
+    with pytest.raises(InputError, match="the last one acts first"):
+        parse_routing(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["full@T=4@density", "full@T=4@fault=flipped", "top2@likelihood@T=2", "full@T=2+caption"]
+)
+def test_modifiers_in_an_order_in_which_all_act_are_taken(text):
+    assert parse_routing(text).name == text
+
+
+LOGIT_MODIFIERS = ("@T=0.001", "@likelihood", "@implied", "@clean", "@density", "@fault=stale")
+
+
+@pytest.mark.parametrize(
+    "text", ["top2@T=0.001~0.5~top2@T=0.001", *(f"{base}{m}" for base in ("top2", "gumbel2") for m in LOGIT_MODIFIERS)]
+)
+def test_modifiers_keep_whom_a_strategy_chose_however_small_its_weight(gaussian, text):
+    """An expert of a pair whose weight underflows is one of the pair, which `+equal` asks."""
+    x, time = states(gaussian, 40, 0.02)
+    chosen = parse_routing(text).chosen(40 * gaussian.posterior_logits(x, time), context(gaussian, x, time))
+    assert (chosen.sum(dim=1) == 2).all()
+
+
+def test_an_expert_without_data_is_ruled_out_where_its_prior_is_taken_off(gaussian, monkeypatch):
+    prior = torch.tensor([0.5, 0.0, 0.25, 0.25], dtype=torch.float64)
+    monkeypatch.setattr(type(gaussian), "prior", property(lambda self: prior))
+    x, time = states(gaussian, 5, 0.5)
+    weights = parse_routing("full@likelihood").weights(
+        torch.zeros(5, 4, dtype=torch.float64), context(gaussian, x, time)
+    )
+    torch.testing.assert_close(weights[0], torch.tensor([0.2, 0.0, 0.4, 0.4], dtype=torch.float64))

@@ -71,8 +71,21 @@ def test_a_ratio_of_means_is_that_of_the_logarithm():
     assert estimate.low < 2 < estimate.high
     turned = ratio_estimate(b, 2 * a)
     assert (turned.low, turned.high) == pytest.approx((1 / estimate.high, 1 / estimate.low))
-    assert math.isnan(ratio_estimate(a - 100, b).value)
+    assert math.isnan(ratio_estimate(a, b - 100).value)
+    assert math.isnan(ratio_estimate(0 * a, b).value)
     assert ratio_estimate(a, a) == Estimate(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("mean", [-2.0, 0.0, 1e-4, 0.5])
+def test_a_ratio_of_either_sign_covers(mean):
+    """A trace that the router's term may have with either sign has an interval of everything on a logarithmic scale."""
+    numbers, held = rng(3), []
+    for _ in range(400):
+        below = numbers.gamma(9.0, size=50)
+        estimate = ratio_estimate(mean * below + numbers.normal(size=50), below)
+        assert estimate.high - estimate.low < 0.2
+        held.append(estimate.low <= mean <= estimate.high)
+    assert 0.92 < np.mean(held) < 0.99
 
 
 @pytest.mark.parametrize(("events", "given"), [(0, False), (9, False), (10, True), (40, True)])

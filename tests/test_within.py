@@ -106,6 +106,43 @@ def test_right_classes_in_wrong_shares_are_at_the_floor_once_the_shares_are_put_
     assert wrong.low > 0.02
 
 
+def starved(seed, rare):
+    """Real states and samples of ten classes, right but that one has so few samples."""
+    random = rng(seed)
+    centres = 2 * random.normal(size=(10, 4))
+
+    def drawn(counts):
+        classes = np.repeat(np.arange(10), counts)
+        return torch.from_numpy(centres[classes] + 0.6 * random.normal(size=(len(classes), 4))), torch.from_numpy(
+            classes
+        )
+
+    return drawn([200] * 10)[0], *drawn([55] * 9 + [rare])
+
+
+@pytest.mark.parametrize(("rare", "given"), [(1, False), (2, False), (3, False), (4, True), (5, True), (9, True)])
+def test_a_class_of_few_samples_has_an_interval_that_holds_the_truth_or_none(rare, given):
+    """To leave out all that is seen of a class, or most of it, and to extrapolate that, gave -1 for a distance of 0."""
+    held, shares = [], torch.full((10,), 0.1, dtype=torch.float64)
+    for seed in range(40 if given else 4):
+        real, fake, classes = starved(seed, rare)
+        found = WeightedDistance(real).balanced(fake, classes, shares)
+        assert math.isnan(found.low) is not given
+        assert -0.05 < found.value < (0.05 if given else 1.0)
+        assert given or found.value > 0, "the plain value, which is too large"
+        held.append(found.low <= 0 <= found.high)
+    assert not given or sum(held) >= 36
+
+
+def test_a_class_without_samples_can_have_no_share():
+    real, fake, classes = starved(0, 0)
+    shares = torch.full((10,), 0.1, dtype=torch.float64)
+    assert math.isnan(WeightedDistance(real).balanced(fake, classes, shares).value)
+    assert math.isnan(balanced_kernel_distance(KernelDistance(real), fake, classes, shares).value)
+    nobody = torch.tensor([1 / 9] * 9 + [0.0], dtype=torch.float64)
+    assert WeightedDistance(real).balanced(fake, classes, nobody).value > 0
+
+
 def test_the_kernel_distance_of_one_class_is_the_plain_one_and_of_many_that_of_a_plain_sum():
     real, fake = normal(1, 60), 1.2 * normal(2, 30)
     kernel = KernelDistance(real)

@@ -16,16 +16,17 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
-from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
+from mnist_ddm.stats.intervals import Array, Estimate, bounded_mean_estimate, mean_estimate, ratio_estimate
 from mnist_ddm.tables.table import Column, Row, Schema, Table
 
 ROUTINGS = ("full", "full@T=0.5", "full@T=4", "top2")
 _OBSERVABLE = "router-consistency@tenths"
 _AS_IT_IS = "as it is"
+_UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 _TABLE = Schema(
     "router-consistency",
     (
-        Column("router", "router", "key"),
+        Column("router", "router and experts", "key"),
         ROUTING,
         TIME,
         Column("learned", "norm of its term"),
@@ -56,8 +57,9 @@ class RouterConsistency(Analysis[ConsistencySettings]):
 
     That is :math:`-\frac{1-t}{t} \sum_k w_k (v_k - v)(v_k - v)^T`. They are equal if the weights are the posterior of
     these experts. A router that is too flat in value has the right direction and too small a norm; one that is rough in
-    x a large norm in wrong directions. Systems may have the latter as variants (`ExpertPool.rough_routers`); every
-    router has temperatures.
+    x a large norm in wrong directions. But so do experts that err beside an exact router, so that the two tell of each
+    other, not which of them is off. Systems may have both as variants (`ExpertPool.rough_routers`, `error_levels`);
+    every router has temperatures.
     """
 
     id = "router-consistency"
@@ -77,12 +79,13 @@ class RouterConsistency(Analysis[ConsistencySettings]):
         return tuple(Need(sampling, (_OBSERVABLE,)) for sampling in self._samplings(pool, settings).values())
 
     def _samplings(self, pool: ExpertPool, settings: ConsistencySettings) -> dict[tuple[str, str], Sampling]:
-        """By the router's variant and the routing: the variants with the first routing alone."""
+        """By variant and routing: the variants, of experts or router, with the first routing alone."""
         fields = [make_field(pool, routing) for routing in settings.compared(pool, ROUTINGS)]
         routings = [f.name for f in fields if isinstance(f, RoutedField) and f.routing.needs_router]
         if not routings:
             raise InputError(f"{self.id} needs routings that ask a router")
-        wanted = [("", routing) for routing in routings] + [(variant, routings[0]) for variant in pool.rough_routers]
+        variants = (*pool.error_levels[1:], *pool.rough_routers)
+        wanted = [("", routing) for routing in routings] + [(variant, routings[0]) for variant in variants]
         return {(variant, routing): settings.sampling_of(routing, variant) for variant, routing in wanted}
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: ConsistencySettings) -> Answer:
@@ -94,11 +97,13 @@ class RouterConsistency(Analysis[ConsistencySettings]):
                 which: Row = {"router": variant or _AS_IT_IS, "routing": routing, "t": t}
                 rows.append({**which, **_row(values[:, i])})
         notes = (
-            "norm: Frobenius, root mean square over samples. part along: the inner product of both, over the squared "
-            "norm of the implied one; 1 if consistent, 1 / T of an exact router at temperature T. trace / implied: of "
+            "norm: Frobenius, root mean square over samples, as the ratio is of them. angle: mean over the samples in "
+            "which neither term is 0. part along: the inner product of both over the squared norm of the implied one, "
+            "each a mean; 1 if consistent, 1 / T of an exact router at temperature T. trace / implied: of the means of "
             "the traces, of which the implied one is the weighted disagreement of the experts.",
-            "asymmetry: norm of the antisymmetric part over the norm, 0 for the gradient of a density's logarithm, at "
-            "most 1. Of the whole Jacobian it is estimated with one vector of signs for each sample.",
+            "asymmetry: root mean square of the antisymmetric part over that of the whole, 0 for the gradient of a "
+            "density's logarithm, at most 1. Of the whole Jacobian it is estimated with one vector of signs for each "
+            "sample.",
         )
         title = f"The router's part of the Jacobian and what the experts imply, n = {settings.n}"
         return Answer((Table(_TABLE, title, tuple(rows), notes),), (_plot(rows),))
@@ -107,25 +112,21 @@ class RouterConsistency(Analysis[ConsistencySettings]):
 def _row(values: Array) -> Row:
     """The columns at one time, of the numbers of `PARTS`, shape ``(n, 8)``."""
     part = dict(zip(PARTS, values.T, strict=True))
-    norms = np.sqrt(part["learned"] * part["implied"])
-    cosine = np.clip(_over(part["product"], norms), -1, 1)
+    # Late on the weights of most samples are 1 and 0, and both terms nothing: no angle is between them.
+    both = np.sqrt(part["learned"]) * np.sqrt(part["implied"])
+    cosine = np.clip(part["product"][both > 0] / both[both > 0], -1, 1)
     # |A - A^T|^2 = 2 |A|^2 - 2 <A, A^T>, of which a half of the root is the antisymmetric part.
     skew = np.maximum(part["learned"] - part["transposed"], 0) / 2
     return {
         "learned": _root(mean_estimate(part["learned"])),
         "implied": _root(mean_estimate(part["implied"])),
         "ratio": _root(ratio_estimate(part["learned"], part["implied"])),
-        "angle": mean_estimate(np.degrees(np.arccos(cosine))),
-        "along": mean_estimate(_over(part["product"], part["implied"])),
+        "angle": bounded_mean_estimate(np.degrees(np.arccos(cosine)), 0, 180) if len(cosine) else _UNKNOWN,
+        "along": ratio_estimate(part["product"], part["implied"]),
         "trace_ratio": ratio_estimate(-part["trace"], -part["implied_trace"]),
-        "asymmetry": _root(mean_estimate(_over(skew, part["learned"]))),
-        "asymmetry_whole": _root(mean_estimate(_over(part["skew"] / 4, part["probed"]))),
+        "asymmetry": _root(ratio_estimate(skew, part["learned"])),
+        "asymmetry_whole": _root(ratio_estimate(part["skew"] / 4, part["probed"])),
     }
-
-
-def _over(a: Array, b: Array) -> Array:
-    """The quotients, 0 where there is nothing to divide by."""
-    return np.asarray(a / np.where(b > 0, b, 1), dtype=np.float64)
 
 
 def _root(square: Estimate) -> Estimate:

@@ -1,5 +1,6 @@
 """Which routing buys the most quality for the fewest expert evaluations? Beyond the paper."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
@@ -179,7 +180,9 @@ def _within_plot(rows: Sequence[Row]) -> tuple[Plot, ...]:
     known = [
         (str(row["routing"]), float(cost), fid)
         for row in rows
-        if isinstance(cost := row["expert_evaluations"], float) and isinstance(fid := row.get("fid_balanced"), Estimate)
+        if isinstance(cost := row["expert_evaluations"], float)
+        and isinstance(fid := row.get("fid_balanced"), Estimate)
+        and not math.isnan(fid.value)
     ]
     if not known:
         return ()

@@ -1,7 +1,7 @@
 """Which error in using a router gives the paper's order of routings? Faults injected one at a time."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
@@ -12,7 +12,7 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.quality import noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
-from mnist_ddm.analyses.within import ClassesApart
+from mnist_ddm.analyses.within import ClassesApart, best_first
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.flow import interpolate
 from mnist_ddm.core.noise import initial_noise, sample_seeds
@@ -243,11 +243,7 @@ def _row(found: Mapping[str, _Distances]) -> dict[str, Value]:
         "paris_order": "yes" if ", ".join(order) == PARIS_ORDER else "no",
         **{f"fid_balanced_{name}": fid for name, fid in balanced.items()},
     }
-    return {**row, **({"order_balanced": ", ".join(_best_first(balanced))} if balanced else {})}
-
-
-def _best_first(balanced: Mapping[str, Estimate]) -> Sequence[str]:
-    return sorted(balanced, key=lambda name: balanced[name].value)
+    return {**row, **({"order_balanced": told} if (told := best_first(balanced)) else {})}
 
 
 def _value(fid: Estimate | float) -> float:

@@ -11,7 +11,7 @@ from mnist_ddm.analyses.published import COLUMNS, OBSERVABLES, numbers, stated_n
 from mnist_ddm.analyses.quality import STEPS, noise_note
 from mnist_ddm.analyses.settings import TrajectorySettings
 from mnist_ddm.analyses.systems import features_named
-from mnist_ddm.analyses.within import ClassesApart
+from mnist_ddm.analyses.within import ClassesApart, best_first
 from mnist_ddm.core.consistency import PARTS
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
@@ -240,7 +240,7 @@ def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) ->
         "order": order,
         "paris_order": "yes" if order == PARIS_ORDER else "no",
         **{f"fid_balanced_{strategy}": fid for strategy, fid in balanced.items()},
-        **({"order_balanced": ", ".join(sorted(balanced, key=lambda s: balanced[s].value))} if balanced else {}),
+        **({"order_balanced": told} if (told := best_first(balanced)) else {}),
     }
 
 

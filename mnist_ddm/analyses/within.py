@@ -137,7 +137,9 @@ class ClassesApart:
         """The table of some routings."""
         notes = (
             f"Classes: {self.classes.what}. Shares put right: samples are weighted so that each class has its share of "
-            "the data; extrapolated to infinite n, with the interval of a jackknife. effective n: Kish.",
+            "the data; extrapolated to infinite n, with the interval of a jackknife. With fewer than four samples of a "
+            "class nothing is extrapolated, so that the distance is too large; without any there is none. effective n: "
+            "Kish.",
             "FID of real states with these shares: what wrong shares alone cost, of training states weighted to the "
             "shares that the samples have.",
             "class imbalance above chance: total variation between the shares of samples and data, less its mean for "
@@ -146,6 +148,13 @@ class ClassesApart:
             *told(rows),
         )
         return Table(WITHIN, "Quality within classes, and what the classes' shares cost", tuple(rows), notes)
+
+
+def best_first(balanced: Mapping[str, Estimate]) -> str | None:
+    """Names by their distances with the shares put right, the smallest first; ``None`` if one cannot be told."""
+    if not balanced or any(math.isnan(distance.value) for distance in balanced.values()):
+        return None
+    return ", ".join(sorted(balanced, key=lambda name: balanced[name].value))
 
 
 def parts_plot(rows: Sequence[Row]) -> Plot:
@@ -181,6 +190,9 @@ def told(rows: Sequence[Row]) -> tuple[str, ...]:
         if math.isnan(whole) or not isinstance(mine, Estimate) or not isinstance(its, Estimate):
             continue
         within = difference(mine, its)
+        if math.isnan(within.value):
+            words.append(f"{routing} {whole:+.3f}, shares alone {shares:+.3f}, within classes not told")
+            continue
         interval = "" if math.isnan(within.low) else f" [{within.low:+.3f}, {within.high:+.3f}]"
         words.append(
             f"{routing} {whole:+.3f}, shares alone {shares:+.3f}, within classes {within.value:+.3f}{interval}"

@@ -22,7 +22,9 @@ from mnist_ddm.stats.intervals import LEVEL, Estimate
 from mnist_ddm.stats.quantiles import student_quantile
 
 GROUPS = 10
-"""Of the jackknife; each gets its part of every class."""
+"""Of the jackknife; each gets its part of every class, so there are no more than the rarest class has samples."""
+_FEWEST = 4
+"""With fewer groups nothing is extrapolated: to leave one out takes half of a class, or all that is seen of it."""
 
 
 @final
@@ -81,7 +83,7 @@ class WeightedDistance:
     def _left_out(self) -> tuple[Moments, ...]:
         """Without each group of the jackknife in turn."""
         rows = torch.arange(len(self._real))
-        return tuple(moments(self._real[kept]) for kept in _without_each(rows))
+        return tuple(moments(self._real[kept]) for kept in _without_each(rows, GROUPS))
 
     def __call__(self, fake: Tensor, weights: Tensor) -> float:
         """The distance of vectors ``(M, dim)`` of which each counts so many times."""
@@ -97,32 +99,36 @@ class WeightedDistance:
 
         Returns:
             The estimate, which may be below 0 by chance. With fewer than twice as many samples as dimensions it has no
-            interval, and of fewer than four for each group it is the plain value.
+            interval; of fewer than `4 GROUPS` samples, or fewer than four of a class, it is the plain value, which is
+            too large, and NaN where a class of the data has no sample that could stand for it.
         """
+        fewest = int(classes.bincount(minlength=len(shares))[shares > 0].min())
+        if fewest == 0:
+            return Estimate(math.nan, math.nan, math.nan)
 
         def of_fake(kept: Tensor) -> Moments:
             return moments(fake[kept], balancing_weights(classes[kept], shares))
 
         whole = of_fake(torch.ones(len(fake), dtype=torch.bool))
         value = self._whole.distance(whole)
-        if min(len(fake), len(self._real)) < 4 * GROUPS:
+        groups = min(GROUPS, fewest)
+        if min(len(fake), len(self._real)) < 4 * GROUPS or groups < _FEWEST:
             return Estimate(value, math.nan, math.nan)
         order = torch.zeros(len(fake), dtype=torch.int64)
         order = order.scatter(0, classes.argsort(stable=True), torch.arange(len(fake)))
-        from_fake = _numbers(self._whole.distance(of_fake(kept)) for kept in _without_each(order))
+        from_fake = _numbers(self._whole.distance(of_fake(kept)) for kept in _without_each(order, groups))
         from_real = _numbers(whole.distance(left) for left in self._left_out)
         error = math.hypot(_error(from_fake), _error(from_real))
-        best = value + sum((GROUPS - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
+        best = value + sum((len(left) - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
         if len(fake) < 2 * fake.shape[1]:  # there it misses the truth in one try of seven: `tests/coverage`
             return Estimate(best, math.nan, math.nan)
-        half = student_quantile((1 + LEVEL) / 2, GROUPS - 1) * error
+        half = student_quantile((1 + LEVEL) / 2, groups - 1) * error
         return Estimate(best, best - half, best + half)
 
 
-def _without_each(order: Tensor) -> Iterator[Tensor]:
+def _without_each(order: Tensor, groups: int) -> Iterator[Tensor]:
     """What is kept without each group of the jackknife in turn; every so many in ``order`` are a group."""
-    groups = order % GROUPS
-    return (groups != g for g in range(GROUPS))
+    return (order % groups != g for g in range(groups))
 
 
 def _numbers(values: Iterable[float]) -> Tensor:
@@ -130,7 +136,7 @@ def _numbers(values: Iterable[float]) -> Tensor:
 
 
 def _error(left_out: Tensor) -> float:
-    return math.sqrt((GROUPS - 1) * float(left_out.var(correction=0)))
+    return math.sqrt((len(left_out) - 1) * float(left_out.var(correction=0)))
 
 
 def balanced_kernel_distance(kernel: KernelDistance, fake: Tensor, classes: Tensor, shares: Tensor) -> Estimate:
@@ -138,14 +144,12 @@ def balanced_kernel_distance(kernel: KernelDistance, fake: Tensor, classes: Tens
 
     .. math:: \sum_{c, d} \pi_c \pi_d \bar k_{cd} + \bar k_{rr} - 2 \sum_c \pi_c \bar k_{cr}
 
-    with means over pairs of different samples; the variance is that of the first-order terms, within classes. Classes
-    with fewer than two samples are left out.
+    with means over pairs of different samples; the variance is that of the first-order terms, within classes. NaN where
+    a class of the data has fewer than two samples, of which there is no pair.
     """
     counts = classes.bincount(minlength=len(shares))
-    kept = (counts >= 2)[classes]
-    fake, classes = fake[kept].double(), classes[kept]
-    if len(fake) < 2:
+    if int(counts[shares > 0].min()) < 2:
         return Estimate(math.nan, math.nan, math.nan)
-    pi = torch.where(counts >= 2, shares, 0)
-    each = (pi / pi.sum() / counts.clamp(min=1).double())[classes]
-    return kernel.stratified(fake, classes, each)
+    kept = (shares > 0)[classes]
+    each = (shares / shares.sum() / counts.clamp(min=1).double())[classes[kept]]
+    return kernel.stratified(fake[kept].double(), classes[kept], each)

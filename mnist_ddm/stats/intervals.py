@@ -144,17 +144,22 @@ def bounded_mean_estimate(values: Array, least: float, most: float) -> Estimate:
 def ratio_estimate(a: Array, b: Array) -> Estimate:
     r"""The ratio of two means over the same samples, with the interval of its logarithm (delta method).
 
-    Of :math:`\log(\bar a / \bar b)` sample i changes :math:`a_i / \bar a - b_i / \bar b`. NaN if a mean is not
-    positive; the interval is not given where the samples are too few for the skewness of these.
+    Of :math:`\log(\bar a / \bar b)` sample i changes :math:`a_i / \bar a - b_i / \bar b`. Where some :math:`a_i` is
+    negative, so that the ratio may be too, the interval is that of the ratio itself, which sample i changes by
+    :math:`(a_i - b_i \bar a / \bar b) / \bar b`. NaN if the mean of ``b`` is not positive, or that of an ``a`` without
+    negative numbers is 0; the interval is not given where the samples are too few for the skewness of these.
     """
     above, below = float(np.mean(a)), float(np.mean(b))
-    if min(above, below) <= 0:
+    signed = bool((np.asarray(a) < 0).any())
+    if below <= 0 or (above == 0 and not signed):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    value, changes = above / below, a / above - b / below
+    value = above / below
+    changes = (a - value * b) / below if signed else a / above - b / below
     if not enough_for(changes):
         return Estimate(value, float("nan"), float("nan"))
     low, high = mean_moves(changes)
-    return Estimate(value, value * math.exp(low), value * math.exp(high))
+    ends = (value + low, value + high) if signed else (value * math.exp(low), value * math.exp(high))
+    return Estimate(value, *ends)
 
 
 def enough_for(values: Array) -> bool:

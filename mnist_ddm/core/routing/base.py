@@ -145,6 +145,11 @@ class Routing(ABC):
         """Whether the weights depend on the router; if not, the router is not evaluated and its logits are 0."""
 
     @property
+    def takes_logits(self) -> bool:
+        """Whether the weights follow the logits that it is given: not those of a strategy that has others, or none."""
+        return self.needs_router
+
+    @property
     def needs_reference(self) -> bool:
         """Whether the weights depend on the closed form of the data, which not every system has."""
         return False

@@ -12,7 +12,7 @@ from mnist_ddm.core.asked import asked_velocity
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.noise import signs
 from mnist_ddm.core.routing.base import Routing, RoutingContext
-from mnist_ddm.core.routing.modifiers import Modifier
+from mnist_ddm.core.routing.modifiers import LogitModifier
 from mnist_ddm.errors import InputError
 
 _FIRST_STEP = 0.05
@@ -21,7 +21,7 @@ _FIRST_STEP = 0.05
 
 @final
 @dataclass(frozen=True)
-class Density(Modifier):
+class Density(LogitModifier):
     r"""A strategy without a router: the posterior of the experts' own densities, tracked along the trajectory.
 
     All densities are equal at ``t = 1``. From there
@@ -50,6 +50,10 @@ class Density(Modifier):
         return False
 
     @property
+    def takes_logits(self) -> bool:
+        return False
+
+    @property
     def follows_flow(self) -> bool:
         return True
 
@@ -59,9 +63,8 @@ class Density(Modifier):
     def _own_cost(self, n_experts: int) -> float:
         return n_experts
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        prior = context.pool.prior.to(logits)
-        return self.base.weights(prior.log() + log_densities(context).to(logits), context)
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return context.pool.prior.to(logits).log() + log_densities(context).to(logits)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Strategies that perturb the router's choice by a sample's own random numbers, and those that change with time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.noise import gumbels
-from mnist_ddm.core.routing.base import Routing, RoutingContext, number, renormalised
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, renormalised
 from mnist_ddm.errors import InputError
 
 
@@ -16,10 +17,12 @@ from mnist_ddm.errors import InputError
 class Gumbel(Routing):
     r"""The k largest of the router's logits plus one Gumbel vector that each sample keeps, by their probabilities.
 
-    With k = 1 it asks one expert, :math:`\arg\max_k (z_k + g_k)`, which at every time is an exact draw from the router
-    (Gumbel 1954). As g is drawn once for a trajectory, the choice changes only when the router changes its mind, unlike
-    with `SampleEach`; and unlike with `TopK` the experts get the shares that the router gives them. More experts are
-    draws without replacement (Kool et al. 2019), with the router's own weights renormalised; all K are `FullEnsemble`.
+    With k = 1 it asks one expert, :math:`\arg\max_k (z_k + g_k)`, at ``t = 1``, and at any state that does not depend
+    on g, an exact draw from the router (Gumbel 1954), so that unlike with `TopK` the experts get the shares that the
+    router gives them. As g is drawn once for a trajectory, the choice changes only when the router changes its mind,
+    unlike with `SampleEach`; and as the state follows the expert that g chose, it keeps to that one more often than a
+    new draw would. More experts are draws without replacement (Kool et al. 2019), with the router's own weights
+    renormalised; all K are `FullEnsemble`.
 
     Attributes:
         k: how many experts.
@@ -40,9 +43,14 @@ class Gumbel(Routing):
         return self.k
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return renormalised(logits, self._first(logits, context))
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return among(logits, self._first(logits, context))
+
+    def _first(self, logits: Tensor, context: RoutingContext) -> Tensor:
         perturbed = logits.detach() + gumbels(context.samples.seeds, logits.shape[1]).to(logits)
-        chosen = perturbed.argsort(dim=1, descending=True, stable=True)[:, : self.k]
-        return renormalised(logits, chosen)
+        return perturbed.argsort(dim=1, descending=True, stable=True)[:, : self.k]
 
 
 @final
@@ -71,6 +79,10 @@ class Switch(Routing):
         return self.before.needs_router or self.after.needs_router
 
     @property
+    def takes_logits(self) -> bool:
+        return self.before.takes_logits or self.after.takes_logits
+
+    @property
     def needs_reference(self) -> bool:
         return self.before.needs_reference or self.after.needs_reference
 
@@ -93,10 +105,15 @@ class Switch(Routing):
         return max(self.before.cost(n_experts), self.after.cost(n_experts))
 
     def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self._either(context, lambda routing: routing.weights(logits, context))
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self._either(context, lambda routing: routing.chosen(logits, context))
+
+    def _either(self, context: RoutingContext, asked: Callable[[Routing], Tensor]) -> Tensor:
         early = context.t >= torch.tensor(self.time, dtype=context.t.dtype, device=context.t.device)
         if early.all():
-            return self.before.weights(logits, context)
+            return asked(self.before)
         if not early.any():
-            return self.after.weights(logits, context)
-        both = self.before.weights(logits, context), self.after.weights(logits, context)
-        return torch.where(early[:, None], *both)
+            return asked(self.after)
+        return torch.where(early[:, None], asked(self.before), asked(self.after))

@@ -14,17 +14,17 @@ from torch import Tensor
 from mnist_ddm.core.asked import asked_logits
 from mnist_ddm.core.flow import expand_time, predicted_clean
 from mnist_ddm.core.routing.base import Routing, RoutingContext, negligible_weight
-from mnist_ddm.core.routing.modifiers import Modifier
+from mnist_ddm.core.routing.modifiers import LogitModifier
 
 
-def _log(shares: Tensor) -> Tensor:
-    """Of shares that may be 0: finite, so that differences are numbers."""
-    return shares.clamp(min=torch.finfo(shares.dtype).tiny).log()
+def _beside_prior(log_p: Tensor, prior: Tensor) -> Tensor:
+    r""":math:`\log p_k - \log \pi_k`; an expert without data, of which nobody knows anything, is ruled out."""
+    return torch.where(prior > 0, log_p - prior.log(), -torch.inf)
 
 
 @final
 @dataclass(frozen=True)
-class Likelihood(Modifier):
+class Likelihood(LogitModifier):
     r"""A strategy whose router has its prior taken off: the logits :math:`z_k - \log \pi_k`.
 
     They are the log likelihoods :math:`\log p_t(x_t \mid k)` up to a constant, so the largest names the expert whose
@@ -37,13 +37,13 @@ class Likelihood(Modifier):
     def name(self) -> str:
         return f"{self.base.name}@likelihood"
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.weights(logits - _log(context.pool.prior.to(logits)), context)
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return _beside_prior(logits, context.pool.prior.to(logits))
 
 
 @final
 @dataclass(frozen=True)
-class Captioned(Modifier):
+class Captioned(LogitModifier):
     r"""A strategy whose router knows the caption as well: the logits :math:`z_k + \log p(k \mid c) - \log \pi_k`.
 
     A router that sees the state alone says :math:`p(k \mid x_t)`. Within a cluster a state tells nothing new of what
@@ -63,17 +63,18 @@ class Captioned(Modifier):
     def needs_conditions(self) -> bool:
         return True
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         memory, pool = context.samples.memory, context.pool
         if self.name not in memory:  # a caption stays what it is along a trajectory
             posterior = pool.condition_posterior(context.samples.condition).double().cpu()
-            memory[self.name] = (_log(posterior) - _log(pool.prior.double().cpu())).to(logits)
-        return self.base.weights(logits + memory[self.name], context)
+            told = posterior.clamp(min=torch.finfo(posterior.dtype).tiny).log()
+            memory[self.name] = _beside_prior(told, pool.prior.double().cpu()).to(logits)
+        return logits + memory[self.name]
 
 
 @final
 @dataclass(frozen=True)
-class Clean(Modifier):
+class Clean(LogitModifier):
     r"""A strategy whose router looks at the predicted clean state instead of at the noisy one.
 
     All experts, weighted by the router, predict :math:`\hat x_0 = x_t - t v`; the router is then asked about
@@ -90,19 +91,23 @@ class Clean(Modifier):
     def needs_router(self) -> bool:
         return True
 
+    @property
+    def takes_logits(self) -> bool:
+        return False
+
     def _own_cost(self, n_experts: int) -> float:
         return n_experts
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         w = logits.softmax(dim=1)
         velocities = context.experts.velocities(w > negligible_weight(w.dtype))
         clean = predicted_clean(context.x, torch.einsum("bk,bk...->b...", w, velocities), context.t)
-        return self.base.weights(asked_logits(context.pool, clean, torch.zeros_like(context.t)), context)
+        return asked_logits(context.pool, clean, torch.zeros_like(context.t))
 
 
 @final
 @dataclass(frozen=True)
-class Implied(Modifier):
+class Implied(LogitModifier):
     r"""A strategy with the router's own values, but the slope in x that the experts imply.
 
     Its samples are the same; its Jacobian is that of a router consistent with its experts,
@@ -123,10 +128,10 @@ class Implied(Modifier):
     def _own_cost(self, n_experts: int) -> float:
         return n_experts
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         x, t = context.x, context.t
         with torch.no_grad():
             velocities = context.experts.velocities(torch.ones_like(logits, dtype=torch.bool))
             slope = -expand_time((1 - t) / t, velocities) * velocities
         along = ((x - x.detach())[:, None] * slope).flatten(2).sum(dim=2)
-        return self.base.weights(logits.detach() + along, context)
+        return logits.detach() + along

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.routing.base import Routing, RoutingContext
-from mnist_ddm.core.routing.modifiers import Modifier
+from mnist_ddm.core.routing.modifiers import LogitModifier
 
 LATENT_SCALE = 0.18215
 """By which Stable Diffusion's latents are multiplied; code that does it once too often or not at all is off by it."""
@@ -30,9 +30,7 @@ FAULTS: Mapping[str, str] = {
 
 
 def faulty_logits(fault: str, pool: ExpertPool, x: Tensor, t: Tensor) -> Tensor:
-    """Logits ``(B, K)`` of a router with a fault that needs no trajectory, at states ``(B, ...)``, times ``(B,)``."""
-    if fault == PERMUTED:
-        return permuted(pool.router_logits(x, t))
+    """Logits ``(B, K)`` of a router that is asked wrongly, at states ``(B, ...)`` and times ``(B,)``."""
     times = {"flipped": 1 - t, "large": 999 * t, "small": t / 999}
     scales = {"scaled": LATENT_SCALE, "unscaled": 1 / LATENT_SCALE}
     return pool.router_logits(scales.get(fault, 1.0) * x, times.get(fault, t))
@@ -45,7 +43,7 @@ def permuted(logits: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class Faulty(Modifier):
+class Faulty(LogitModifier):
     """A strategy whose router is used wrongly, as an error in an implementation would do it.
 
     `flipped`: it is told 1 - t; `large`: 999 t; `small`: t / 999; `scaled` and `unscaled`: it is shown the state times
@@ -65,20 +63,18 @@ class Faulty(Modifier):
     def name(self) -> str:
         return f"{self.base.name}@fault={self.fault}"
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.weights(self._logits(logits, context), context)
+    @property
+    def takes_logits(self) -> bool:
+        return self.fault in (STALE, PERMUTED) and self.base.takes_logits
 
-    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.chosen(self._logits(logits, context), context)
-
-    def _logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         if not self.needs_router:
             return logits
-        return (
-            _stale(logits, context)
-            if self.fault == STALE
-            else faulty_logits(self.fault, context.pool, context.x, context.t)
-        )
+        if self.fault == STALE:
+            return _stale(logits, context)
+        if self.fault == PERMUTED:
+            return permuted(logits)
+        return faulty_logits(self.fault, context.pool, context.x, context.t)
 
 
 def _stale(logits: Tensor, context: RoutingContext) -> Tensor:

@@ -11,7 +11,7 @@ from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Captioned, Clean, Implied, Likelihood
 from mnist_ddm.core.routing.faults import FAULTS, Faulty
-from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, Temperature, WeightClip
+from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, LogitModifier, Temperature, WeightClip
 from mnist_ddm.core.routing.strategies import (
     Commit,
     FullEnsemble,
@@ -213,7 +213,13 @@ def _modified(spelling: str, text: str) -> Routing:
         name, _, argument = modifier.partition("=")
         if name not in _MODIFIERS:
             raise unknown("modifier of a routing", modifier, known_modifiers())
-        routing = _MODIFIERS[name](routing, argument)
+        modified = _MODIFIERS[name](routing, argument)
+        if isinstance(modified, LogitModifier) and not routing.takes_logits:
+            raise InputError(
+                f"{modifier!r} would change logits that {routing.name!r} does not look at, in {text!r}; leave it out, "
+                "or let it stand before what has logits of its own: of several modifiers the last one acts first"
+            )
+        routing = modified
     return routing
 
 

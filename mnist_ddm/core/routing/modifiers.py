@@ -1,5 +1,6 @@
 """Strategies made of another one: its router's temperature, its weights, or its router changed."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import final
 
@@ -33,6 +34,10 @@ class Modifier(Routing):
         return self.base.needs_router
 
     @property
+    def takes_logits(self) -> bool:
+        return self.base.takes_logits
+
+    @property
     def needs_reference(self) -> bool:
         return self.base.needs_reference
 
@@ -57,9 +62,28 @@ class Modifier(Routing):
         return 0.0
 
 
+class LogitModifier(Modifier):
+    """A strategy that is given other logits than the router's."""
+
+    @abstractmethod
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        """The logits that the strategy gets, shape ``(B, K)``.
+
+        Args:
+            logits: of the router, or of a modifier that stands behind this one in the spelling.
+            context: state, time, samples.
+        """
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.weights(self.logits(logits, context), context)
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return self.base.chosen(self.logits(logits, context), context)
+
+
 @final
 @dataclass(frozen=True)
-class Temperature(Modifier):
+class Temperature(LogitModifier):
     r"""A strategy with the router's logits divided by T: :math:`w_T = \mathrm{softmax}(z / T)` (Table 9).
 
     ``T = 1`` changes nothing; as T goes to 0 the full ensemble becomes Top-1, as T grows it becomes uniform.
@@ -76,11 +100,8 @@ class Temperature(Modifier):
     def name(self) -> str:
         return f"{self.base.name}@T={number(self.temperature)}"
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.weights(logits / self.temperature, context)
-
-    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.chosen(logits / self.temperature, context)
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return logits / self.temperature
 
 
 @final
@@ -158,7 +179,7 @@ class WeightClip(Modifier):
 
 
 @final
-class Centroids(Modifier):
+class Centroids(LogitModifier):
     r"""A strategy whose router is replaced by distances to the centroids of the experts' data: no training at all.
 
     The centroid :math:`c_k` is the mean of cluster k's training states and :math:`s_k^2` their mean variance per
@@ -185,16 +206,14 @@ class Centroids(Modifier):
         return False
 
     @property
+    def takes_logits(self) -> bool:
+        return False
+
+    @property
     def needs_real_states(self) -> bool:
         return True
 
-    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.weights(self._logits(context).to(logits), context)
-
-    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        return self.base.chosen(self._logits(context).to(logits), context)
-
-    def _logits(self, context: RoutingContext) -> Tensor:
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         if self._clusters is None:
             self._clusters = _centroids(context)
         means, variances = self._clusters
@@ -203,7 +222,7 @@ class Centroids(Modifier):
         spread = (1 - t) ** 2 * variances + t**2
         square = (x[:, None] - (1 - t)[:, :, None] * means).square().sum(dim=2)
         prior = context.pool.prior.to(x)
-        return prior.log() - x.shape[1] / 2 * spread.log() - square / (2 * spread)
+        return (prior.log() - x.shape[1] / 2 * spread.log() - square / (2 * spread)).to(logits)
 
 
 def _centroids(context: RoutingContext) -> tuple[Tensor, Tensor]:

@@ -72,7 +72,9 @@ def test_a_ratio_of_means_is_that_of_the_logarithm():
     turned = ratio_estimate(b, 2 * a)
     assert (turned.low, turned.high) == pytest.approx((1 / estimate.high, 1 / estimate.low))
     assert math.isnan(ratio_estimate(a, b - 100).value)
-    assert math.isnan(ratio_estimate(0 * a, b).value)
+    nothing = ratio_estimate(0 * a, b)
+    assert nothing.value == 0
+    assert math.isnan(nothing.low)
     assert ratio_estimate(a, a) == Estimate(1.0, 1.0, 1.0)
 
 

@@ -146,14 +146,16 @@ def ratio_estimate(a: Array, b: Array) -> Estimate:
 
     Of :math:`\log(\bar a / \bar b)` sample i changes :math:`a_i / \bar a - b_i / \bar b`. Where some :math:`a_i` is
     negative, so that the ratio may be too, the interval is that of the ratio itself, which sample i changes by
-    :math:`(a_i - b_i \bar a / \bar b) / \bar b`. NaN if the mean of ``b`` is not positive, or that of an ``a`` without
-    negative numbers is 0; the interval is not given where the samples are too few for the skewness of these.
+    :math:`(a_i - b_i \bar a / \bar b) / \bar b`. NaN if the mean of ``b`` is not positive; the interval is not given
+    where the samples are too few for the skewness of these, or ``a`` is nothing but 0.
     """
     above, below = float(np.mean(a)), float(np.mean(b))
     signed = bool((np.asarray(a) < 0).any())
-    if below <= 0 or (above == 0 and not signed):
+    if below <= 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
     value = above / below
+    if above == 0 and not signed:
+        return Estimate(value, float("nan"), float("nan"))
     changes = (a - value * b) / below if signed else a / above - b / below
     if not enough_for(changes):
         return Estimate(value, float("nan"), float("nan"))

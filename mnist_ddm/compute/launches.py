@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mnist_ddm.compute.precision import computing_in
+
 Function = Callable[..., Tensor]
 Held = tuple[tuple[Tensor, ...], Callable[[], None], Tensor]
 Key = tuple[str, tuple[tuple[torch.Size, torch.dtype], ...]]
@@ -79,6 +81,11 @@ def products_alone() -> Iterator[None]:
         _products.reset(token)
 
 
+def _exact_products(what: str, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Products with a Jacobian are taken in float32, as `linearize` does where nothing is captured."""
+    return contextlib.nullcontext() if what == "value" else computing_in("float32", device)
+
+
 @final
 class Replayed:
     """A pure function of tensors, captured for each shape in which it is asked without a derivative.
@@ -123,7 +130,7 @@ class Replayed:
         if key not in self._known:
             function = {"value": self._function, "pull": self._pull, "push": self._push}[what]
             # What is captured serves everybody, so no mode of whoever asks first has a part in it.
-            with torch.no_grad(), torch._C.DisableTorchFunction():
+            with torch.no_grad(), torch._C.DisableTorchFunction(), _exact_products(what, like[0].device):
                 held = tuple(tensor.detach().clone() for tensor in like)
                 self._known[key] = (held, *self._capture(function, held))
         return self._known[key]

@@ -23,4 +23,4 @@ class Condition:
     def select(self, index: Tensor) -> "Condition":
         """The condition of the samples at ``index`` (int64, any length)."""
         captions = tuple(self.captions[int(i)] for i in index) if self.captions else ()
-        return replace(self, cluster=self.cluster[index.to(self.cluster.device)], captions=captions)
+        return replace(self, cluster=self.cluster[index.to(self.cluster.device, non_blocking=True)], captions=captions)

@@ -9,12 +9,13 @@ As :math:`t \to 0` it memorises: the nearest training point takes all the weight
 """
 
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from mnist_ddm.compute.devices import widened
 from mnist_ddm.core.measures import Reference
 
 _CHUNK = 10_000
@@ -47,29 +48,38 @@ class EmpiricalReference(Reference):
         self._clusters = clusters
         self._n_clusters = n_clusters
         self._to_state = to_state
+        self._there: dict[torch.device, Tensor] = {}
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        flat = x.detach().cpu().double().flatten(1)
-        means = []
-        for rows in torch.arange(len(x)).split(_ROWS):
-            omega = self._weights(flat[rows], t.cpu().double()[rows])
+        flat, time = widened(x.detach()).flatten(1), widened(t)
+        data, means = self._data_on(flat.device), []
+        for states, times in zip(flat.split(_ROWS), time.split(_ROWS), strict=True):
+            omega = self._weights(states, times)
             # Most points are too far from every state of the batch to matter in float64.
             near = (omega > _NEGLIGIBLE).any(dim=0).nonzero()[:, 0]
-            means.append(omega[:, near] @ self._to_state(self._data[near]).double().flatten(1))
-        return ((flat - torch.cat(means)) / t.cpu().double()[:, None]).reshape(x.shape).to(x)
+            means.append(omega[:, near] @ self._to_state(data[near]).double().flatten(1))
+        return ((flat - torch.cat(means)) / time[:, None]).reshape(x.shape).to(x)
 
     def posterior(self, x: Tensor, t: Tensor) -> Tensor:
-        flat, member = x.detach().cpu().double().flatten(1), one_hot(self._clusters, self._n_clusters).double()
-        shares = [
-            self._weights(flat[rows], t.cpu().double()[rows]) @ member for rows in torch.arange(len(x)).split(_ROWS)
-        ]
-        return torch.cat(shares).to(x)
+        flat, time = widened(x.detach()).flatten(1), widened(t)
+        member = one_hot(self._clusters, self._n_clusters).double().to(flat.device)
+        parts = zip(flat.split(_ROWS), time.split(_ROWS), strict=True)
+        return torch.cat([self._weights(states, times) @ member for states, times in parts]).to(x)
 
-    def _chunks(self) -> Iterator[Tensor]:
-        return (self._to_state(chunk).double().flatten(1) for chunk in self._data.split(_CHUNK))
+    def _data_on(self, device: torch.device) -> Tensor:
+        """The data set where states are compared with it; on a GPU once for all."""
+        if device not in self._there:
+            self._there = {device: self._data.to(device)}
+        return self._there[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_there": {}}
+
+    def _chunks(self, device: torch.device) -> Iterator[Tensor]:
+        return (self._to_state(chunk).double().flatten(1) for chunk in self._data_on(device).split(_CHUNK))
 
     def _weights(self, x: Tensor, t: Tensor) -> Tensor:
         """The weight of every point for each state, shape ``(B, N)``."""
         alpha, t = 1 - t[:, None], t[:, None]
-        scores = [alpha * (x @ y.T) - alpha**2 * y.square().sum(dim=1) / 2 for y in self._chunks()]
+        scores = [alpha * (x @ y.T) - alpha**2 * y.square().sum(dim=1) / 2 for y in self._chunks(x.device)]
         return (torch.cat(scores, dim=1) / t**2).softmax(dim=1)

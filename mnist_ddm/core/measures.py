@@ -1,6 +1,7 @@
 """What measures the samples of a system: its data, metrics, embeddings, classifier and closed forms.
 
-None of it decides what a sample is, so a pool works without any; an analysis that needs a missing part says so.
+None of it decides what a sample is, so a pool works without any; an analysis that needs a missing part says so. All of
+it computes in float32, whatever the precision of the networks that are measured.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.compute.devices import widened
+from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.errors import InputError, NotFiniteError
 
@@ -35,7 +37,8 @@ class Features:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Feature vectors ``(B, dim)`` of decoded samples."""
-        return _finite(self.function(images), f"the features {self.name!r}")
+        with computing_in("float32", images.device):
+            return _finite(self.function(images), f"the features {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Distance:
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """The distance of each pair of images, shape ``(B,)``."""
-        return _finite(self.function(a, b), f"the distance {self.name!r}")
+        with computing_in("float32", a.device):
+            return _finite(self.function(a, b), f"the distance {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ class Classifier:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Class probabilities ``(B, len(labels))``."""
-        return _finite(self.function(images), f"the {self.name}")
+        with computing_in("float32", images.device):
+            return _finite(self.function(images), f"the {self.name}")
 
 
 @dataclass(frozen=True)

@@ -208,10 +208,16 @@ def spectral_norm(
     place = torch.arange(n)  # where each of them is in the map, which is narrowed less often
     size = n
 
+    def there(index: Tensor) -> Tensor:
+        """The index where the vectors are, without waiting for that device."""
+        return index.to(like.device, non_blocking=True)
+
     def apply(product: BatchFunction, vectors: Tensor) -> Tensor:
-        full = vectors.new_zeros(size, dim)
-        full[place] = vectors
-        return product(full.reshape(size, *shape)).detach().reshape(size, dim)[place]
+        if len(place) == size:
+            return product(vectors.reshape(size, *shape)).detach().reshape(size, dim)
+        at = there(place)
+        full = vectors.new_zeros(size, dim).index_copy(0, at, vectors)
+        return product(full.reshape(size, *shape)).detach().reshape(size, dim)[at]
 
     right = norms.direction.reshape(n, 1, dim).clone()
     left = right.new_zeros(n, 0, dim)
@@ -239,12 +245,13 @@ def spectral_norm(
         norms.norm[rows], norms.residual[rows], norms.products[rows] = best[:, 0], residual, 2 * step
         norms.converged[rows] = stopped & ~broken
         direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)
-        norms.direction[rows.to(like.device)] = direction
+        norms.direction.index_copy_(0, there(rows), direction)
         going = ~stopped & ~broken
         if not going.any():
             break
-        keep = going.to(like.device)
-        rows, place, left, right, bidiagonal = rows[going], place[going], left[keep], right[keep], bidiagonal[going]
+        if not going.all():
+            kept = there(going.nonzero()[:, 0])
+            rows, place, bidiagonal, left, right = rows[going], place[going], bidiagonal[going], left[kept], right[kept]
         if jacobian.select is not None and 2 * len(rows) <= size:
             jacobian, place, size = jacobian.select(place), torch.arange(len(rows)), len(rows)
     if not norms.converged.all():

@@ -1,12 +1,13 @@
 """Fitting one model by one objective, resumable at any moment, whatever is trained."""
 
+import contextlib
 import csv
 import io
 import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, final
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from torch import Tensor, nn
 
 from mnist_ddm.compute.parallel import OnProgress
+from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.training.data import StepBatches, StepDataModule, Streams
@@ -110,9 +112,22 @@ class Fit(Generic[Data]):
                 callbacks=[watch, *([RichProgressBar()] if self.show else [])],
             )
             try:
-                trainer.fit(module, StepDataModule(batches))
+                with _repeatable(torch.device(self.device)):
+                    trainer.fit(module, StepDataModule(batches))
             except SystemExit as error:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from error
+
+
+@contextlib.contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Let a GPU train in float32 and by kernels that sum in a fixed order, so that a resumed training is the same."""
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        with computing_in("float32", device):
+            yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
 
 
 def _accelerator(device: str) -> dict[str, Any]:

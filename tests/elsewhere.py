@@ -80,6 +80,10 @@ class Elsewhere(TorchDispatchMode):
         brought = there and (name in ("_to_copy", "copy_")) and not to_there
         if (there and name in _LOOKS) or brought or (name == "index" and _is_mask(args[1])):
             self.looks["to the CPU" if brought else name] += 1
+        # From memory that is not pinned a copy waits, unless it is told not to; so does an index that lies here.
+        sent = to_there and not there and name == "_to_copy" and not kwargs.get("non_blocking")
+        if sent or (there and name.startswith(("index", "_index")) and any(a.ndim > 0 for a in here)):
+            self.looks["from the CPU"] += 1
         if wanted is not None:
             kwargs = {**kwargs, "device": torch.device("cpu")}
         result = func(*_opened(args), **_opened(kwargs))

@@ -97,13 +97,15 @@ def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere)
     assert all(a.equal(b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks():
-    """For which rows each expert gets, and whether all is finite."""
+@pytest.mark.parametrize("routing", ["full", "top2", "top1", "once", "gumbel", "misaligned2"])
+def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks(routing):
+    """For which rows each expert gets, and whether all is finite; nothing that is sent there is waited for."""
     device = Elsewhere(float64=True)
     with device:
-        field = make_field(gaussian.load(DEVICE), "full")
+        field = make_field(gaussian.load(DEVICE), routing)
         x, samples = start(field.pool, sample_seeds(0, 4))
         t = torch.full((4,), 0.5, device=DEVICE)
+        field.evaluate(x, t, samples)  # at first some draw what they keep
         device.looks.clear()
         assert field.evaluate(x, t, samples).calls.device.type == "cpu"
     assert device.looks == {"to the CPU": 1, "_local_scalar_dense": 1}

@@ -145,7 +145,7 @@ class GaussianPool(ExpertPool):
         r"""The exact :math:`\log \pi_k N(x; \alpha \mu_k, V_k I)` up to a constant, shape ``(B, K)``."""
         variance, d = self.variance(t), math.prod(self.state_shape)
         square = self._residuals(x, t).flatten(2).square().sum(dim=2)
-        prior = self._prior.to(x)
+        prior = self._prior.to(x.device, x.dtype, non_blocking=True)
         return prior.log() - d / 2 * variance.log() - square / (2 * variance)
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:

@@ -31,7 +31,7 @@ class Samples:
 
     def select(self, rows: Tensor) -> "Samples":
         """The samples at ``rows`` (int64, any length), with a memory of their own."""
-        memory = {name: kept[rows.to(kept.device)] for name, kept in self.memory.items()}
+        memory = {name: kept[sent(rows, kept.device)] for name, kept in self.memory.items()}
         return Samples(self.seeds[rows.to(self.seeds.device)], self.condition.select(rows), memory)
 
 
@@ -62,7 +62,7 @@ class AskedExperts:
         for k in range(self._pool.n_experts):
             rows = (wanted[:, k] & ~asked[:, k]).nonzero()[:, 0]
             if len(rows):
-                kept[rows.to(kept.device), k] = self._evaluate(k, rows)
+                kept[sent(rows, kept.device), k] = self._evaluate(k, rows)
         asked |= wanted
         return kept
 
@@ -85,10 +85,10 @@ class AskedExperts:
         if self._asked is None or self._velocities is None:
             return self._evaluate(expert, rows)
         new = ~self._asked[rows, expert]
-        found = self._velocities[rows.to(self._velocities.device), expert]
+        found = self._velocities[sent(rows, self._velocities.device), expert]
         if not new.any():
             return found
-        return found.index_put((new.nonzero()[:, 0].to(found.device),), self._evaluate(expert, rows[new]))
+        return found.index_put((sent(new.nonzero()[:, 0], found.device),), self._evaluate(expert, rows[new]))
 
     def evaluations(self, chosen: Tensor) -> Tensor:
         """Evaluations of experts for each state ``(B,)``, if those of ``chosen`` ``(B, K)`` are joined; on the CPU."""
@@ -103,7 +103,7 @@ class AskedExperts:
         return self._asked, self._velocities
 
     def _evaluate(self, expert: int, rows: Tensor) -> Tensor:
-        place = rows.to(self._x.device, non_blocking=True)
+        place = sent(rows, self._x.device)
         return asked_velocity(self._pool, expert, self._x[place], self._t[place], self._condition.select(rows))
 
 
@@ -238,6 +238,11 @@ def maker_of(routing: Routing) -> str | None:
     return None
 
 
+def sent(values: Tensor, to: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The values on another device, without waiting for it."""
+    return values.to(to, dtype, non_blocking=True)
+
+
 def among(logits: Tensor, experts: Tensor) -> Tensor:
     """Which experts are among the ``experts`` ``(B, k)``, bool ``(B, K)``; one that the router rules out never is."""
     return torch.zeros_like(logits, dtype=torch.bool).scatter(1, experts, True) & (logits > -torch.inf)
@@ -250,7 +255,7 @@ def renormalised(logits: Tensor, chosen: Tensor) -> Tensor:
 
 def one_hot(expert: Tensor, like: Tensor) -> Tensor:
     """Weights ``(B, K)`` of the shape and dtype of ``like`` that are 1 for ``expert`` ``(B,)`` and 0 elsewhere."""
-    return torch.zeros_like(like).scatter(1, expert.to(like.device)[:, None], 1.0)
+    return torch.zeros_like(like).scatter(1, sent(expert, like.device)[:, None], 1.0)
 
 
 def negligible_weight(dtype: torch.dtype) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.noise import gumbels
-from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, renormalised
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, renormalised, sent
 from mnist_ddm.errors import InputError
 
 
@@ -49,7 +49,7 @@ class Gumbel(Routing):
         return among(logits, self._first(logits, context))
 
     def _first(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        perturbed = logits.detach() + gumbels(context.samples.seeds, logits.shape[1]).to(logits)
+        perturbed = logits.detach() + sent(gumbels(context.samples.seeds, logits.shape[1]), logits.device, logits.dtype)
         return perturbed.argsort(dim=1, descending=True, stable=True)[:, : self.k]
 
 

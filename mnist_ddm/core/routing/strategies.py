@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, categorical, subsets, uniforms
-from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, one_hot, renormalised
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, one_hot, renormalised, sent
 from mnist_ddm.errors import InputError
 
 
@@ -268,7 +268,7 @@ class Misaligned(Routing):
 
     def _drawn(self, logits: Tensor, context: RoutingContext) -> Tensor:
         drawn = subsets(context.samples.seeds, Purpose.SUBSET, context.interval, logits.shape[1], self.k)
-        return drawn.to(logits.device)
+        return sent(drawn, logits.device)
 
 
 @final

@@ -12,9 +12,9 @@ ROWS is one of
 where `all` in place of `KEY=VALUE` is every row. FOLDER may be `card:CHECKPOINT`. In JSON that is no table each object
 is a row, with its path under the key `at`: `benchmarks/grading :: at=. :: students`, `card:paris-mini :: at=figures`.
 
-A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In why.md
-and the pages of docs/results every number with a decimal point and every interval stands between marks, in code, behind
-`t = ` (or another letter), in the first column of a table, which names its rows, or in one headed `paper`.
+A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In every
+document each number with a decimal point, each interval, percentage and `5 of 9` stands between marks, in code, behind
+`t = ` (or another setting), in the first column of a table, which names its rows, or in one headed `paper`.
 """
 
 import re
@@ -27,11 +27,12 @@ from mnist_ddm.storage.files import read_json
 _PART = r"((?:(?!-->).)+?)"
 _NUMBER = re.compile(rf"(<!--= {_PART} :: {_PART} :: {_PART} :: {_PART} -->)(.*?)(<!--/-->)", re.S)
 _ELSEWHERE = re.compile(  # what a page of results may hold beside numbers of files; a mark stays a mark when it wraps
-    r"<!--[=:] .*?<!--/-->|^<!-- (\w+) -->$.*?^<!-- (?:end of |/)\1 -->$|^```.*?^```$|`[^`]*`|^#.*?$|\]\([^)]*\)"
-    r"|\b[A-Za-z] = (?:[\d.]+(?:, | and | to )?)+|arXiv [\d.]+",
+    r"<!--[=:] .*?<!--/-->|^<!-- (\w+) -->$.*?^<!-- (?:end of |/)\1 -->$|^```.*?^```$|`[^`]*`|\]\([^)]*\)|\$[^$]*\$"
+    r"|\b[tTpnhkMV] = (?:[\d.]+(?:, | and | to )?)+|\b(?:arXiv[ :]|Python |Sections? |Crate |BY-SA |torch )[\d.]+"
+    r"|\b95% (?:interval|confidence)|\"95%\"",
     re.S | re.M,
 )
-_TYPED = re.compile(r"\[-?\d[^\]]*\]|\d+\.\d+")
+_TYPED = re.compile(r"\[-?\d[^\]]*\]|\d+\.\d+|\b\d+ ?%|\b\d[\d,]* of (?:the )?\d+")
 
 
 def quoted(text: str, root: Path) -> str:

@@ -31,11 +31,13 @@ from mnist_ddm.cli.reproduce import analyses_of
 from mnist_ddm.compute.cores import default_workers
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
-from mnist_ddm.storage.files import read_json, write_text
+from mnist_ddm.storage.files import LEFT_BY_SYSTEMS, read_json, write_text
+from mnist_ddm.study.crate import CRATE
 from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.study import Study
 from mnist_ddm.study.trainings import SPREAD
+from mnist_ddm.study.verify import check_files
 from mnist_ddm.systems.registry import load_system
 from mnist_ddm.tables.table import Schema
 from mnist_ddm.terminal.options import installed_options
@@ -48,6 +50,8 @@ RESULTS = ROOT / "docs" / "results"
 BUILD = ROOT / "build" / "results"
 TABLE = RESULTS / "results.toml"
 CODECHECK = ROOT / "codecheck.yml"
+_OF_CODE = frozenset(ROOT / "docs" / name for name in ("commands.md", "routings.md"))
+"""Pages that `reference.py` makes of the code, which no result is in."""
 _RUNS, _MANIFEST = ("<!-- runs -->", "<!-- end of runs -->"), ("# manifest", "# end of manifest")
 
 
@@ -261,13 +265,33 @@ def faults() -> Iterator[str]:
             yield f"{e.name}: its manifest has schema {e.schema} of {SCHEMA}, and results.toml says stale = {e.stale}"
         if not e.stale:
             yield from _old_tables(e)
+    yield from _changed_and_unknown(known)
+    told = {*documents()} - _OF_CODE
     for path, text in made():
         if re.search(r"^ *<!--[=:] ", text, re.M):
             yield f"{path.relative_to(ROOT)}: a line begins with a mark, which ends the paragraph there"
-        if (path.parent == RESULTS or path.name == "why.md") and (found := typed(text)):
+        if path in told and (found := typed(text)):
             yield f"{path.relative_to(ROOT)}: typed by hand: {', '.join(found)}"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{path.relative_to(ROOT)}: does not say what the files say; `python docs/record.py write`"
+
+
+def _changed_and_unknown(known: list[Entry]) -> Iterator[str]:
+    """Files that are not those of which their run's manifest has the hash, and files that nothing made."""
+    rest = {file for file in RESULTS.rglob("*") if file.is_file() and file.name not in LEFT_BY_SYSTEMS}
+    rest -= {TABLE, *RESULTS.glob("*.md")}
+    rest -= {ROOT / word for e in known for word in shlex.split(e.command)}  # what a command reads
+    for e in known:
+        rest -= set(e.folder.glob("*.json")) if e.stale or not e.is_run else set()
+    for manifest in sorted(RESULTS.rglob(MANIFEST)):
+        stated, folder = read_json(manifest), manifest.parent
+        named = {**stated["results"], **stated.get("derived", {})}
+        rest -= {manifest, folder / CRATE, *(folder / name for name in named)}
+        try:
+            check_files(folder, named, stated["command"])
+        except InputError as error:
+            yield str(error).replace(f"{ROOT}/", "")
+    yield from (f"{file.relative_to(ROOT)}: no run and no command of results.toml made it" for file in sorted(rest))
 
 
 def _old_tables(entry: Entry) -> Iterator[str]:

@@ -175,7 +175,9 @@ def test_a_mark_of_no_row_or_of_several_is_an_error(marks, small, rows):
         ("at t = 0.9, 0.8 and 0.7 it is 0.3", ["0.3"]),
         ("<!--= a :: b=1 :: c > 2 :: {value:.1f} -->1.7<!--/--> and <!--: the\npaper -->0.63<!--/-->", []),
         ("`full@T=0.5` in [0.71](a-0.5.md), [arXiv 2412.17762](https://arxiv.org/abs/2412.17762)", ["0.71"]),
-        ("# 2.5 ways\n\n```text\n0.25\n```\n", []),
+        ("# 2.5 ways\n\n```text\n0.25\n```\n", ["2.5"]),
+        ("5 of 9 claims, 40% of them, K = 6.40, 1,200 of the 3000", ["5 of 9", "40%", "6.40", "1,200 of the 3000"]),
+        ("95% intervals by Section 4.2 of arXiv:2602.02685 under Python 3.11, $w = 0.5$", []),
         (
             "| a | Paris, the paper | b |\n|---|---|---|\n| 0.1 | 0.2 | 0.3 |\n\n| a | b |\n|---|---|\n| 1.1 | 1.2 |",
             ["0.3", "1.2"],
@@ -190,6 +192,26 @@ def test_a_number_typed_by_hand_is_found(marks, text, typed):
 def test_a_number_typed_by_hand_in_a_page_of_results_is_a_fault(record, results):
     (results / "regimes.md").write_text((results / "regimes.md").read_text() + "\nThe ratio is 0.97 here.\n")
     assert list(record.faults()) == ["docs/results/regimes.md: typed by hand: 0.97"]
+
+
+def test_a_number_typed_into_any_other_document_is_a_fault_too(record, results):
+    readme = record.ROOT / "README.md"
+    readme.write_text(readme.read_text() + "\nIt is better in 40% of all cases.\n")
+    assert list(record.faults()) == ["README.md: typed by hand: 40%"]
+
+
+def test_a_result_that_was_changed_by_hand_and_one_that_nothing_made_are_faults(record, results):
+    """Before the documents quote it: marks copy whatever a file says."""
+    table = results / "averaging" / "results" / "quality.json"
+    table.write_text(table.read_text().replace("0.", "0.0", 1))
+    strange = ["orphan.json", "churn/old-run/quality.csv", "reproduce-mnist/plots/orphan.png"]
+    for name in strange:
+        (results / name).parent.mkdir(exist_ok=True)
+        (results / name).write_text("{}")
+    found = list(record.faults())
+    assert any(fault.startswith("docs/results/averaging/results/quality.json was changed") for fault in found)
+    for name in strange:
+        assert f"docs/results/{name}: no run and no command of results.toml made it" in found
 
 
 def test_codecheck_names_files_that_are_there_and_the_commands_that_make_them(record):

@@ -201,6 +201,11 @@ class ParisPool(ExpertPool):
         unconditional = self._blend(x, t, Condition(condition.cluster))
         return unconditional + condition.guidance * (conditional - unconditional)
 
+    @property
+    def shared_evaluations(self) -> int:
+        """With ``guide="blend"`` every state asks all experts what they say without a caption."""
+        return 0 if self.settings.guide == GUIDES[0] or self._guidance == 1 else self.n_experts
+
     def _blend(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The experts' velocities without captions, joined by the router; kept for the next expert's same states."""
         if self._blended is not None and not x.requires_grad:

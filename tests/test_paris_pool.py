@@ -221,9 +221,14 @@ def test_guidance_may_lead_away_from_the_blend(pool, tiny_paris):
         assert torch.equal(alone, blended.velocity(k, x, t, condition)[rows])
     assert torch.equal(blended.velocity(1, x, t, told), pool.velocity(1, x, t, told))
 
-    def field(of, routing):
-        return make_field(of, routing).evaluate(x, t, Samples(sample_seeds(3, 5), condition)).velocity
+    def evaluated(of, routing):
+        return make_field(of, routing).evaluate(x, t, Samples(sample_seeds(3, 5), condition))
 
+    def field(of, routing):
+        return evaluated(of, routing).velocity
+
+    assert evaluated(pool, "top1").calls.tolist() == [1] * 5
+    assert evaluated(blended, "top1").calls.tolist() == [1 + blended.n_experts] * 5, "all are asked without a caption"
     # With one set of weights the order of the two does not matter; where the caption has its own, it does.
     torch.testing.assert_close(field(blended, "full"), field(pool, "full"), rtol=1e-4, atol=1e-5)
     assert (field(blended, "full+caption") - field(pool, "full+caption")).abs().max() > 0.01

@@ -204,6 +204,11 @@ class ExpertPool(ABC):
         return ("noise=0.8", "noise=1.2")
 
     @property
+    def shared_evaluations(self) -> int:
+        """Evaluations of experts that a state takes besides those that a routing asks, for what all of them need."""
+        return 0
+
+    @property
     def stress(self) -> str:
         """The variant of the harder regime of Table 14, beside fewer steps; empty if it has no more than those."""
         return ""

@@ -32,7 +32,8 @@ def evaluations_each(pool: ExpertPool, visits: Visits, kept: Sequence[Kept]) -> 
     extra = sum(k.observable.cost * len(k.visits(visits.times, TENTHS)) for k in kept)
     choosing = field.routing.cost(pool.n_experts) if isinstance(field, RoutedField) else 0
     rest = (visits.evaluations - everywhere + extra) * routed
-    return everywhere * pool.n_experts + rest + visits.evaluations * choosing
+    shared = pool.shared_evaluations if isinstance(field, RoutedField) else 0
+    return everywhere * pool.n_experts + rest + visits.evaluations * (choosing + shared)
 
 
 def expert_evaluations(pool: ExpertPool, wanted: Wanted) -> int:

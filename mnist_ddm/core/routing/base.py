@@ -93,7 +93,7 @@ class AskedExperts:
     def evaluations(self, chosen: Tensor) -> Tensor:
         """Evaluations of experts for each state ``(B,)``, if those of ``chosen`` ``(B, K)`` are joined; on the CPU."""
         asked = chosen if self._asked is None else chosen | self._asked
-        return asked.sum(dim=1) + self.products
+        return asked.sum(dim=1) + self.products + self._pool.shared_evaluations
 
     def _kept(self) -> tuple[Tensor, Tensor]:
         if self._asked is None or self._velocities is None:

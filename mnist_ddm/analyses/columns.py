@@ -8,7 +8,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent, share_change
 from mnist_ddm.stats.summaries import sd
-from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate
+from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate, median_ratio_estimate
 from mnist_ddm.tables.table import PERCENT, Column, Value
 
 
@@ -66,14 +66,16 @@ only where enough events carry it, its median, and the share of samples in which
 
 
 L_EFF_RATIO = Column("l_eff_ratio", "L_eff, ratio to Full")
+L_EFF_RATIO_MEDIAN = Column("l_eff_ratio_median", "median of that ratio over samples", optional=True)
 VISIBLE_CHANGE = Column("visible_change", "visible Delta_refine, minus Full's", unit="points")
 """Against the full ensemble, paired by noise: what the two columns of cells that they are of differ by says less."""
 
 
 def against_full(l_eff: Array, full_l_eff: Array, error: Array, full_error: Array, event: float) -> dict[str, Value]:
-    """The cells of `L_EFF_RATIO` and `VISIBLE_CHANGE`, from one number for each sample."""
+    """The cells of `L_EFF_RATIO`, its median and `VISIBLE_CHANGE`, from one number for each sample."""
     return {
         L_EFF_RATIO.key: ratio_estimate(l_eff, full_l_eff),
+        L_EFF_RATIO_MEDIAN.key: median_ratio_estimate(l_eff, full_l_eff),
         VISIBLE_CHANGE.key: in_percent(share_change(error > event, full_error > event)),
     }
 

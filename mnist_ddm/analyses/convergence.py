@@ -20,6 +20,7 @@ from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent
+from mnist_ddm.stats.tails import median_ratio_estimate
 from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
@@ -63,6 +64,8 @@ _GRID = Schema(
         _STEPS,
         N,
         *with_sd(_MAX_EVERY_STEP),
+        Column("max_ratio", "ratio to half as many steps", optional=True),
+        Column("max_ratio_median", "median of that ratio over samples", optional=True),
         Column("last_inverse_t", "1/t at the last step", "note"),
         Column("max_t_norm", "max t * norm"),
     ),
@@ -208,17 +211,29 @@ def _quantiles(recordings: Mapping[Visits, Recording], settings: SamplingSetting
 
 def _grid_table(recordings: Mapping[Visits, Recording], settings: SamplingSettings) -> Table:
     rows: list[Row] = []
+    coarser: Array | None = None
     for refinement in _GRID_REFINEMENTS:
         sampling = _grid(settings, refinement)
         recording = recordings[sampling]
         norms = recording.observed[_GRID_NORM][..., 0].double().numpy()
+        largest = lipschitz(norms)
+        beside: Row = (
+            {}
+            if coarser is None
+            else {
+                "max_ratio": ratio_estimate(largest, coarser),
+                "max_ratio_median": median_ratio_estimate(largest, coarser),
+            }
+        )
+        coarser = largest
         rows.append(
             {
                 "routing": sampling.routing,
                 "refinement": refinement,
                 "steps": sampling.grid.size,
                 "n": sampling.n,
-                **mean_and_sd(_MAX_EVERY_STEP, lipschitz(norms)),
+                **mean_and_sd(_MAX_EVERY_STEP, largest),
+                **beside,
                 "last_inverse_t": float(1 / recording.times[-1]),
                 "max_t_norm": mean_estimate(lipschitz(norms * recording.times.numpy())),
             }

@@ -14,12 +14,18 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
+from mnist_ddm.stats.intervals import Array, Estimate
 from mnist_ddm.stats.shares import discordant_share, in_percent, smaller_share
 from mnist_ddm.stats.tails import heavy_ratio_estimate
 from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
 
 ROUTINGS = ("top2", "full", "full+clip", "misaligned2", "misaligned2+equal")
-_BASE = "top2"
+_BASE, _FULL = "top2", "full"
+_PAIRED = {
+    _BASE: ("ratio_to_top2", "fails_less", "smaller"),
+    _FULL: ("ratio_to_full", "fails_less_than_full", "smaller_than_full"),
+}
+"""By the routing that others are paired with, the columns of `_paired`."""
 _TABLE = Schema(
     "counterfactual",
     (
@@ -30,6 +36,15 @@ _TABLE = Schema(
             "fails_less", "only Top-2 has a visible Delta_refine, of those in which one has", unit="%", kind=PERCENT
         ),
         Column("smaller", "smaller than Top-2's", unit="%", kind=PERCENT),
+        Column("ratio_to_full", "ratio to Full", optional=True),
+        Column(
+            "fails_less_than_full",
+            "only Full has a visible Delta_refine, of those in which one has",
+            unit="%",
+            kind=PERCENT,
+            optional=True,
+        ),
+        Column("smaller_than_full", "smaller than Full's", unit="%", kind=PERCENT, optional=True),
         FID,
         of_paper("delta_refine", "Delta_refine"),
     ),
@@ -76,9 +91,12 @@ class Counterfactual(Analysis[JoinedSettings]):
             {
                 "routing": r,
                 **refinement_cells(error[r], event),
-                "ratio_to_top2": heavy_ratio_estimate(error[r], error[_BASE], event),
-                "fails_less": in_percent(discordant_share(error[_BASE] > event, error[r] > event)),
-                "smaller": in_percent(smaller_share(error[r], error[_BASE])),
+                **{
+                    key: estimate
+                    for base, keys in _PAIRED.items()
+                    if base in error
+                    for key, estimate in zip(keys, _paired(error[r], error[base], event), strict=True)
+                },
                 "fid": quality.get(r),
                 "paper_delta_refine": paper.get(r),
             }
@@ -94,3 +112,9 @@ class Counterfactual(Analysis[JoinedSettings]):
         )
         title = f"Counterfactual routings, n = {settings.n}; paper: {paper['place']}"
         return Answer((Table(_TABLE, title, tuple(rows), notes),))
+
+
+def _paired(mine: Array, its: Array, event: float) -> tuple[Estimate, Estimate, Estimate]:
+    """Of two routings' errors from the same noise: ratio of means, who fails less, and whose is smaller, in percent."""
+    fails_less = discordant_share(its > event, mine > event)
+    return heavy_ratio_estimate(mine, its, event), in_percent(fails_less), in_percent(smaller_share(mine, its))

@@ -10,6 +10,7 @@ from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import (
     L_EFF,
     L_EFF_RATIO,
+    L_EFF_RATIO_MEDIAN,
     REFINEMENT,
     ROUTING,
     VISIBLE_CHANGE,
@@ -53,6 +54,7 @@ _TABLE = Schema(
         *with_sd(L_EFF),
         *REFINEMENT,
         replace(L_EFF_RATIO, optional=True),
+        L_EFF_RATIO_MEDIAN,
         replace(VISIBLE_CHANGE, optional=True),
         Column("spearman", "Spearman(L_eff, Delta)", kind=CORRELATION),
         Column("auc", "AUC", kind=FRACTION),

@@ -10,6 +10,7 @@ from mnist_ddm.analyses.columns import (
     FID,
     L_EFF,
     L_EFF_RATIO,
+    L_EFF_RATIO_MEDIAN,
     REFINEMENT,
     ROUTING,
     VISIBLE_CHANGE,
@@ -64,7 +65,16 @@ ROUTINGS = tuple(dict.fromkeys([*map(tempered, TEMPERATURES), *map(truncated, SH
 
 _ENTROPY = Column("entropy", "entropy")
 _RATIO = Column("ratio_to_full", "Delta_refine, ratio to T = 1")
-_MEASURES = (*with_sd(_ENTROPY), *with_sd(L_EFF), *REFINEMENT, _RATIO, L_EFF_RATIO, VISIBLE_CHANGE, FID)
+_MEASURES = (
+    *with_sd(_ENTROPY),
+    *with_sd(L_EFF),
+    *REFINEMENT,
+    _RATIO,
+    L_EFF_RATIO,
+    L_EFF_RATIO_MEDIAN,
+    VISIBLE_CHANGE,
+    FID,
+)
 _PAPER = {"l_eff": "L_eff", "delta_refine": "Delta_refine"}
 _PAPER_TEMPERATURE = {"entropy": "entropy", **_PAPER}
 _VARIANTS = {

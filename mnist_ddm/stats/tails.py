@@ -50,5 +50,17 @@ def median_estimate(values: Array) -> Estimate:
     return Estimate(value, float(ordered[below]), float(ordered[n - 1 - below]))
 
 
+def median_ratio_estimate(a: Array, b: Array) -> Estimate:
+    """The median of the ratios of paired numbers of one sample each, where ``b`` is not 0; see `median_estimate`.
+
+    It has an interval where that of the ratio of means is not given because a few samples carry it; it is about the
+    typical sample, and says nothing of the few.
+    """
+    known = b != 0
+    if not known.any():
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    return median_estimate(a[known] / b[known])
+
+
 def _carried(values: Array, event: float) -> bool:
     return int((values > event).sum()) >= MIN_EVENTS

@@ -182,11 +182,13 @@ def _standardised(values: Array) -> Array:
 
 def _margins(routing: str, recording: Recording, kind: str, mask: NDArray[np.bool_], paper: Mapping[str, Value]) -> Row:
     margin = recording.observed[_SWITCHING][..., 0].double().numpy()[mask]
+    medians = np.median(margin, axis=1)
     return {
         "routing": routing,
         "samples": kind,
         "n": int(mask.sum()),
-        **mean_and_sd(_MEDIAN, np.median(margin, axis=1)),
+        **mean_and_sd(_MEDIAN, medians),
+        _MEDIAN.key: bounded_mean_estimate(medians, 0.0, 1.0),
         "near": bounded_mean_estimate(100 * (margin < _NEAR).mean(axis=1), 0.0, 100.0),
         "paper_median_m_p": paper.get("median"),
         "paper_near": paper.get("near"),

@@ -35,7 +35,7 @@ from mnist_ddm.tables.table import FRACTION, Column, Row, Schema, Table, Value
 
 MAIN = ("label", "top1", "top2", "full", MONOLITH)
 """The rows of the paper's Table 3, and the best that the experts can do."""
-ROUTINGS = (*MAIN, "top4", "uniform", "misaligned2", "once", "each")
+ROUTINGS = (*MAIN, "top4", "uniform", "misaligned2", "once", "each", "gumbel")
 
 LONG = 1000
 """Samples for the FIDs of interventions."""

@@ -136,8 +136,8 @@ def bounded_mean_estimate(values: Array, least: float, most: float) -> Estimate:
         return Estimate(estimate.value, max(estimate.low, least), min(estimate.high, most))
     span = most - least
     count = float(np.clip((values - least) / span, 0, 1).sum())
-    low = beta_quantile((1 - LEVEL) / 2, count, n - count + 1) if count > 0 else 0.0
-    high = beta_quantile((1 + LEVEL) / 2, count + 1, n - count) if count < n else 1.0
+    low = beta_quantile((1 - LEVEL) / 2, count, n - count + 1) if count >= 1 else 0.0
+    high = beta_quantile((1 + LEVEL) / 2, count + 1, n - count) if count <= n - 1 else 1.0
     return Estimate(estimate.value, least + span * low, least + span * high)
 
 

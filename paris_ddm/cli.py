@@ -145,6 +145,38 @@ def cluster(
     console.print(f"{out}: give it with --data-dir")
 
 
+@paris.command("fit-caption-router")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--captions",
+    type=click.Path(path_type=Path),
+    required=True,
+    help='JSON lines with a "text" and a "cluster", 0 for the first expert.',
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the result, for --data-dir.")
+@options.data_dir
+@options.device
+def fit_caption_router(folder: Path, captions: Path, out: Path, data_dir: Path | None, device: str) -> None:
+    """Fit what a caption says of the clusters of the model in FOLDER, which `+caption` asks.
+
+    A linear head on the model's text encoder; a tenth of the captions tells how good it is. It is written beside the
+    clusters of the model, or of --data-dir.
+    """
+    from mnist_ddm.systems.registry import load_system
+    from mnist_ddm.terminal.progress import progress_bars
+    from paris_ddm.caption_router import fit_caption_router as fit
+    from paris_ddm.pool import ParisPool
+
+    console = Screen()
+    pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir)
+    assert isinstance(pool, ParisPool)
+    with progress_bars([f"captions of {captions}"], console) as update:
+        lines = fit(pool, captions, out, lambda fraction: update(0, fraction))
+    for line in lines:
+        console.print(line)
+    console.print(f"{out}: give it with --data-dir")
+
+
 @paris.command("check")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--n", type=int, default=64, show_default=True, help="Real latents.")

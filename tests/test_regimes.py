@@ -51,6 +51,9 @@ def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the
     expected = far["fid_full"] / min(far["fid_top1"], far["fid_top2"])
     assert expected > 1
     assert far["full_over_best"] == pytest.approx(expected)
+    assert rows["as they are", 1.0]["fid_full_top1"].high < 0
+    assert far["fid_full_top1"].low > 0
+    assert far["fid_full_top1"].value == pytest.approx(far["fid_full"] - far["fid_top1"], abs=0.1)
 
 
 def test_the_map_tells_a_rough_router_from_a_flat_one_by_its_term_of_the_jacobian(answered, small_map):

@@ -13,7 +13,7 @@ from mnist_ddm.study.results import read_results
 from mnist_ddm.study.verify import check_files, check_run
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-SHIPPED = sorted(f.parent.name for f in RESULTS.glob("*/manifest.json"))
+SHIPPED = sorted(str(f.parent.relative_to(RESULTS)) for f in RESULTS.rglob("manifest.json"))
 
 
 def test_the_documentation_shows_the_verdicts_of_the_shipped_run(monkeypatch):

@@ -19,6 +19,7 @@ from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.metrics.frechet import extract, frechet_distance
+from mnist_ddm.metrics.frechet_limit import FrechetLimit
 from mnist_ddm.metrics.real import frechet_floor, real_features
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate, mean_estimate, ratio_estimate
@@ -42,6 +43,7 @@ _TABLE = Schema(
         Column("fid_floor", "FID of as many real states", "note"),
         Column("full_over_best", "full / best of top1, top2"),
         Column("full_worse", "KID x 1000, full minus the best of top1, top2"),
+        *(Column(f"fid_full_{s}", f"FID of infinitely many, full minus {s}", optional=True) for s in ("top1", "top2")),
         Column("order", "order, best first", "note"),
         Column("paris_order", "order of Paris in the paper", "note"),
         *(
@@ -158,7 +160,8 @@ class RegimeMap(Analysis[RegimeSettings]):
             "the others.",
             "Shares put right: samples weighted so that each class has its share of the data; extrapolated to infinite "
             "n.",
-            f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs have no interval."
+            "FID of infinitely many: with the interval of the pairs from the same noise, where samples are enough.",
+            f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs of n have no interval."
             f"{noise_note(settings.n)}",
         )
         if pool.rough_routers:
@@ -183,9 +186,13 @@ def _spelled(strategy: str, temperature: float) -> str:
 
 @dataclass(frozen=True)
 class _Distances:
-    """Of some samples to the held-out states: Frechet, kernel times 1000, and Frechet with the shares put right."""
+    """Of some samples to the held-out states.
+
+    Frechet, that of infinitely many if they are enough, kernel times 1000, and Frechet with the shares put right.
+    """
 
     fid: float
+    limit: FrechetLimit | None
     kid: Estimate
     balanced: Estimate | None
 
@@ -200,7 +207,8 @@ def _distances(
     fid = frechet_distance(reference.vectors, vectors) if min(len(reference.vectors), len(vectors)) > 1 else math.nan
     kid = reference.kernel(vectors)
     balanced = apart.balanced(images, vectors) if apart is not None and len(vectors) > 1 else None
-    return _Distances(fid, Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))), balanced)
+    thousandths = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
+    return _Distances(fid, reference.limit(vectors), thousandths, balanced)
 
 
 def _levels(pool: ExpertPool) -> tuple[str, ...]:
@@ -236,12 +244,20 @@ def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) ->
         "t_router": _INFINITE if math.isinf(temperature) else temperature,
         **{f"fid_{strategy}": fid for strategy, fid in fids.items()},
         "full_over_best": fids["full"] / min(fids["top1"], fids["top2"]),
+        **{f"fid_full_{strategy}": apart for strategy, apart in _beyond(distances).items()},
         "full_worse": difference(kids["full"], min(kids["top1"], kids["top2"], key=lambda kid: kid.value)),
         "order": order,
         "paris_order": "yes" if order == PARIS_ORDER else "no",
         **{f"fid_balanced_{strategy}": fid for strategy, fid in balanced.items()},
         **({"order_balanced": told} if (told := best_first(balanced)) else {}),
     }
+
+
+def _beyond(distances: Mapping[str, _Distances]) -> dict[str, Estimate]:
+    """By how much Full is farther than the others, paired by noise, where there are enough samples to tell."""
+    limits = {strategy: found.limit for strategy, found in distances.items() if found.limit is not None}
+    full = limits.pop("full", None)
+    return {strategy: full.minus(other) for strategy, other in limits.items()} if full is not None else {}
 
 
 def _plot(rows: Sequence[Row]) -> Plot:

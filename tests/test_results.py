@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-STALE_AT_MOST = {"paris", "random-alignment", "random-quality", "random-regime-map"}
+STALE_AT_MOST = {"paris", "random-quality"}
 """Folders that may be of older code. Names only ever go from here: a new result is of the code that it came with."""
 
 

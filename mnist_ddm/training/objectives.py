@@ -46,6 +46,10 @@ class Objective(ABC, Generic[Data]):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of each sample, shape ``(B,)``."""
 
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...] | None:
+        """What the model is called with in `loss`, where that is all it is called with, and so can be captured."""
+        return None
+
 
 def training_times(n: int, recipe: Recipe, rng: np.random.Generator) -> Tensor:
     """Logit-normal times ``(n,)``, stratified: one in each n-th of the distribution, in random order."""
@@ -69,8 +73,10 @@ class VelocityObjective(Objective[TrainingData]):
         return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        predicted = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
-        return flow_matching_error(predicted, batch["clean"], batch["noise"])
+        return flow_matching_error(model(*self.inputs(batch)), batch["clean"], batch["noise"])
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"]
 
 
 @final
@@ -81,8 +87,10 @@ class RouterObjective(Objective[TrainingData]):
         return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        logits = model(interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"])
-        return functional.cross_entropy(logits, batch["target"], reduction="none")
+        return functional.cross_entropy(model(*self.inputs(batch)), batch["target"], reduction="none")
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"]
 
 
 @final

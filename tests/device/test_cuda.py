@@ -1,5 +1,7 @@
 """On a real GPU: the same answers as on the CPU, whatever the batch, captured or not. `check.sh` runs this."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,15 +12,21 @@ from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.spectral import linearize
 from mnist_ddm.core.visits import Sampling, start
+from mnist_ddm.models.presets import preset_named
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.record import record_all
 from mnist_ddm.systems.mnist import load
+from mnist_ddm.training.data import Streams
+from mnist_ddm.training.loop import Fit
+from mnist_ddm.training.objectives import TrainingData, VelocityObjective
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
 
+TRAINED = 1e-3
+"""Of weights after a few steps, of which AdamW moves the first by its rate whatever the size of a gradient."""
 TOLERANCE = 2e-4
 """Of a velocity, whose numbers are of the size of 1: float32 sums of a few hundred terms in another order."""
 
@@ -98,3 +106,22 @@ def test_trajectories_and_norms_are_the_cpus(pools):
 def test_a_trajectory_repeats_its_bits(pools):
     visits = Sampling("top2", 32, steps=5)
     assert sample(pools[1], visits).final.equal(sample(pools[1], visits).final)
+
+
+def fitted(folder, device, steps):
+    recipe = replace(preset_named("tiny").recipes["expert"], steps=steps, batch=16)
+    images = torch.randint(0, 256, (200, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = preset_named("tiny").build("expert", 10, 10)
+    data = TrainingData(images, torch.zeros(200, dtype=torch.int64))
+    fit = Fit("expert", Streams(0, 0, 0), "", VelocityObjective(), recipe, data, folder / "state", device, False)
+    return fit(network, lambda done: None)
+
+
+def test_training_by_captured_launches_is_that_of_the_cpu_and_repeats_its_bits(tmp_path):
+    here, there, again = (fitted(tmp_path / str(i), d, 8) for i, d in enumerate(("cpu", "cuda", "cuda")))
+    assert here.rows[-1]["loss"] == pytest.approx(there.rows[-1]["loss"], rel=1e-3)
+    for a, b, c in zip(*(f.model.parameters() for f in (here, there, again)), strict=True):
+        torch.testing.assert_close(a.detach(), b.detach().cpu(), rtol=TRAINED, atol=TRAINED)
+        assert torch.equal(b, c)

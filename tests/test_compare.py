@@ -220,3 +220,11 @@ def test_the_run_that_ships_goes_by_its_name(run, place):
     assert "trainings (mnist, scale medium" in out
     (place / "trainings").mkdir()  # what a user has of that name is meant
     assert run("compare", "trainings", "trainings")[0] == 2
+
+
+def test_two_whole_runs_are_at_most_sixty_lines_on_a_screen_of_eighty_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    results = Path(__file__).parents[1] / "docs" / "results"
+    code, out, _ = run("compare", results / "reproduce-mnist", results / "reproduce-gaussian")
+    assert code == 0
+    assert len(out.splitlines()) <= 60

@@ -7,7 +7,7 @@ import click
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.screen import Screen
 
-_MOST_LINES = 15
+_MOST_LINES = 14
 """On a terminal, of each of the tables that say what differs between two runs."""
 
 _folder = click.argument("run", type=click.Path(path_type=Path))

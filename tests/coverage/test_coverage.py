@@ -24,7 +24,7 @@ def test_the_documented_table_is_the_measured_one():
 
 def test_the_page_names_every_interval_that_misleads_more_often_than_it_should():
     stored = json.loads((DOCS / "results" / "coverage" / "coverage.json").read_text())
-    text = (DOCS / "statistics.md").read_text()
+    text = re.sub("<!--.*?-->", "", (DOCS / "statistics.md").read_text())  # what a reader sees
     said = re.search(r"(\d+) of the (\d+) cells (?:is|are) bold", text)
     assert int(said[1]) == sum(row["misled"] > TOO_OFTEN for row in stored["rows"])
     assert int(said[2]) == len(stored["rows"])

@@ -90,3 +90,8 @@ def widest(device: torch.device) -> torch.dtype:
 def widened(x: Tensor) -> Tensor:
     """``x`` in float64: where it lies if that device has such numbers, else on the CPU."""
     return (x.cpu() if x.device.type in WITHOUT_FLOAT64 else x).double()
+
+
+def sent(values: Tensor, to: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The values on another device, without waiting for it: for what goes there and is not looked at here again."""
+    return values.to(to, dtype, non_blocking=True)

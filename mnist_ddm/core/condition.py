@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from mnist_ddm.compute.devices import sent
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -23,4 +25,4 @@ class Condition:
     def select(self, index: Tensor) -> "Condition":
         """The condition of the samples at ``index`` (int64, any length)."""
         captions = tuple(self.captions[int(i)] for i in index) if self.captions else ()
-        return replace(self, cluster=self.cluster[index.to(self.cluster.device, non_blocking=True)], captions=captions)
+        return replace(self, cluster=self.cluster[sent(index, self.cluster.device)], captions=captions)

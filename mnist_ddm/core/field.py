@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import sent
 from mnist_ddm.core.asked import asked_logits, asked_velocity
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.pool import ExpertPool
@@ -156,7 +157,7 @@ class RoutedField(VelocityField):
             numbers = asked[:, k].nonzero()[:, 0]
             if len(numbers) == 0:
                 continue
-            rows = numbers.to(x.device, non_blocking=True)
+            rows = sent(numbers, x.device)
             v = context.experts.of(k, numbers)
             if experts is not None:
                 experts[rows, k] = v

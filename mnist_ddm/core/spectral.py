@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mnist_ddm.compute.devices import widened
+from mnist_ddm.compute.devices import sent, widened
 from mnist_ddm.compute.launches import products_alone
 from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.core.convolutions import FrozenConvolutions
@@ -208,14 +208,10 @@ def spectral_norm(
     place = torch.arange(n)  # where each of them is in the map, which is narrowed less often
     size = n
 
-    def there(index: Tensor) -> Tensor:
-        """The index where the vectors are, without waiting for that device."""
-        return index.to(like.device, non_blocking=True)
-
     def apply(product: BatchFunction, vectors: Tensor) -> Tensor:
         if len(place) == size:
             return product(vectors.reshape(size, *shape)).detach().reshape(size, dim)
-        at = there(place)
+        at = sent(place, like.device)
         full = vectors.new_zeros(size, dim).index_copy(0, at, vectors)
         return product(full.reshape(size, *shape)).detach().reshape(size, dim)[at]
 
@@ -245,12 +241,12 @@ def spectral_norm(
         norms.norm[rows], norms.residual[rows], norms.products[rows] = best[:, 0], residual, 2 * step
         norms.converged[rows] = stopped & ~broken
         direction = torch.einsum("bj,bjd->bd", q[:, 0].to(right), right).reshape(-1, *shape)
-        norms.direction.index_copy_(0, there(rows), direction)
+        norms.direction.index_copy_(0, sent(rows, like.device), direction)
         going = ~stopped & ~broken
         if not going.any():
             break
         if not going.all():
-            kept = there(going.nonzero()[:, 0])
+            kept = sent(going.nonzero()[:, 0], like.device)
             rows, place, bidiagonal, left, right = rows[going], place[going], bidiagonal[going], left[kept], right[kept]
         if jacobian.select is not None and 2 * len(rows) <= size:
             jacobian, place, size = jacobian.select(place), torch.arange(len(rows)), len(rows)

@@ -24,7 +24,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.compute.devices import widest
+from mnist_ddm.compute.devices import sent, widest
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.measures import Classifier, Embedding, Features, Measures, Reference
@@ -145,7 +145,7 @@ class GaussianPool(ExpertPool):
         r"""The exact :math:`\log \pi_k N(x; \alpha \mu_k, V_k I)` up to a constant, shape ``(B, K)``."""
         variance, d = self.variance(t), math.prod(self.state_shape)
         square = self._residuals(x, t).flatten(2).square().sum(dim=2)
-        prior = self._prior.to(x.device, x.dtype, non_blocking=True)
+        prior = sent(self._prior, x.device, x.dtype)
         return prior.log() - d / 2 * variance.log() - square / (2 * variance)
 
     def velocity(self, expert: int, x: Tensor, t: Tensor, condition: Condition) -> Tensor:

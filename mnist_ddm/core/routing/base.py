@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import sent
 from mnist_ddm.core.asked import asked_velocity
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.pool import ExpertPool
@@ -236,11 +237,6 @@ def maker_of(routing: Routing) -> str | None:
         if module.partition(".")[0] not in ("mnist_ddm", "paris_ddm"):
             return f"{type(part).__name__!r} of {module}"
     return None
-
-
-def sent(values: Tensor, to: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The values on another device, without waiting for it."""
-    return values.to(to, dtype, non_blocking=True)
 
 
 def among(logits: Tensor, experts: Tensor) -> Tensor:

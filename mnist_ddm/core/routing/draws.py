@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import sent
 from mnist_ddm.core.noise import gumbels
-from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, renormalised, sent
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, renormalised
 from mnist_ddm.errors import InputError
 
 

@@ -68,8 +68,6 @@ class Faulty(LogitModifier):
         return self.fault in (STALE, PERMUTED) and self.base.takes_logits
 
     def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
-        if not self.needs_router:
-            return logits
         if self.fault == STALE:
             return _stale(logits, context)
         if self.fault == PERMUTED:

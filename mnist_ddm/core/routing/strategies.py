@@ -6,8 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.devices import sent
 from mnist_ddm.core.noise import Purpose, categorical, subsets, uniforms
-from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, one_hot, renormalised, sent
+from mnist_ddm.core.routing.base import Routing, RoutingContext, among, number, one_hot, renormalised
 from mnist_ddm.errors import InputError
 
 

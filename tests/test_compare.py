@@ -222,9 +222,16 @@ def test_the_run_that_ships_goes_by_its_name(run, place):
     assert run("compare", "trainings", "trainings")[0] == 2
 
 
-def test_two_whole_runs_are_at_most_sixty_lines_on_a_screen_of_eighty_columns(run, monkeypatch):
+def test_two_whole_runs_are_at_most_sixty_lines_on_a_screen_of_eighty_columns(run, place, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     results = Path(__file__).parents[1] / "docs" / "results"
-    code, out, _ = run("compare", results / "reproduce-mnist", results / "reproduce-gaussian")
+    far = place / (
+        "a-folder-whose-name-is-wider-than-the-screen-" * 2
+    )  # how many lines must not depend on where runs are
+    far.symlink_to(results)
+    runs = ["reproduce-mnist", "reproduce-gaussian"]
+    code, out, _ = run("compare", *(far / name for name in runs))
     assert code == 0
     assert len(out.splitlines()) <= 60
+    code, nearby, _ = run("compare", *(results / name for name in runs))
+    assert len(nearby.splitlines()) == len(out.splitlines())

@@ -1,5 +1,6 @@
 """The commands that read finished runs: `report`, `compare`, `verify`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -7,6 +8,8 @@ import click
 from mnist_ddm.terminal import options
 from mnist_ddm.terminal.screen import Screen
 
+_MOST_NAMES = 8
+"""On a terminal, of the tables that are not shown."""
 _MOST_LINES = 14
 """On a terminal, of each of the tables that say what differs between two runs."""
 
@@ -94,9 +97,8 @@ def compare(
         print_json({**runs, **{name: to_json(t) for name, t in told.items()}, "tables": list(map(to_json, chosen))})
         return
     for name, folder, result in zip("AB", (a, b), results, strict=True):
-        console.print(
-            f"{name}: {folder} ({result.system}{', scale ' + result.scale if result.scale else ''}, seed {result.seed})"
-        )
+        scale = f", scale {result.scale}" if result.scale else ""
+        console.print(f"{name}: {folder} ({result.system}{scale}, seed {result.seed})", soft_wrap=True)
     if tables:
         for table in chosen:
             console.print(to_rich(table, console.width))
@@ -105,12 +107,17 @@ def compare(
         for table in (facts, apart(chosen), *differing):
             console.print(shortened(console, table, _MOST_LINES))
         if left := [name for name in names if name not in {t.name for t in chosen}]:
-            console.print(f"not looked at: {', '.join(left)}; --table NAME shows one whole, --out PAGE all")
+            console.print(f"not looked at: {_some(left)}; --table NAME shows one whole, --out PAGE all")
         if none := incomparable(results[0], results[1], common):
-            console.print(f"in both, but no row of both has a measured number: {', '.join(none)}")
+            console.print(f"in both, but no row of both has a measured number: {_some(none)}")
     console.print(notes_of(chosen))
     if out is not None:
         console.print(f"page: {out}")
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 @click.command("verify")

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from mnist_ddm.core import spellings
 from mnist_ddm.figures import palette
 from mnist_ddm.figures.palette import expert_style, mark_svg, routing_family, routing_style, series_styles
 from mnist_ddm.pages import page
@@ -28,6 +29,7 @@ ROUTINGS = (
     "commit=0.9",
     "top-p=0.9",
     "posterior",
+    "gumbel2",
     "mine",
 )
 
@@ -104,7 +106,7 @@ def test_a_strategy_keeps_its_style_however_it_is_spelled():
     assert routing_family("once=prior") == "once"
     assert routing_family("1 / t (pixels that never vary)") is None
     assert routing_style("theirs=3") == routing_style("mine")
-    assert len({routing_style(r).colour for r in ROUTINGS}) == len({routing_style(r).mark for r in ROUTINGS}) == 14
+    assert len({routing_style(r).colour for r in ROUTINGS}) == len({routing_style(r).mark for r in ROUTINGS}) == 15
 
 
 def test_series_of_one_picture_differ_by_more_than_colour():
@@ -117,6 +119,16 @@ def test_series_of_one_picture_differ_by_more_than_colour():
     assert not used & {s.colour for s in styles[4:7]}
     assert expert_style(13).colour == expert_style(3).colour
     assert expert_style(13).dash != expert_style(3).dash
+
+
+def test_no_strategy_of_a_picture_has_the_colour_of_an_expert(monkeypatch):
+    monkeypatch.setitem(spellings._registered, "mine", lambda text: None)
+    names = [*(re.sub(r"[ ,].*", "", spelling) for spelling in spellings.STRATEGIES.values()), "mine", "mine=2"]
+    experts = {expert_style(k).colour for k in range(10)}
+    for name in names:
+        (style,) = series_styles([name])
+        assert style.colour not in experts, name
+        assert style == routing_style(name)
 
 
 def test_css_has_every_variable_that_a_style_names():

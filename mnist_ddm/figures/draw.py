@@ -26,6 +26,7 @@ from matplotlib.patches import Patch, Rectangle
 from mnist_ddm.figures.names import Name, place_names
 from mnist_ddm.figures.palette import SURFACES, Dash, Style, routing_family, routing_style, series_styles
 from mnist_ddm.figures.plot import Plot, Series, drawable
+from mnist_ddm.figures.symbols import as_mathtext
 from mnist_ddm.figures.themed import themed
 from mnist_ddm.figures.ticks import set_ticks
 from mnist_ddm.storage.files import replacing
@@ -38,6 +39,8 @@ _ROW, _GAP, _CELL = 15, 10, 34
 _UNDER: Final = 44
 """Points that the axis below bars and maps takes."""
 _TYPE: Final = 12
+_SMALL: Final = 10
+"""Sizes of type; nothing is smaller, since a page on a telephone shrinks all of it."""
 _LETTER: Final = 6.5
 _WIDEST_LETTER: Final = 7.2
 """About the width in points of a letter, on average and in lines of wide ones."""
@@ -132,6 +135,7 @@ class _Drawing:
 
     Attributes:
         plot: what is drawn.
+        alone: whether it is not a part of a page, which sets symbols itself.
         figure: of matplotlib, whose pixels are points.
         axes: its only ones.
         told: what parts of the picture say of themselves, by their `gid`.
@@ -139,8 +143,9 @@ class _Drawing:
         whiskers: level lines that names keep off, as start, end and height in data coordinates.
     """
 
-    def __init__(self, plot: Plot, height: float) -> None:
+    def __init__(self, plot: Plot, height: float, alone: bool) -> None:
         self.plot = plot
+        self.alone = alone
         self.figure = Figure(
             (WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH), _POINTS_PER_INCH, layout="constrained"
         )
@@ -154,6 +159,10 @@ class _Drawing:
     def series(self) -> Iterator[tuple[int, Series, Style]]:
         """The series with their numbers and styles."""
         return ((i, s, style) for i, (s, style) in enumerate(zip(self.plot.series, _styles(self.plot), strict=True)))
+
+    def words(self, text: str) -> str:
+        """A text for an artist with `parse_math` as `alone` is."""
+        return as_mathtext(text) if self.alone else text
 
     def tell(self, artist: Artist, text: str) -> None:
         """Let a part of the picture say something when it is pointed at."""
@@ -169,7 +178,7 @@ def _drawn(plot: Plot, *, alone: bool) -> _Drawing:
     longest = max((len(label) for label, _ in legend), default=0)
     columns = max(1, min(_LEGEND_COLUMNS, int(WIDTH / (_LETTER * (longest + 5)))))
     rows = math.ceil(len(legend) / columns)
-    drawing = _Drawing(plot, _height(plot) + 18 * (len(title) + rows))
+    drawing = _Drawing(plot, _height(plot) + 18 * (len(title) + rows), alone)
     _DRAW[plot.kind](drawing)
     axes = drawing.axes
     if plot.logarithmic and any(len(_drawable(series, logarithmic=True)) for series in plot.series):
@@ -182,22 +191,29 @@ def _drawn(plot: Plot, *, alone: bool) -> _Drawing:
     if plot.falling_x:
         axes.invert_xaxis()
     if title:
-        drawing.figure.suptitle("\n".join(title), x=0.01, horizontalalignment="left", fontsize=_TYPE)
+        told = drawing.words("\n".join(title))
+        drawing.figure.suptitle(told, x=0.01, horizontalalignment="left", fontsize=_TYPE, parse_math=alone)
     if legend:
         handles = [_handle(plot, style) for _, style in legend]
-        drawing.figure.legend(handles, [label for label, _ in legend], loc="outside lower center", ncols=columns)
-    if plot.kind != "bars":
+        labels = [drawing.words(label) for label, _ in legend]
+        shown = drawing.figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        for label in shown.get_texts():
+            label.set_parse_math(alone)
+    if plot.kind == "map":  # which may be of one row: no room beside it
+        text, size = _label(plot.y_label, WIDTH - 20)
+        axes.set_title(drawing.words(text), loc="left", fontsize=size, color=_INK["muted"], parse_math=alone)
+    elif plot.kind != "bars":
         text, size = _label(plot.y_label, _height(plot) - 20)
-        axes.set_ylabel(text, fontsize=size)
+        axes.set_ylabel(drawing.words(text), fontsize=size, parse_math=alone)
     text, size = _label(plot.y_label if plot.kind == "bars" else plot.x_label, WIDTH - 60)
-    axes.set_xlabel(text, fontsize=size)
+    axes.set_xlabel(drawing.words(text), fontsize=size, parse_math=alone)
     place_names(drawing.figure, axes, drawing.names, drawing.whiskers)
     return drawing
 
 
 def _height(plot: Plot) -> float:
     if plot.kind == "map":
-        return _CELL * len(plot.series) + _UNDER
+        return _CELL * len(plot.series) + _UNDER + 2 * _TYPE
     if plot.kind == "bars":
         return _group(plot) * len(plot.series[0].x) + _UNDER
     return _HEIGHT
@@ -212,10 +228,12 @@ def _handle(plot: Plot, style: Style) -> Artist:
 
 
 def _label(text: str, room: float) -> tuple[str, float]:
-    """A label that has room, in two lines if it must be, and the size of its type."""
-    lines = textwrap.wrap(text, max(int(room / _LETTER), len(text) // 2 + 8))
-    longest = max((len(line) for line in lines), default=1)
-    return "\n".join(lines), min(_TYPE, _TYPE * room / (_LETTER * longest))
+    """A label in lines that have room, and the size of its type: smaller where two lines would not do."""
+    for size in (_TYPE, _SMALL):
+        lines = textwrap.wrap(text, max(1, int(room / _LETTER * _TYPE / size)))
+        if len(lines) <= 2:
+            break
+    return "\n".join(lines), size
 
 
 # What is drawn
@@ -321,7 +339,8 @@ def _bars(drawing: _Drawing) -> None:
             if series.low is not None and series.high is not None and math.isfinite(series.low[row]):
                 axes.plot([series.low[row], series.high[row]], [place, place], color=_INK["text"], linewidth=1.5)
     axes.set_ylim(group * len(names), 0)
-    axes.set_yticks([group * (row + 0.5) for row in range(len(names))], [_wrapped(name) for name in names])
+    rows = [group * (row + 0.5) for row in range(len(names))]
+    axes.set_yticks(rows, [drawing.words(_wrapped(name)) for name in names], parse_math=drawing.alone)
     axes.tick_params(axis="y", labelcolor=_INK["text"])
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from mnist_ddm.core.spellings import STRATEGIES, foreign_routings, registered_routings
+
 Dash = Literal["-", "--", ":", "-."]
 """Matplotlib's line styles."""
 
@@ -28,7 +30,7 @@ class Mark:
 
     Attributes:
         path: of an SVG in a square of side 10.
-        marker: matplotlib's name for about the same shape.
+        marker: matplotlib's name for about the same shape, or a character between dollars.
     """
 
     path: str
@@ -71,6 +73,7 @@ _MARKS: Final = (
     Mark("M.6 5l8.2-4.6v9.2z", "<"),
     Mark("M9.4 5l-8.2-4.6v9.2z", ">"),
     Mark("M5 .2l2.9 4.8l-2.9 4.8l-2.9-4.8z", "d"),
+    Mark("M5 .2l1.7 3.1l3.1 1.7l-3.1 1.7l-1.7 3.1l-1.7-3.1l-3.1-1.7l3.1-1.7z", "$\u2726$"),
     Mark("M3.3 .6h3.4l2.7 2.7v3.4l-2.7 2.7h-3.4l-2.7-2.7v-3.4z", "8"),
 )
 _DASHES: Final[tuple[Dash, ...]] = ("-", "--", ":", "-.")
@@ -119,6 +122,7 @@ _FURTHER: Final = {
     "commit": Colour("#0b0346", "#bee1f6"),
     "top-p": Colour("#582686", "#5effa7"),
     "posterior": Colour("#3b0927", "#68986d"),
+    "gumbel": Colour("#fe5109", "#aad77d"),
     "other": Colour("#0a001a", "#c3ca05"),
 }
 # Found by a search for the largest least distance of any two, in OKLab, as seen by normal and by protan-, deutan- and
@@ -133,7 +137,7 @@ _ROUTINGS: Final[Mapping[str, Colour]] = {
 }
 """By family; `top` is every Top-k but the first two."""
 
-_UNKNOWN: Final = Style("--routing-other", _FURTHER["other"], _MARKS[13])
+_UNKNOWN: Final = Style("--routing-other", _FURTHER["other"], _MARKS[14])
 
 _EXPERTS: Final = _TEN
 _OTHERS: Final = (_TEN[3], _TEN[4], _TEN[1], _TEN[5], _TEN[6], _TEN[2])
@@ -157,7 +161,8 @@ def routing_family(name: str) -> str | None:
     base = match[1] + (match[2] or "")
     if base in _ROUTINGS and base != "top":
         return base
-    return match[1] if match[1] in _ROUTINGS else None
+    own = match[1] in _ROUTINGS or match[1] in STRATEGIES or match[1] in registered_routings()
+    return match[1] if own or any(entry.name == match[1] for entry in foreign_routings()) else None
 
 
 def routing_label(name: str) -> str:
@@ -167,9 +172,9 @@ def routing_label(name: str) -> str:
 
 
 def routing_style(name: str) -> Style:
-    """The style of a routing strategy, or of the monolith, by its spelling; strategies of other packages share one."""
+    """The style of a routing strategy, or of the monolith, by its spelling; those without a colour share one style."""
     family = routing_family(name)
-    if family is None:
+    if family is None or family not in _ROUTINGS:
         return _UNKNOWN
     mark = _MARKS[list(_ROUTINGS).index(family)]
     return Style(f"--routing-{family}", _ROUTINGS[family], mark)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mnist_ddm.figures.describe import described
 from mnist_ddm.figures.palette import variables
 from mnist_ddm.figures.plot import Plot
+from mnist_ddm.figures.symbols import set_in
 
 _NUMBER: Final = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}\b")
@@ -37,6 +38,8 @@ def themed(svg: str, plot: Plot, ident: str, told: Mapping[str, str]) -> Markup:
     references = list(dict.fromkeys(name for e in root.iter() for v in e.attrib.values() for name in _referred(v)))
     ids = {name: f"{ident}-{number}" for number, name in enumerate(references)}
     clean = _cleaned(root, ids, told)
+    for text in [*clean.iter("text")]:
+        set_in(text)
     size = clean.attrib["viewBox"]
     clean.attrib.clear()
     clean.attrib |= {"class": "plot", "viewBox": size, "role": "img", "aria-labelledby": f"{ident}-t {ident}-d"}

@@ -6,6 +6,7 @@ from html import escape
 from markupsafe import Markup
 
 from mnist_ddm.claims.judge import Verdict
+from mnist_ddm.pages.terms import with_terms
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.tables.table import Column, Table, Value
 from mnist_ddm.tables.terminal import shown_value
@@ -31,11 +32,11 @@ def badge(verdict: Verdict, text: str = "") -> Markup:
 
 
 def cell(value: Value) -> Markup:
-    """A table's cell; an interval stands below its value."""
+    """A table's cell; an interval stands below its value, and symbols in words are set as mathematics."""
     if isinstance(value, Estimate) and not math.isnan(value.low):
         shown, _, interval = shown_value(value).partition(" ")
         return Markup(f'{escape(shown)} <span class="interval">{escape(interval)}</span>')
-    return Markup(escape(shown_value(value)))
+    return with_terms(shown_value(value)) if isinstance(value, str) else Markup(escape(shown_value(value)))
 
 
 def is_number(table: Table, column: Column) -> bool:

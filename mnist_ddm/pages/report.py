@@ -62,6 +62,7 @@ _HELPERS: Mapping[str, Any] = {
     "proper_name": proper_name,
     "terms": with_terms,
     "glossary_of": glossary,
+    "words_of": lambda judgement: _words_of_claim(judgement),
     "stated_text": stated_text,
     "needed_text": needed_text,
 }
@@ -123,7 +124,8 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "description": f"Verdicts on the claims of arXiv 2602.02685, measured on the system {results.system}.",
         "results": results,
         "manifest": manifest,
-        "answers": [text for say in (alignment, stability, order, shares) if (text := say(results))],
+        "answers": [alignment(results), stability(results)],
+        "asides": [text for say in (order, shares) if (text := say(results))],
         "plots": [*quality_alone(results), *(p for p in _points(results) if p is not None)],
         "judgements": judgements,
         "counts": counts(judgements),
@@ -132,7 +134,7 @@ def _report(folder: Path, manifest: Manifest, results: Results, judgements: Sequ
         "holm": holm_note(judgements),
         "warnings": ledger().warnings,
         "groups": {title: members for title, members in groups.items() if members},
-        "samples": _samples(folder),
+        "samples": _samples(folder, len(manifest.run.trainings)),
         "style": routing_style,
         "facts": _facts(folder, manifest),
     }
@@ -159,19 +161,37 @@ def _section(
         "judgements": concerned,
         "tables": tables,
         "plots": [plot for plot in plots if plot.shows_something],
-        "glossary": glossary(_words(question, tables)),
+        "glossary": glossary(_words(question, tables, plots)),
     }
 
 
-def _words(question: str, tables: Sequence[Table]) -> list[str]:
+def _words_of_claim(judgement: Judgement) -> list[str]:
+    """The texts of a claim's card in which symbols may occur."""
+    texts = [judgement.claim.statement, judgement.reason, judgement.claim.note]
+    for r in judgement.readings:
+        texts += [r.reading.name, stated_text(r), r.reason, *(measure for measure, _ in by_measure(r.cells))]
+        texts += [c.of for c in r.cells]
+    return [text for text in texts if text]
+
+
+def _words(question: str, tables: Sequence[Table], plots: Sequence[Plot]) -> list[str]:
     """The texts of a section in which symbols may occur."""
-    return [question, *(text for t in tables for text in (t.title, *(c.heading for c in t.columns), *t.notes))]
+    texts = [question]
+    for table in tables:
+        cells = (value for row in table.rows for value in row.values() if isinstance(value, str))
+        texts += [table.title, *(c.heading for c in table.columns), *table.notes, *cells]
+    for plot in plots:
+        names = (str(place) for series in plot.series for place in series.x if isinstance(place, str))
+        texts += [plot.title, plot.x_label, plot.y_label, *(series.label for series in plot.series), *names]
+    return texts
 
 
-def _samples(folder: Path) -> list[dict[str, Any]]:
+def _samples(folder: Path, trainings: int) -> list[dict[str, Any]]:
+    """The grids of a run; of one of several trainings those of the first."""
+    first = training_folders(folder, trainings)[0] if trainings else folder
     samples = []
     for routing in SHOWN_ROUTINGS:
-        file = folder / SAMPLES / f"{routing}.png"
+        file = first / SAMPLES / f"{routing}.png"
         if file.exists():
             uri = data_uri(read_bytes(file))
             samples.append({"routing": routing, "uri": uri, "first": routing in _FIRST_SAMPLES})

@@ -181,7 +181,7 @@ class RunFolder:
         return all(file.exists() and sha256(file) == value for file, value in files.items())
 
     def write(self, name: str, settings: Settings, answer: Answer) -> None:
-        """Write an analysis' tables as CSV and JSON and its plots as data, as PNG, as SVG and as Vega-Lite."""
+        """Write an analysis' tables as CSV and JSON, and what plots show anything as data, PNG, SVG and Vega-Lite."""
         from mnist_ddm.figures.draw import save_plot  # and with it Matplotlib, which a plan does without
 
         results, plots = self.folder / RESULTS, self.folder / PLOTS
@@ -193,7 +193,8 @@ class RunFolder:
             written += [results / f"{table.name}.csv", results / f"{table.name}.json"]
             write_text(written[-2], to_csv(table))
             write_json(written[-1], to_json(table))
-        for plot in answer.plots:
+        shown = [plot for plot in answer.plots if plot.shows_something]
+        for plot in shown:
             written += [plots / f"{plot.name}{ending}" for ending in (".png", ".svg", ".json", VEGA_LITE)]
             save_plot(plot, written[-4:-2], self._pictured)
             for file, value in zip(written[-2:], (asdict(plot), to_vega_lite(plot)), strict=True):
@@ -202,7 +203,7 @@ class RunFolder:
             "n": settings.n,
             "settings": _plain(settings),
             "tables": [table.name for table in answer.tables],
-            "plots": [plot.name for plot in answer.plots],
+            "plots": [plot.name for plot in shown],
             "files": {str(f.relative_to(self.folder)): sha256(f) for f in written},
         }
         self._save()

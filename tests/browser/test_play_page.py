@@ -1,5 +1,7 @@
 """The page to play with in a real browser: its formulas against Python's, its presets, its controls."""
 
+import time
+
 import pytest
 import torch
 from selenium.webdriver.common.keys import Keys
@@ -199,6 +201,63 @@ def test_an_address_holds_the_state(page, open_page, file):
         200,
         "heun",
     ]
+
+
+def test_a_link_keeps_what_is_said_of_an_example_until_something_is_turned(page):
+    page.run("document.querySelector('[data-preset=starvation]').click(); refresh(N)")
+    address, words = page.run("return [address(), PRESETS.starvation.words]")
+    assert page.run("return fromAddress(arguments[0]).words", address) == words
+    assert page.run("return fromAddress(arguments[0]).words", address + "&seed=5&shown=full&t=0.2") == words
+    for turned in ("&temperature=100", "&rough=1", "&solver=euler"):
+        assert page.run("return fromAddress(arguments[0]).words", address.replace("#", "#x=1&") + turned) in ("", words)
+        assert page.run("return fromAddress(arguments[0]).words", "#" + turned[1:]) == ""
+    page.run("move(0, 0, 0)")
+    assert "preset" not in page.run("return address()")
+
+
+@pytest.mark.parametrize("name", ["toString", "__proto__", "constructor", ""])
+def test_an_example_that_is_none_is_the_first(page, name):
+    assert page.run("return fromAddress('#preset=' + arguments[0]).clusters.length", name) == 4
+
+
+def test_all_arrows_of_one_sample_are_of_the_expert_that_it_drew(page):
+    asked = page.run(
+        """const field = Model.field, seen = new Set();
+        Model.field = (s, d, strategy, luck, x, y, t) => { const v = field(s, d, strategy, luck, x, y, t);
+          if (strategy === 'once') seen.add(luck.expert); return v; };
+        state.shown = 'once'; drawPlane(); Model.field = field;
+        return [[...seen], document.getElementById('whose').textContent]"""
+    )
+    assert len(asked[0]) == 1
+    assert "first sample" in asked[1]
+
+
+def test_distances_stay_in_sight_beside_the_knobs(open_page, file):
+    for width, height in ((1280, 800), (390, 844)):
+        page = open_page(file, width=width, height=height, touch=width < 500)
+        page.run("document.querySelector('[data-knob=temperature]').scrollIntoView({block: 'center'})")
+        top, bottom = page.run(
+            "const r = document.querySelector('.told').getBoundingClientRect(); return [r.top, r.bottom]"
+        )
+        assert 0 <= top < bottom <= height
+        assert page.run("return document.querySelector('[data-told=full] b').textContent") == page.run(
+            "return results.full.energy.toFixed(3)"
+        )
+
+
+def test_a_swipe_that_takes_no_cluster_scrolls_the_page(open_page, file):
+    page = open_page(file, width=390, height=844, touch=True)
+    page.run("plane.scrollIntoView()")
+    before = page.run("const r = plane.getBoundingClientRect(); return [scrollY, r.left + 12, r.top + 250]")
+    _, x, y = before
+    page.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    for moved in range(20, 220, 20):
+        page.command("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y - moved}])
+    page.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    began = time.monotonic()
+    while page.run("return scrollY") <= before[0] + 100:
+        assert time.monotonic() - began < 5
+        time.sleep(0.05)
 
 
 def test_clusters_follow_the_mouse_and_the_keys(page):

@@ -61,7 +61,7 @@ def test_the_first_screen_gives_the_answer(open_page, pages):
         "return ['.answer', '.counts', '#claims'].map(s => document.querySelector(s).getBoundingClientRect().top)"
     )
     assert max(tops) < 800
-    assert page.run("return document.querySelectorAll('.answer li').length") == 2
+    assert page.run("return document.querySelector('.answer').querySelectorAll('li').length") == 2
     assert "No claim about the paper" in page.run("return document.body.innerText")
 
 
@@ -100,6 +100,51 @@ def test_claims_are_filtered_and_found(open_page, pages):
     assert "table-9-entropy" in page.run(shown)
     assert len(page.run(shown)) < everything
     assert f"of {everything} claims" in page.run("return document.getElementById('told').textContent")
+
+
+WHOLE = ROOT / "docs" / "results" / "reproduce-mnist" / "report.html"
+
+
+@pytest.mark.parametrize(
+    ("words", "like"),
+    [("L_eff", "Leff"), ("Delta_refine", "delta refine"), ("tau_refine", "TAUREFINE"), ("Top-1", "top1")],
+)
+def test_a_symbol_is_found_however_it_is_typed(open_page, words, like):
+    page = open_page(WHOLE)
+    found = """const s = document.getElementById('search'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));
+        return [...document.querySelectorAll('details.claim:not([hidden])')].map(d => d.id)"""
+    claims = page.run(found, words)
+    assert 0 < len(claims) < page.run("return document.querySelectorAll('details.claim').length")
+    assert page.run(found, like) == claims
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_index_does_not_cover_what_it_leads_to(open_page, width):
+    page = open_page(WHOLE, width=width, touch=width < 500)
+    for target in ("group-2", "claims", "claim-table-9-entropy"):
+        page.run("location.hash = arguments[0]", target)
+        low = page.run("return document.querySelector('.parts').getBoundingClientRect().bottom")
+        assert page.run("return document.getElementById(arguments[0]).getBoundingClientRect().top", target) >= low
+
+
+def test_a_spoiled_address_is_none(open_page):
+    page = open_page(WHOLE)
+    page.run("location.hash = '%'")
+    assert page.console() == []
+
+
+def test_the_paper_has_all_that_was_filtered_away_and_every_column(open_page):
+    page = open_page(WHOLE, width=680)
+    page.run("const s = document.getElementById('search'); s.value = 'gronwall'; s.dispatchEvent(new Event('input'))")
+    page.command("Emulation.setEmulatedMedia", media="print")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    low = "return Math.min(...[...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().height))"
+    assert page.run(low, "details.claim .card") > 20
+    assert page.run(low, "section.group details.analysis") > 20
+    wide = (
+        "return [...document.querySelectorAll('.scroll table')].map(t => t.getBoundingClientRect().right - innerWidth)"
+    )
+    assert max(page.run(wide)) <= 0
 
 
 def test_a_link_opens_a_claim_that_was_filtered_away(open_page, pages):

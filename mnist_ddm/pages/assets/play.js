@@ -35,13 +35,14 @@ const number = v => String(Math.round(v * 1000) / 1000);
 function address() {
   const clusters = state.clusters.map(c => [c.x, c.y, c.s, c.p].map(number).join(",")).join(";");
   const rest = ["temperature", "rough", "error", "steps", "seed"].map(k => `${k}=${number(state[k])}`);
-  return `#clusters=${clusters}&${rest.join("&")}&solver=${state.solver}&shown=${state.shown}&t=${number(now())}`;
+  return `#${state.preset ? `preset=${state.preset}&` : ""}clusters=${clusters}&${rest.join("&")}&solver=${state.solver}&shown=${state.shown}&t=${number(now())}`;
 }
 
 /** The state that an address names; what it does not say, or says wrongly, is the first preset's. */
 function fromAddress(text) {
   const said = new URLSearchParams(text.replace(/^#/, ""));
-  const found = structuredClone(PRESETS[said.get("preset")] ?? PRESETS.calibrated);
+  const preset = Object.hasOwn(PRESETS, said.get("preset") ?? "") ? said.get("preset") : "calibrated";
+  const found = structuredClone(PRESETS[preset]);
   const bounded = (value, low, high, other) => Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : other;
   const clusters = (said.get("clusters") ?? "").split(";").map(part => part.split(",").map(Number))
     .filter(c => c.length === 4 && c.every(Number.isFinite)).slice(0, MOST)
@@ -55,7 +56,10 @@ function fromAddress(text) {
   if (["heun", "euler"].includes(said.get("solver"))) found.solver = said.get("solver");
   if ([...$("shown").options].some(o => o.value === said.get("shown"))) found.shown = said.get("shown");
   if (said.has("t")) $("time").value = 100 * (1 - bounded(Number(said.get("t")), 0, 1, 0.5));
-  if (said.has("clusters")) found.words = "";
+  // What is said of a preset holds while nothing is turned: whose field is looked at, and when, does not matter.
+  const knobs = Object.keys(limits).filter(knob => knob !== "seed");
+  const turned = state => JSON.stringify([state.clusters, ...knobs.map(knob => state[knob]), state.solver]);
+  if (turned(found) === turned(PRESETS[preset])) found.preset = preset; else found.words = "";
   return found;
 }
 
@@ -106,9 +110,12 @@ function drawPlane() {
     return [...colours[k], 0.1 + 0.5 * Math.max(0, (p[k] - 1 / p.length) / (1 - 1 / p.length))];
   });
   const one = /^expert(\d)$/.exec(state.shown), strategy = one ? "full" : state.shown;
+  const kept = { ...luck[0], expert: undefined };
+  Model.field(state, directions, strategy, kept, ...kept.start, 1); // what a sample keeps is drawn at its start
+  $("whose").textContent = ["once", "gumbel"].includes(strategy) && !one ? "The arrows are those of the first sample, by what it drew." : "";
   const velocity = (x, y) => one
     ? Model.velocities(state, directions, x, y, t)[Math.min(Number(one[1]), state.clusters.length - 1)]
-    : Model.field(state, directions, strategy, { ...luck[0], expert: undefined }, x, y, t);
+    : Model.field(state, directions, strategy, kept, x, y, t);
   c.strokeStyle = ink;
   c.globalAlpha = 0.55;
   c.lineWidth = 1.2;
@@ -177,6 +184,9 @@ function drawEnds() {
     shade(canvas, 48, (x, y) => [...grey, 0.75 * Math.sqrt(density(x, y) / top)]);
     for (const [x, y] of result.ends) dot(c, pixel(canvas, x, y), 2.6, colour("--text"));
     item.classList.toggle("best", best.has(name));
+    const told = document.querySelector(`[data-told=${name}]`);
+    told.classList.toggle("best", best.has(name));
+    told.querySelector("b").textContent = result.energy.toFixed(3);
     const bars = [result.shares, state.clusters.map(cluster => cluster.p / total)];
     item.querySelector(".shares").innerHTML = "";
     for (const shares of bars) {
@@ -240,7 +250,7 @@ function showKnobs() {
   $("words").textContent = state.words ?? "";
 }
 
-function own() { state.words = ""; forget($("predict")); } // a preset's words and question hold for the preset alone
+function own() { state.words = state.preset = ""; forget($("predict")); } // a preset's words and question hold for the preset alone
 
 function move(k, x, y) {
   const inside = v => Math.min(HALF, Math.max(-HALF, v));
@@ -269,14 +279,14 @@ document.querySelectorAll("[data-cluster]").forEach((field, k) => field.addEvent
 }));
 for (const button of document.querySelectorAll("[data-preset]")) button.addEventListener("click", () => {
   const { question, among, by, farthest, words, ...preset } = { ...PRESETS[button.dataset.preset], ...QUESTIONS[button.dataset.preset] };
-  state = structuredClone(preset);
+  state = structuredClone({ ...preset, preset: button.dataset.preset });
   chosen = 0;
   changed(true);
   predict($("predict"), {
     question,
     choices: strategies.filter(s => among.includes(s.name)).map(s => [s.name, s.label]),
     right: () => among.reduce((a, b) => (results[b][by] < results[a][by]) !== farthest ? b : a),
-    covered: [document.querySelector(".ends")],
+    covered: [document.querySelector(".ends"), document.querySelector(".told")],
     then: () => { state.words = $("words").textContent = words; },
   });
 });
@@ -314,10 +324,19 @@ function place(event) {
   return [((event.clientX - box.left) / box.width * 2 - 1) * HALF, (1 - (event.clientY - box.top) / box.height * 2) * HALF];
 }
 let held = -1;
-plane.addEventListener("pointerdown", event => {
+/** The cluster at a place of the screen, or -1. */
+function clusterAt(event) {
   const [x, y] = place(event), distance = state.clusters.map(c => Math.hypot(c.x - x, c.y - y));
   const near = distance.indexOf(Math.min(...distance));
-  if (distance[near] > 0.5) return;
+  return distance[near] > 0.5 ? -1 : near;
+}
+// A finger that takes a cluster does not scroll the page; one that does not, may.
+plane.addEventListener("touchstart", event => {
+  if (event.touches.length === 1 && clusterAt(event.touches[0]) >= 0) event.preventDefault();
+}, { passive: false });
+plane.addEventListener("pointerdown", event => {
+  const near = clusterAt(event);
+  if (near < 0) return;
   held = chosen = near;
   plane.setPointerCapture(event.pointerId);
   drawPlane();

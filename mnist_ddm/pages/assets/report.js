@@ -15,9 +15,13 @@ function fits(claim) {
   return verdict === "all" || claim.dataset.verdict === verdict;
 }
 
+/** What is compared: symbols are found however they are typed, as L_eff, Leff or L eff. */
+const plain = text => text.toLowerCase().replace(/[\s_\u2010-\u2015-]+/g, "").replaceAll("\u03b4", "delta").replaceAll("\u03c4", "tau");
+const said = new Map([...claims, ...sections].map(element => [element, plain(element.textContent)]));
+
 function show() {
-  const text = words.value.trim().toLowerCase();
-  const holds = element => !text || element.textContent.toLowerCase().includes(text);
+  const text = plain(words.value);
+  const holds = element => said.get(element).includes(text);
   let count = 0;
   for (const claim of claims) {
     claim.hidden = text ? !holds(claim) : !fits(claim);
@@ -32,9 +36,17 @@ function show() {
     : `${count} of ${claims.length} claims`;
 }
 
+function named(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch { // an address that somebody cut in the middle of a letter
+    return "";
+  }
+}
+
 /** Open whatever the address names, and show it if it was filtered away. */
 function follow() {
-  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(named(location.hash));
   if (!target) return;
   for (let e = target; e; e = e.parentElement) {
     if (e.tagName === "DETAILS") e.open = true;
@@ -47,6 +59,11 @@ for (const choice of choices) choice.addEventListener("change", show);
 words.addEventListener("input", show);
 window.addEventListener("hashchange", follow);
 
+// What is jumped to, or gets the focus, is not below the index.
+const index = document.querySelector(".parts");
+const makeRoom = () => { document.documentElement.style.scrollPaddingTop = `${index.offsetHeight + 8}px`; };
+new ResizeObserver(makeRoom).observe(index);
+
 let opened = [];
 window.addEventListener("beforeprint", () => {
   opened = [...document.querySelectorAll("details:not([open])")];
@@ -56,4 +73,5 @@ window.addEventListener("afterprint", () => { for (const details of opened) deta
 
 document.documentElement.classList.add("live");
 show();
+makeRoom();
 follow();

@@ -8,6 +8,7 @@ ROWS is one of
     KEY=VALUE minus KEY=VALUE, KEY=VALUE over KEY=VALUE   the difference or the ratio of two rows
     least KEY=VALUE, most KEY=VALUE                       of several rows the one with the least, the largest value
     count KEY=VALUE                                       how many rows have these values, and one in the column
+    distinct KEY=VALUE                                    how many different values of the column such rows have
 
 where `all` in place of `KEY=VALUE` is every row. FOLDER may be `card:CHECKPOINT`. In JSON that is no table each object
 is a row, with its path under the key `at`: `benchmarks/grading :: at=. :: students`, `card:paris-mini :: at=figures`.
@@ -80,12 +81,14 @@ def number(root: Path, place: str, selected: str, column: str, form: str) -> str
         ValueError: if there is no such cell, or more than one.
     """
     what, _, rest = selected.partition(" ")
-    if what in ("least", "most", "count"):
+    if what in ("least", "most", "count", "distinct"):
         cells = _cells(root, place, rest, column)
         if not cells:
             raise ValueError(f"{place} has no row with {rest} and a cell in column {column!r}")
         if what == "count":
             return form.format(value=len(cells))
+        if what == "distinct":
+            return form.format(value=len({cell["value"] for cell in cells}))
         return form.format(**(min if what == "least" else max)(cells, key=lambda cell: cell["value"]))
     first, how, second = re.fullmatch(r"(.*?)(?: (minus|over) (.*))?", selected).groups()
     cell = _cell(root, place, first, column)

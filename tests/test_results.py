@@ -147,6 +147,8 @@ def small(tmp_path):
         ("run/table", "most t=0.5", "fid", "{value:.0f}", "6"),
         ("run/table", "count all", "fid", "{value}", "2"),
         ("run/table", "count t=0.5", "routing", "{value}", "2"),
+        ("run/table", "distinct all", "t", "{value}", "2"),
+        ("run/table", "distinct t=0.5", "routing", "{value}", "2"),
         ("timings", "at=.", "all", "{value}", "9"),
         ("timings", "at=one", "s", "{value}", "2"),
         ("timings", "at=one/error", "mean", "{value:.0%}", "25%"),

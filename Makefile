@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-browser test-all lint types check docs notebooks results results-check wheel clean
+.PHONY: help setup demo test test-long test-browser test-all lint types check docs notebooks results results-check wheel clean
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
-	@echo "make test      set up and run the tests (6 minutes on two cores)"
+	@echo "make test      set up and run the tests (3 minutes on two cores)"
+	@echo "make test-long whole commands, trainings and processes (4 minutes on two cores)"
 	@echo "make test-browser  the pages in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make test-all  the slow tests and benchmarks as well"
 	@echo "make check     lint, format and types"
@@ -49,6 +50,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadgroup
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -284,6 +284,7 @@ class Counting:
         return self.pool.velocity(expert, x, t, condition)
 
 
+@pytest.mark.long
 def test_a_group_costs_the_union_of_the_trajectories_that_it_needs(tmp_path):
     pool = Counting(load())
     study = Study(pool, analyses_in("alignment"), store=RecordingStore(tmp_path), n=100, steps=8)
@@ -359,6 +360,7 @@ def test_real_states_are_a_prefix_of_any_longer_list():
     assert not torch.equal(pool.measures.real_states(5, held_out=False)[0], few[0])
 
 
+@pytest.mark.long
 def test_groups_that_are_asked_for_add_up(run):
     assert chosen((), ["quality", "alignment"], ["cluster-distance"]) == [
         "quality",

@@ -95,6 +95,7 @@ def test_disagreement_by_hand_and_a_system_whose_experts_agree_has_none(pool, an
     assert sample(alike, Sampling("full", n=4, steps=3), ("disagreement",)).observed["disagreement"].abs().max() < 1e-6
 
 
+@pytest.mark.long
 def test_quality_knows_exact_samples_from_corrupted_ones(pool, answered):
     settings = QualitySettings(n=400, steps=6, routings=("label", "full", "once"))
     systems = (

@@ -20,6 +20,7 @@ def lines(cluster_of):
     return [json.dumps({"text": f"a {ink} {digit}", "cluster": cluster_of(digit, ink)}) for digit, ink in told]
 
 
+@pytest.mark.long
 def test_it_learns_what_the_captions_say_and_leaves_the_rest_of_the_clusters(run, tiny_paris, tmp_path):
     before = load_system("paris", paris_dir=tiny_paris)
     n = before.n_experts

@@ -266,6 +266,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(run, tmp_path, what):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_an_output_folder_with_another_run_is_left_alone(run, tmp_path):
     base = (*ANALYZE, "--steps", 2, "--out", "r", "--n")
     assert run(*base, 4)[0] == 0

@@ -96,6 +96,7 @@ def test_the_numbers_are_those_of_matrices(gaussian, routing):
             assert float(here[name][i]) == pytest.approx(float(value), rel=1e-8, abs=1e-12), name
 
 
+@pytest.mark.long
 def test_the_table_says_so_too(answered):
     table = answered(RouterConsistency(), load(), ConsistencySettings(n=6, steps=10)).tables[0]
     exact = list(table.select(router="as it is", routing="full"))

@@ -120,6 +120,7 @@ def test_the_claims_of_alignment_are_those_of_the_abstract_and_their_tables():
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_claim_of_alignment_comes_out_where_experts_are_exchangeable(seed):
     judgements = judged(Exchangeable(seed))
@@ -131,6 +132,7 @@ def test_no_claim_of_alignment_comes_out_where_experts_are_exchangeable(seed):
     assert 30 < blend.readings[-1].cells[0].value.value < 60
 
 
+@pytest.mark.long
 def test_claims_of_alignment_come_out_where_experts_know_their_data_alone():
     apart = GaussianPool(4 * spots(), torch.full((8,), 0.3), torch.ones(8), expert_error=8.0)
     judgements = judged(apart, n=150)

@@ -62,6 +62,7 @@ ROUTINGS = [
 ]
 
 
+@pytest.mark.long
 def test_every_routing_goes_elsewhere_and_comes_to_the_same(elsewhere):
     for routing in (*ROUTINGS, "top2@centroids", "posterior", "monolith"):
         sampling = Sampling(routing, 3, steps=2)
@@ -90,6 +91,7 @@ def test_every_observable_is_the_same_elsewhere(elsewhere):
     torch.testing.assert_close(noised_there.observed["target-errors"], noised.observed["target-errors"])
 
 
+@pytest.mark.long
 def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere):
     ours = measured("cpu")
     with elsewhere:

@@ -134,6 +134,7 @@ def run(place, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", WITH_QUICK, ids=_name)
 def test_commands_run_as_they_stand(run, path):
     for command in _of(path, long=False):
@@ -173,6 +174,7 @@ def test_all_other_commands_are_known(path):
             assert command.removeprefix(".venv/bin/").startswith("mnist-ddm ") or command.startswith(SETUP), command
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", [p for p in DOCUMENTS if _fences(p, "python") and p.name != "README.md"], ids=_name)
 def test_code_runs_as_it_stands(place, path, capsys):
     for number, code in enumerate(_fences(path, "python")):
@@ -185,6 +187,7 @@ def test_tables_of_settings_can_be_read(path):
         tomllib.loads(text)
 
 
+@pytest.mark.long
 def test_the_example_of_an_own_system_answers_questions(place):
     from mnist_ddm import load_system, parse_routing
     from mnist_ddm.notebook import ask, table_named

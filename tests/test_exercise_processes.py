@@ -26,6 +26,7 @@ def _file(tmp_path, text, name="order"):
     return file
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a nursery on Linux alone")
 def test_processes_of_a_nursery_end_as_they_would_by_themselves(tmp_path):
     """How they end, what they print, and what the end of the nursery itself means for them and for those after it."""
@@ -71,6 +72,7 @@ def test_a_right_file_passes_in_its_own_process_with_a_picture(tmp_path):
     assert not (tmp_path / "__pycache__").exists()
 
 
+@pytest.mark.long
 def test_an_endless_loop_that_prints_is_stopped(tmp_path):
     file = _file(tmp_path, HEAD + "    while True:\n        print('x' * 1000)\n")
     found = run_check("order", file, Limits(seconds=1))
@@ -80,6 +82,7 @@ def test_an_endless_loop_that_prints_is_stopped(tmp_path):
     assert "characters more" in found.printed
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process computes")
 def test_a_busy_machine_gives_a_file_that_computes_more_time_and_none_to_one_that_sleeps(tmp_path, monkeypatch):
     monkeypatch.setattr(Limits, "patience", property(lambda self: 0.4))

@@ -88,6 +88,7 @@ def test_counterfactuals_by_hand(answered):
     assert table.row(routing="top2")["ratio_to_top2"].value == 1
 
 
+@pytest.mark.long
 def test_generalization_measures_every_regime(answered):
     pool = load()
     (table,) = answered(Generalization(), pool, REFINED).tables
@@ -115,6 +116,7 @@ def test_an_experts_error_is_a_variant_of_the_gaussian_system():
             pool.variant(wrong)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["cost-and-quality", "regime-map", "rescue", "generalization"])
 def test_the_plots_can_be_drawn(tmp_path, name, answered, small_map):
     pool, analysis = load(), analysis_named(name)

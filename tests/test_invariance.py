@@ -28,6 +28,7 @@ def tables(gaussian, tmp_path):
     return answer
 
 
+@pytest.mark.long
 def test_tables_do_not_depend_on_workers_or_on_what_the_cache_has(tables, tmp_path):
     cold = tables("a")
     assert len(cold) > 2
@@ -40,6 +41,7 @@ def test_tables_do_not_depend_on_workers_or_on_what_the_cache_has(tables, tmp_pa
         assert tables(cache, workers=workers) == cold
 
 
+@pytest.mark.long
 def test_fewer_samples_are_the_first_of_more(tables, gaussian, tmp_path):
     alone = tables("a", n=300)
     tables("b", n=700)

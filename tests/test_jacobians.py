@@ -110,6 +110,7 @@ def test_weights_that_learn_keep_their_gradients():
     assert torch.equal(torch.autograd.grad(value, layer.weight)[0], expected)
 
 
+@pytest.mark.long
 def test_the_norm_of_an_attention_unet(images):
     """A real expert, at the relative accuracy of 1e-4 that analyses rely on, with the tolerance that they use."""
     unet = UNet(preset_named("tiny").unet)

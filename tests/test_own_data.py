@@ -66,6 +66,7 @@ def run(monkeypatch, call_command, tmp_path):
     return call_command
 
 
+@pytest.mark.long
 def test_a_checkpoint_finds_its_data_and_is_called_after_them(run, shapes, checkpoint, tmp_path):
     assert run("sample", "--checkpoint", checkpoint, "--n", 4, "--steps", 2, "--workers", 1, "--out", "a.png")[0] == 0
     assert Image.open("a.png").text["System"].startswith("shapes ")
@@ -91,6 +92,7 @@ def test_data_that_moved_are_asked_for_in_one_line(run, checkpoint, shapes, tmp_
         moved.rename(checkpoint)
 
 
+@pytest.mark.long
 def test_results_say_whose_they_are_and_nothing_of_the_papers_mnist(run, checkpoint):
     settings = ("--n", 12, "--steps", 4, "--workers", 1, "--analysis", "expert-deviation", "--analysis", "quality")
     code, out, err = run("analyze", "--checkpoint", checkpoint, *settings)

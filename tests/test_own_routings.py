@@ -89,6 +89,7 @@ def test_what_compares_routings_of_ones_choice_has_a_setting_for_them():
             assert isinstance(registry.ANALYSES[name].sizes.at(scale), TrajectorySettings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMPARING)
 def test_every_analysis_that_compares_routings_measures_an_own_one(name, gaussian, half, answered):
     analysis = registry.ANALYSES[name]

@@ -61,6 +61,7 @@ def fall(folder, times, number, report):
     return number
 
 
+@pytest.mark.long
 def test_a_job_whose_worker_was_killed_is_done_again_once(tmp_path):
     jobs = [partial(fall, tmp_path, 1, number) for number in range(4)]
     assert run_jobs(jobs, workers=2) == [0, 1, 2, 3]

@@ -38,6 +38,7 @@ def tables_of(pool):
     return answered
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ANALYSES]
 )
@@ -69,6 +70,7 @@ def test_adherence_has_a_row_for_each_attribute(tables_of):
         assert 0 <= both <= digit <= 1
 
 
+@pytest.mark.long
 def test_what_a_bare_release_cannot_answer_is_said_and_the_rest_runs(tiny_paris, tmp_path):
     bare = shutil.copytree(tiny_paris, tmp_path / "bare")
     for name in ("clusters.safetensors", "real.safetensors"):
@@ -96,6 +98,7 @@ def test_what_a_bare_release_cannot_answer_is_said_and_the_rest_runs(tiny_paris,
     assert table["notes"][-1].startswith("system: paris")
 
 
+@pytest.mark.long
 def test_a_group_without_some_analyses(tmp_path):
     common = ["analyze", "--system", "gaussian", "--group", "alignment", "--n", "4", "--steps", "2", "--workers", "1"]
     left_out = ["--without", "router-calibration", "--without", "expert-deviation", "--out", str(tmp_path / "run")]

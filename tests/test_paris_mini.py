@@ -39,6 +39,7 @@ class StoppedError(Exception):
     pass
 
 
+@pytest.mark.long
 def test_a_training_that_was_stopped_ends_with_the_same_bits(tiny_paris, tiny_paris_plan, tmp_path):
     plan, left = tiny_paris_plan(tmp_path / "model"), [9]
 
@@ -83,6 +84,7 @@ def test_the_monolith_has_the_budget_of_all_experts(tiny_paris_plan, tmp_path):
     assert plan.recipe("monolith").steps == 8 * plan.recipe("expert").steps
 
 
+@pytest.mark.long
 def test_clusters_may_be_what_an_image_shows_and_all_else_is_shared(tiny_paris, tiny_paris_plan, tmp_path):
     told = []
     plan = replace(tiny_paris_plan(tmp_path / "model"), clusters="ink", source=tiny_paris)

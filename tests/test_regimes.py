@@ -36,6 +36,7 @@ def test_cost_and_quality_reports_what_was_measured(answered):
     assert table.notes[0].endswith(f"Reached by: {', '.join(reached)}.")
 
 
+@pytest.mark.long
 def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one(
     answered, small_map, monkeypatch
 ):
@@ -56,6 +57,7 @@ def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the
     assert far["fid_full_top1"].value == pytest.approx(far["fid_full"] - far["fid_top1"], abs=0.1)
 
 
+@pytest.mark.long
 def test_the_map_tells_a_rough_router_from_a_flat_one_by_its_term_of_the_jacobian(answered, small_map):
     """Exact: a rough router's slope has the length asked for, in directions of its own; values stay, so FIDs do."""
     settings = RegimeSettings(n=20, steps=4, temperatures=(1.0, 4.0))

@@ -98,6 +98,7 @@ def test_the_same_command_takes_over_what_is_whole_and_makes_again_what_is_not(r
     assert read_json(copy / "manifest.json")["seconds"] >= state["seconds"]
 
 
+@pytest.mark.long
 def test_results_of_other_code_are_not_taken_over(run, copy):
     state = read_json(copy / "manifest.json")
     write_json(copy / "manifest.json", {**state, "code": "0" * 64})
@@ -117,6 +118,7 @@ def test_verify_hashes_the_files_and_recomputes_tables(run, finished):
     assert out.count("recomputed from") == 2
 
 
+@pytest.mark.long
 def test_verify_knows_all_numbers_of_samples_that_share_a_recording(tmp_path, small_map):
     # The FIDs that routing-comparison joins have 9 samples, those of the map 7, of the same trajectories.
     pool, store = load_system("gaussian"), RecordingStore(tmp_path / "recordings")
@@ -269,6 +271,7 @@ def test_the_report_can_be_written_again_from_the_results_alone(run, copy, tmp_p
     assert run("verify", copy, "--files")[0] == 0
 
 
+@pytest.mark.long
 def test_two_runs_stand_side_by_side(run, finished, place):
     code, _, err = run("reproduce", "--system", "gaussian", *ONLY, "--workers", 1, "--seed", 1, "--out", "other")
     assert code == 0, err

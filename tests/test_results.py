@@ -84,6 +84,7 @@ def results(record, monkeypatch, tmp_path):
     return tmp_path / "docs" / "results"
 
 
+@pytest.mark.long
 def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(record, results):
     page = results / "quality.md"
     text = page.read_text()
@@ -94,6 +95,7 @@ def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(rec
     assert list(record.faults()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("indent", ["", "  "])
 def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results, indent):
     """Markdown takes it for a block of HTML, and what follows for another paragraph; in an item of a list too."""
@@ -102,6 +104,7 @@ def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results, indent):
     assert "docs/results/quality.md: a line begins with a mark, which ends the paragraph there" in record.faults()
 
 
+@pytest.mark.long
 def test_a_folder_that_nothing_makes_and_one_that_is_gone_are_faults(record, results):
     (results / "mine").mkdir()
     shutil.rmtree(results / "coverage")
@@ -191,17 +194,20 @@ def test_a_number_typed_by_hand_is_found(marks, text, typed):
     assert marks.typed(text) == typed
 
 
+@pytest.mark.long
 def test_a_number_typed_by_hand_in_a_page_of_results_is_a_fault(record, results):
     (results / "regimes.md").write_text((results / "regimes.md").read_text() + "\nThe ratio is 0.97 here.\n")
     assert list(record.faults()) == ["docs/results/regimes.md: typed by hand: 0.97"]
 
 
+@pytest.mark.long
 def test_a_number_typed_into_any_other_document_is_a_fault_too(record, results):
     readme = record.ROOT / "README.md"
     readme.write_text(readme.read_text() + "\nIt is better in 40% of all cases.\n")
     assert list(record.faults()) == ["README.md: typed by hand: 40%"]
 
 
+@pytest.mark.long
 def test_a_result_that_was_changed_by_hand_and_one_that_nothing_made_are_faults(record, results):
     """Before the documents quote it: marks copy whatever a file says."""
     table = results / "averaging" / "results" / "quality.json"

@@ -79,6 +79,7 @@ def test_every_part_is_asked():
             milestone.own(Sampler(pool, {milestone.exercise: lambda *given: 1 / 0}))
 
 
+@pytest.mark.long
 def test_a_wrong_part_is_named_and_not_used(tmp_path, monkeypatch):
     """One that fails its check, and one that once passed it and is wrong here, with a right one behind them."""
     chosen = [m for m in milestones.MILESTONES if m.exercise in ("euler", "heun", "topk", "gumbel")]

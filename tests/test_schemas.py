@@ -38,6 +38,7 @@ def _schemas(analysis):
     return [*analysis.tables, *analysis.own_tables]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(ANALYSES))
 def test_tables_are_as_declared_and_keys_tell_their_rows_apart(name, pool, answered, small_map):
     analysis = ANALYSES[name]

@@ -172,6 +172,7 @@ def test_jumps_are_appearances_with_weight_and_no_fading():
     assert jumps(before, after).tolist() == [False, True, True, False]
 
 
+@pytest.mark.long
 def test_the_local_order_of_a_smooth_field_is_heuns_and_a_switch_spoils_it(tables):
     answer = tables(LocalError(), load(), SamplingSettings(n=24, steps=10))
     for routing in ("monolith", "full"):
@@ -221,6 +222,7 @@ def test_the_decomposition_counts_which_term_is_larger(tables, gaussian):
     assert len(answer["jacobian-decomposition-by-time"].rows) == 3 * 9
 
 
+@pytest.mark.long
 def test_the_profile_is_the_cumulated_interquartile_range(tables, gaussian):
     pool = gaussian
     answer = tables(SensitivityProfile(), pool, SamplingSettings(n=25, steps=20))
@@ -273,6 +275,7 @@ def refinement(pool, routing, n, steps):
     return next(iter(pool.measures.distances.values()))(pool.decode(coarse), pool.decode(fine)).double().numpy()
 
 
+@pytest.mark.long
 def test_the_comparison_joins_sensitivity_refinement_and_the_stored_frechet_distance(tables, answered, gaussian):
     pool, settings = gaussian, JoinedSettings(n=24, steps=10)
     quality = QualitySettings(n=24, routings=("top2", "full"))

@@ -33,6 +33,7 @@ def test_the_documentation_shows_the_verdicts_of_the_shipped_run(monkeypatch):
             assert row["verdict"] in block
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_runs_are_whole(run, name):
     manifest = read_json(RESULTS / name / "manifest.json")

@@ -79,6 +79,7 @@ def test_models_at_hand_are_a_system_that_keeps_every_promise(pool):
     assert pool.prior.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.long
 def test_a_router_that_says_the_same_of_every_state_spoils_no_answer(tmp_path):
     """It has no derivative, and none is missed: that of weights which never change is 0."""
 
@@ -95,6 +96,7 @@ def test_a_router_that_says_the_same_of_every_state_spoils_no_answer(tmp_path):
         Study(broken, ["jacobian-decomposition"], n=4, steps=3, store=RecordingStore(tmp_path / "b")).run()
 
 
+@pytest.mark.long
 def test_what_was_not_answered_says_why(pool, tmp_path):
     answers = Study(pool, n=4, steps=3, store=RecordingStore(tmp_path)).run()
     with pytest.raises(InputError, match=r"no answer of expert-deviation: .*at least 3 experts"):

@@ -81,6 +81,7 @@ def test_a_trajectory_evaluates_as_often_as_its_solver_says(name):
     assert recording.evaluations.tolist() == [8 * evaluations(solver_named(name), StepGrid(5))] * 2
 
 
+@pytest.mark.long
 def test_ab2_is_nearer_to_the_truth_than_heun_for_as_many_evaluations_where_no_expert_switches():
     pool = gaussian.load()
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from scipy import stats
 
 from mnist_ddm.analyses.names import SHIPPED
@@ -43,6 +44,7 @@ def run_program(lines, cwd):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=cwd, env=environment)
 
 
+@pytest.mark.long
 def test_no_command_and_no_exercise_imports_what_takes_seconds_and_it_does_not_need(tmp_path):
     """One process, which imports torch once: each command finds what those before it imported, and they need less."""
     lines = [

@@ -136,6 +136,7 @@ def test_writing_again_takes_over_what_is_whole(store, tmp_path):
     assert "spoiled" not in (tmp_path / "run" / "results" / "averaging-variance.csv").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", ["this", "another"])
 def test_a_page_is_no_result_of_a_run_that_is_written_again(store, tmp_path, code):
     run = tmp_path / "run"

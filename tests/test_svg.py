@@ -102,6 +102,7 @@ def test_ids_of_a_page_are_each_plots_own():
     assert str(plot_svg(PLOTS["lines"], "a")) == str(plot_svg(PLOTS["lines"], "a"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PLOTS)
 def test_the_same_plot_becomes_files_that_stand_alone(name, tmp_path):
     before = dict(matplotlib.rcParams)

@@ -168,6 +168,7 @@ def test_nothing_moves_the_global_random_state(images, tmp_path, global_state):
     trained(plan(images, tmp_path / "x", steps=2), "classifier")
 
 
+@pytest.mark.long
 def test_a_training_that_was_stopped_goes_on_and_equals_one_that_was_not(images, tmp_path):
     """Bit for bit, stopped between two saved states; the one below is the same with a real SIGKILL."""
     steps = LOG_EVERY + 10

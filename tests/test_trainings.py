@@ -145,6 +145,7 @@ def test_the_first_trainings_classifier_measures_all(tiny_checkpoint, second, im
     assert other.fingerprints["experts"] != own.fingerprints["experts"]
 
 
+@pytest.mark.long
 def test_several_checkpoints_make_one_run_with_the_runs_of_each(run, tiny_checkpoint, second, place):
     out = place / "joined"
     only = ("--only", "chain-variance", "--scale", "small", "--workers", 1)
@@ -204,6 +205,7 @@ def test_one_training_is_not_two(run, tiny_checkpoint, place):
     assert not (place / "twice").exists()
 
 
+@pytest.mark.long
 def test_a_run_beside_serves_the_claims_about_two_systems(run, tiny_checkpoint, place):
     only = ("--only", "mnist-larger-gap", "--scale", "small", "--workers", 1)
     assert run("reproduce", "--system", "gaussian", *only, "--out", place / "other")[0] == 0

@@ -82,6 +82,7 @@ def desk(tmp_path):
     shutil.rmtree(made.runtime)
 
 
+@pytest.mark.long
 def test_a_check_that_one_waits_for_says_what_any_check_says_and_ends_with_who_asked(desk):
     assert desk.run("start", "order")[0] == 0
     desk.until(lambda: desk.sockets)

@@ -1,6 +1,7 @@
 """The most memory that a distance of n samples to 10,000 real ones takes: flat in n but for the samples themselves.
 
-What was measured is printed and written to `.benchmarks/memory.json`.
+And that of encoding as many captions as a benchmark has, of which a bounded number is kept. What was measured is
+printed and written to `.benchmarks/memory.json`.
 """
 
 import json
@@ -33,16 +34,39 @@ MEASURES = {
     "precision and coverage": "precision_and_coverage(real[:2000], fake)",
 }
 
+CAPTIONS = (60, 600)
+OF_CAPTIONS = """
+import resource, torch
+from pathlib import Path
+from paris_ddm.config import Details
+from paris_ddm.folder import open_folder
+from paris_ddm.text import TextEncoder
+torch.set_num_threads(1)
+encoder = TextEncoder(open_folder(Path({folder!r})), torch.device("cpu"), Details())
+encoder.embedding("a caption")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for i in range({n}):
+    encoder.embedding(f"caption number {{i}}")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
 pytestmark = pytest.mark.slow
 
 
-def test_memory_is_flat_in_the_number_of_samples():
-    peaks = {}
-    for name, what in MEASURES.items():
-        for n in SIZES:
-            program = PROGRAM.format(dim=DIM, n=n, what=what)
-            out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-            peaks[f"{name}, n = {n}"] = round(float(out), 1)
+def peak(program: str) -> float:
+    """MB that a program says it took."""
+    return round(
+        float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout), 1
+    )
+
+
+def test_memory_is_flat_in_the_number_of_samples_and_captions():
+    folder = str(Path(__file__).parents[2] / "checkpoints" / "paris-mini")
+    programs = {
+        f"{name}, n = {n}": PROGRAM.format(dim=DIM, n=n, what=what) for name, what in MEASURES.items() for n in SIZES
+    }
+    programs |= {f"captions, n = {n}": OF_CAPTIONS.format(n=n, folder=folder) for n in CAPTIONS}
+    peaks = {name: peak(program) for name, program in programs.items()}
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps({"MB": peaks}, indent=2) + "\n")
     print(json.dumps(peaks, indent=2))

@@ -1,6 +1,7 @@
 """A study: plan, record, answer, write, on the exact system."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from mnist_ddm import Study
 from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.plot import Series
 from mnist_ddm.pages.report import write_report
 from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study import cost
@@ -125,6 +127,22 @@ def test_a_study_writes_a_run_that_can_be_read(store, tmp_path):
         for f in folder.rglob("*")
         if f.is_file() and f.name not in ("manifest.json", "ro-crate-metadata.json")
     }
+
+
+def test_a_plot_without_a_number_is_no_file(store, tmp_path):
+    asked = study(store)
+    (answer,) = asked.run().values()
+    empty = replace(answer.plots[0], name="empty", series=(Series("full", [0.0], [float("nan")]),))
+    folder = asked.open(tmp_path / "run", Provenance())
+    folder.write(
+        "averaging-variance", asked.settings["averaging-variance"], replace(answer, plots=(*answer.plots, empty))
+    )
+    names = {plot.name for plot in answer.plots}
+    assert {file.name.split(".")[0] for file in (tmp_path / "run" / "plots").iterdir()} == names
+    assert (
+        set(json.loads((tmp_path / "run" / "manifest.json").read_text())["analyses"]["averaging-variance"]["plots"])
+        == names
+    )
 
 
 def test_writing_again_takes_over_what_is_whole(store, tmp_path):

@@ -13,6 +13,7 @@ SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
     "m_z": ("m", "z"),
     "g": ("g", ""),
     "S_eff": ("S", "eff"),
+    "S_int": ("S", "int"),
     "tau_refine": ("\u03c4", "refine"),
 }
 """By spelling: letter and index, which may be empty."""

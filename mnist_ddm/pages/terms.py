@@ -16,6 +16,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "m_z": "margin between the router's two largest logits",
     "g": "gap between the velocities of the router's two most probable experts",
     "S_eff": "switching score: the gap g over the margin m_z, at its largest",
+    "S_int": "the same score, integrated along a trajectory",
     "tau_refine": "the 99th percentile of the step-refinement error under Top-2",
     "FID": "Frechet distance between features of samples and of real images; lower is better",
     "KID": "kernel distance between the same features, unbiased in the number of samples; lower is better",

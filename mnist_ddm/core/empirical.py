@@ -49,6 +49,7 @@ class EmpiricalReference(Reference):
         self._n_clusters = n_clusters
         self._to_state = to_state
         self._there: dict[torch.device, Tensor] = {}
+        self._squares: Tensor | None = None
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         flat, time = widened(x.detach()).flatten(1), widened(t)
@@ -73,7 +74,7 @@ class EmpiricalReference(Reference):
         return self._there[device]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_there": {}}
+        return {**self.__dict__, "_there": {}, "_squares": None}
 
     def _chunks(self, device: torch.device) -> Iterator[Tensor]:
         return (self._to_state(chunk).double().flatten(1) for chunk in self._data_on(device).split(_CHUNK))
@@ -81,5 +82,11 @@ class EmpiricalReference(Reference):
     def _weights(self, x: Tensor, t: Tensor) -> Tensor:
         """The weight of every point for each state, shape ``(B, N)``."""
         alpha, t = 1 - t[:, None], t[:, None]
-        scores = [alpha * (x @ y.T) - alpha**2 * y.square().sum(dim=1) / 2 for y in self._chunks(x.device)]
-        return (torch.cat(scores, dim=1) / t**2).softmax(dim=1)
+        products = torch.cat([x @ y.T for y in self._chunks(x.device)], dim=1)
+        return ((alpha * products - alpha**2 * self._squares_on(x.device) / 2) / t**2).softmax(dim=1)
+
+    def _squares_on(self, device: torch.device) -> Tensor:
+        """The squared length of every point, which no state changes, shape ``(N,)``."""
+        if self._squares is None or self._squares.device != device:
+            self._squares = torch.cat([y.square().sum(dim=1) for y in self._chunks(device)])
+        return self._squares

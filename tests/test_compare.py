@@ -174,6 +174,36 @@ def test_distances_alone_are_the_picture_and_the_order_of_a_run_that_did_not_mea
     assert order(Results("mnist", {})) == ""
 
 
+def test_a_routing_whose_samples_lack_a_class_is_named_and_not_ranked():
+    none = Estimate(math.nan, math.nan, math.nan)
+    fids = {"top1": 0.8, "top2": 0.5, "full": 0.6, "top4": 0.7}
+
+    def column(name, key, values):
+        schema = Schema(name, (Column("routing", "routing", "key"), Column(key, "b")))
+        return Table(schema, "", tuple({"routing": r, key: v} for r, v in values.items()))
+
+    def results(**within):
+        errors = {"top1": Estimate(1, 0, 2), "top2": none, "full": Estimate(2, 1, 3)}
+        return Results(
+            "own",
+            {
+                "quality": column("quality", "fid", {**fids, "uniform": math.nan}),
+                "quality-within-classes": column("quality-within-classes", "fid_balanced", within),
+                "routing-comparison": column("routing-comparison", "delta_refine", errors),
+            },
+        )
+
+    some = results(top1=Estimate(0.6, 0.5, 0.7), top2=none, full=0.4, top4=none)
+    said = shares(some)
+    assert "is Full 0.4, Top-1 0.6, the same; not defined for Top-2, Top-4, whose samples lack a class." in said
+    assert shares(results(top1=0.6, top2=none, full=none, top4=none)) == ""
+    assert "not defined" not in shares(results(top1=0.6, full=0.4))  # the others were not measured
+    assert [series.label for series in here(some).series] == ["top1", "full"]
+    assert [series.label for series in within_classes(some).series] == ["top1", "full"]
+    assert "nan" not in " ".join((said, order(some), stability(some)))
+    assert "image" not in said
+
+
 def test_the_monolith_is_not_passed_over_where_it_is_steadier():
     stable = Schema("routing-comparison", (Column("routing", "routing", "key"), Column("delta_refine", "a")))
     good = Schema("quality", (Column("routing", "routing", "key"), Column("fid", "b")))

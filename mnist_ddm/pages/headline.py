@@ -22,7 +22,7 @@ _X, _Y = "mean Delta_refine (stability; lower is steadier)", "FID (quality; lowe
 
 
 def points(results: Results, table: str = "quality", column: str = "fid") -> dict[str, tuple[Estimate, float]]:
-    """For each routing its refinement error and its Frechet distance, where both were measured.
+    """For each routing its refinement error and its Frechet distance, where both were measured and are numbers.
 
     Args:
         results: of a run.
@@ -32,12 +32,18 @@ def points(results: Results, table: str = "quality", column: str = "fid") -> dic
     if not {"routing-comparison", table} <= results.tables.keys():
         return {}
     stable = _by_routing(results, "routing-comparison", "delta_refine")
-    good = {name: _value(fid) for name, fid in _by_routing(results, table, column).items()}
+    good = _numbers(results, table, column)
     return {
-        name: (error, float(fid))
+        name: (error, good[name])
         for name, error in stable.items()
-        if isinstance(error, Estimate) and isinstance(fid := good.get(name), int | float)
+        if isinstance(error, Estimate) and math.isfinite(error.value) and name in good
     }
+
+
+def _numbers(results: Results, table: str, column: str) -> dict[str, float]:
+    """What a column has for each routing, without intervals; what is not finite was not measured."""
+    found = {name: _value(value) for name, value in _by_routing(results, table, column).items()}
+    return {name: float(v) for name, v in found.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def _by_routing(results: Results, table: str, column: str) -> dict[str, Value]:
@@ -83,7 +89,8 @@ def _bars(results: Results, table: str, column: str, known: bool = False) -> lis
     if table not in results.tables:
         return []
     of_all = _by_routing(results, table, column)
-    numbers = {name: value for name, value in of_all.items() if isinstance(value, int | float | Estimate)}
+    measured = _numbers(results, table, column)
+    numbers = {name: v for name, v in of_all.items() if name in measured and isinstance(v, int | float | Estimate)}
     found = [(n, v if isinstance(v, Estimate) else Estimate(v, math.nan, math.nan)) for n, v in numbers.items()]
     return [] if known and any(math.isnan(value.low) for _, value in found) else found
 
@@ -154,13 +161,17 @@ def order(results: Results) -> str:
 def shares(results: Results) -> str:
     """What of the order by quality is left within classes, in a sentence; empty where classes are not known."""
     apart, whole = _distances(results, *_WITHIN), _distances(results, *_ALL)
-    if len(apart) < 2 or whole.keys() != apart.keys():
+    common = whole.keys() & apart.keys()
+    if len(common) < 2:
         return ""
-    before, after = _best_first(whole), _best_first(apart)
+    before, after = ([name for name in _best_first(found) if name in common] for found in (whole, apart))
     told = f"the order is {_in_words(after, apart)}"
+    compared = "the same" if before == after else f"instead of {_in_words(before, whole)}"
+    undefined = [name for name in _best_first(whole) if name in _by_routing(results, *_WITHIN) and name not in common]
+    lacking = f"; not defined for {', '.join(map(routing_label, undefined))}, whose samples lack a class"
     return (
-        "A FID is also large where good images come in the wrong numbers: with every class at its share of the data "
-        + (f"{told}, the same." if before == after else f"{told}, instead of {_in_words(before, whole)}.")
+        "A FID is also large where good samples come in the wrong numbers: with every class at its share of the data "
+        f"{told}, {compared}{lacking if undefined else ''}."
     )
 
 
@@ -177,8 +188,7 @@ def _distances(results: Results, table: str, column: str) -> dict[str, float]:
     """The Frechet distance of each of `_ROUTINGS` that was measured."""
     if table not in results.tables:
         return {}
-    found = {name: _value(fid) for name, fid in _by_routing(results, table, column).items() if name in _ROUTINGS}
-    return {name: float(fid) for name, fid in found.items() if isinstance(fid, int | float)}
+    return {name: fid for name, fid in _numbers(results, table, column).items() if name in _ROUTINGS}
 
 
 def alignment(results: Results) -> str:

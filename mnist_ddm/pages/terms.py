@@ -18,7 +18,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "S_eff": "switching score: the gap g over the margin m_z, at its largest",
     "S_int": "the same score, integrated along a trajectory",
     "tau_refine": "the 99th percentile of the step-refinement error under Top-2",
-    "FID": "Frechet distance between features of samples and of real images; lower is better",
+    "FID": "Frechet distance between features of samples and of real data; lower is better",
     "KID": "kernel distance between the same features, unbiased in the number of samples; lower is better",
     "Jacobian": "how the velocity changes with the state; its norm is the largest stretching",
 }

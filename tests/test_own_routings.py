@@ -15,7 +15,10 @@ from mnist_ddm.core.routing import FullEnsemble, Routing, parse_routing, registe
 from mnist_ddm.core.routing import own as own_routings
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
+from mnist_ddm.pages.report import _samples
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.folder import SAMPLES
+from mnist_ddm.study.samples import sample_grids, save_sample_grids
 from mnist_ddm.study.study import Study
 from mnist_ddm.tables.table import Column, Schema
 
@@ -48,6 +51,16 @@ def test_a_registered_routing_is_spelled_and_changed_like_any_other(gaussian, ha
     mine = sample(gaussian, Sampling("half", n=5, steps=4), ("weights", "logits"))
     expected = 0.5 * mine.observed["logits"].double().softmax(dim=2) + 0.125
     torch.testing.assert_close(mine.observed["weights"].double(), expected, rtol=0, atol=1e-6)
+
+
+def test_samples_of_chosen_routings_are_drawn_after_the_usual_ones(gaussian, half, tmp_path):
+    names = ("half", "top2", "gumbel", "full@T=2", "half@T=2")
+    recordings = {v: sample(gaussian, v) for v in (Sampling(name, n=1, steps=1) for name in names)}
+    save_sample_grids(gaussian, recordings, tmp_path / "usual", {})
+    assert list(sample_grids(tmp_path / "usual")) == ["top2", "gumbel"]
+    save_sample_grids(gaussian, recordings, tmp_path / SAMPLES, {}, ["half@T=2", "half", "top2", "top7"])
+    assert list(sample_grids(tmp_path / SAMPLES)) == ["top2", "gumbel", "half", "half@T=2"]
+    assert [sample["first"] for sample in _samples(tmp_path, 0)] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("name", ["top", "full", "monolith", "Half", "h2", "a b", "", "x"])
@@ -104,6 +117,7 @@ def test_a_study_takes_routings_and_refuses_those_that_cannot_be(gaussian, half,
     store = RecordingStore(tmp_path)
     study = Study(gaussian, ["quality"], routings=["half"], n=4, steps=2, store=store)
     assert [row["routing"] for row in study.run()["quality"].tables[0].rows] == ["half"]
+    assert list(sample_grids(study.write(tmp_path / "run").folder / SAMPLES)) == ["half"]
     with pytest.raises(InputError, match="unknown routing 'nowhere'"):
         Study(gaussian, ["quality"], routings=("nowhere",), store=store)
     with pytest.raises(InputError, match="top9"):

@@ -34,7 +34,7 @@ from mnist_ddm.study.crate import write_crate
 from mnist_ddm.study.folder import MANIFEST, PLOTS, SAMPLES
 from mnist_ddm.study.manifest import AnalysisEntry, Manifest
 from mnist_ddm.study.results import Results, read_manifest, read_results
-from mnist_ddm.study.samples import SHOWN_ROUTINGS
+from mnist_ddm.study.samples import SHOWN_ROUTINGS, sample_grids
 from mnist_ddm.study.trainings import training_folders
 from mnist_ddm.tables.files import to_csv, to_json
 from mnist_ddm.tables.table import Table
@@ -42,7 +42,7 @@ from mnist_ddm.tables.terminal import shown_value
 
 REPORT, VERDICTS = "report.html", "verdicts"
 _FIRST_SAMPLES = (MONOLITH, "top1", "top2", "full", "once")
-"""Routings whose samples stand on the first screen."""
+"""Routings whose samples stand on the first screen, with those that a user chose beside the shown ones."""
 _GROUPS: Mapping[str, str] = {
     "alignment": "Expert-data alignment",
     "quality": "Quality of the samples",
@@ -189,13 +189,12 @@ def _words(question: str, tables: Sequence[Table], plots: Sequence[Plot]) -> lis
 def _samples(folder: Path, trainings: int) -> list[dict[str, Any]]:
     """The grids of a run; of one of several trainings those of the first."""
     first = training_folders(folder, trainings)[0] if trainings else folder
-    samples = []
-    for routing in SHOWN_ROUTINGS:
-        file = first / SAMPLES / f"{routing}.png"
-        if file.exists():
-            uri = data_uri(read_bytes(file))
-            samples.append({"routing": routing, "uri": uri, "first": routing in _FIRST_SAMPLES})
-    return samples
+    grids = sample_grids(first / SAMPLES)
+    early = [routing for routing in grids if routing in _FIRST_SAMPLES or routing not in SHOWN_ROUTINGS] or [*grids]
+    return [
+        {"routing": routing, "uri": data_uri(read_bytes(file)), "first": routing in early}
+        for routing, file in grids.items()
+    ]
 
 
 def _facts(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:

@@ -267,6 +267,7 @@ class Study:
             opened.write(name, settings, answer)
             pace.note(self.store.folder, self.pool.title, name, settings.n, time.monotonic() - begin)
             on_answer(name, answer)
-        save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header)
+        chosen = [routing for settings in self.settings.values() for routing in getattr(settings, _ROUTINGS, ())]
+        save_sample_grids(self.pool, recordings, opened.folder / SAMPLES, opened.picture_header, chosen)
         opened.finish(used_recordings(self.pool, recordings, self.store))
         return opened

@@ -321,6 +321,13 @@ def test_the_slides_are_those_of_their_source_and_say_the_minutes_of_the_exercis
         assert sheet_of(name).minutes == {"Fifteen": 15, "Twenty": 20}[minutes]
 
 
+def test_the_source_distribution_has_the_folders_that_documents_speak_of():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    told = {name for path in DOCUMENTS for name in re.findall(r"\b(examples|notebooks|teacher)/", path.read_text())}
+    assert "examples" in told
+    assert told <= set(build["targets"]["sdist"]["include"])
+
+
 def test_the_teachers_folder_is_not_installed():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["mnist_ddm", "paris_ddm"]

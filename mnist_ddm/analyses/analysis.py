@@ -82,6 +82,10 @@ class Answer:
         """
         return self.table(name).to_polars()
 
+    def __repr__(self) -> str:
+        names = ", ".join(f"{table.name} ({len(table.rows)} rows)" for table in self.tables)
+        return f"<Answer of {names or 'no tables'}, {len(self.plots)} plots>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return "".join(table._repr_html_() for table in self.tables)

@@ -48,6 +48,10 @@ class Results:
     level: float = 0.05
     trainings: int = 1
 
+    def __repr__(self) -> str:
+        names = ", ".join(f"{table.name} ({len(table.rows)} rows)" for table in self.tables.values())
+        return f"<Results of {self.system}: {names or 'no tables'}>"
+
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a finished run.

@@ -208,6 +208,9 @@ class Table:
 
         return to_polars(self)
 
+    def __repr__(self) -> str:
+        return f"<Table {self.name}: {len(self.rows)} rows of {', '.join(c.key for c in self.columns) or 'nothing'}>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from mnist_ddm.tables.html import table_html

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mnist_ddm.analyses.analysis import Answer as Answer
     from mnist_ddm.core.drawing import Pictures as Pictures
     from mnist_ddm.core.drawing import Points as Points
+    from mnist_ddm.core.field import make_field as make_field
     from mnist_ddm.core.measures import Measures as Measures
     from mnist_ddm.core.pool import ExpertPool as ExpertPool
     from mnist_ddm.core.recording import Recording as Recording
@@ -48,6 +49,7 @@ _HOMES = {
     "Table": "mnist_ddm.tables.table",
     "check_system": "mnist_ddm.systems.contract",
     "load_system": "mnist_ddm.systems.registry",
+    "make_field": "mnist_ddm.core.field",
     "parse_routing": "mnist_ddm.core.routing",
     "register_routing": "mnist_ddm.core.routing",
     "sample": "mnist_ddm.core.recording",

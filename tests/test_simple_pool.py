@@ -1,6 +1,7 @@
 """Models at hand as a system, the contract that every system keeps, and results as frames, arrays and HTML."""
 
 import json
+import re
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -16,6 +17,7 @@ from mnist_ddm.core.recording import Recording, sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.recordings import RecordingStore
+from mnist_ddm.study.results import Results
 from mnist_ddm.study.study import Study
 from mnist_ddm.systems import registry
 from mnist_ddm.systems.contract import check_system
@@ -389,6 +391,19 @@ def test_pools_and_recordings_are_one_line_in_print(pool):
     assert "\n" not in said
 
 
+def test_answers_and_tables_are_one_line_in_print(pool, tmp_path):
+    answers = Study(pool, ["averaging-variance"], scale="small", store=RecordingStore(tmp_path)).run()
+    answer = answers["averaging-variance"]
+    assert repr(answer.table()).startswith("<Table averaging-variance: ")
+    assert repr(answers) == f"{{'averaging-variance': {answer!r}}}"
+    assert repr(answer).startswith("<Answer of averaging-variance (")
+    results = Results("own", {table.name: table for table in answer.tables})
+    for said in (repr(answer), repr(answer.table()), repr(results)):
+        assert "\n" not in said
+        assert len(said) < 300
+    assert repr(Results("own", {})) == "<Results of own: no tables>"
+
+
 def test_frames_and_arrays_say_which_extra_they_need(pool, monkeypatch):
     from mnist_ddm.tables.table import Column, Schema, Table
 
@@ -406,9 +421,18 @@ def test_frames_and_arrays_say_which_extra_they_need(pool, monkeypatch):
 
 
 def test_every_name_at_the_top_is_there():
-    assert {"SimplePool", "Study", "check_system", "register_routing", "Table"} <= set(mnist_ddm.__all__)
+    assert {"SimplePool", "Study", "check_system", "make_field", "register_routing", "Table"} <= set(mnist_ddm.__all__)
     for name in mnist_ddm.__all__:
         assert getattr(mnist_ddm, name).__name__ == name or name in ("Study",)
+
+
+def test_what_the_example_for_azula_imports_is_there():
+    """Of the file itself by its text: without azula it cannot be imported."""
+    source = (Path(mnist_ddm.__file__).parent / "interop" / "azula.py").read_text()
+    for text in (source, (EXAMPLES.parent / "docs" / "extending.md").read_text()):
+        imported = dict(re.findall(r">>> from (mnist_ddm\S*) import (.+)", text))
+        assert set(imported["mnist_ddm"].split(", ")) <= set(mnist_ddm.__all__)
+        assert all(f"\ndef {name}(" in source for name in imported["mnist_ddm.interop.azula"].split(", "))
 
 
 def test_a_module_is_the_command():

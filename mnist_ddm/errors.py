@@ -1,6 +1,7 @@
 """The one exception that a user is meant to read."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
@@ -8,6 +9,8 @@ LONGEST = 300
 """Characters of a message at the most: names and values in it may come from a file that somebody else wrote."""
 _BEGINNING = 2 / 3
 """Of what is kept of a message that is cut; what to do about it stands at its end, so the end is kept as well."""
+
+_NEAREST = 4
 
 
 class InputError(ValueError):
@@ -49,11 +52,28 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def unknown(kind: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:
-    """An `InputError` for a name that does not exist, listing those that do; before them what a misspelt word meant."""
-    like = get_close_matches(name, known, n=1) if name.isalpha() else []  # numbers are other numbers, not misspelt
-    meant = f"did you mean {like[0]!r}? " if like else ""
-    return InputError(f"unknown {kind} {name!r}; {meant}there are: {', '.join(known)}")
+def unknown(kind: str, name: str, known: list[str] | tuple[str, ...], where: str = "") -> InputError:
+    """An `InputError` for a name that does not exist, listing those that do; before them what a misspelt name meant.
+
+    Args:
+        kind: of what is named.
+        name: that does not exist.
+        known: those that do; if they are too many for one message, the nearest of them are told.
+        where: all are told, such as "`mnist-ddm info analyses` has all".
+    """
+    like = [other for other in get_close_matches(name, known, n=1) if _letters(other) != _letters(name)]
+    meant = f"did you mean {like[0]!r}? " if like and re.fullmatch(r"[\w-]*[a-z][\w-]*", name, re.IGNORECASE) else ""
+    beginning = f"unknown {kind} {name!r}; {meant}there are"
+    whole = f"{beginning}: {', '.join(known)}"
+    if len(whole) <= LONGEST or not where:
+        return InputError(whole)
+    near = get_close_matches(name, known, n=_NEAREST, cutoff=0)
+    return InputError(f"{beginning} {len(known)}, such as {', '.join(near)}; {where}")
+
+
+def _letters(name: str) -> str:
+    """A name without its numbers: names that differ in these alone are other ones, not misspelt."""
+    return re.sub(r"\d+", "", name)
 
 
 @contextlib.contextmanager

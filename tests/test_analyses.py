@@ -249,7 +249,7 @@ def test_too_few_experts_are_refused():
 
 
 def test_an_unknown_analysis_is_refused_with_the_list():
-    with pytest.raises(InputError, match=r"unknown analysis .*expert-deviation, disagreement"):
+    with pytest.raises(InputError, match=r"unknown analysis .*`mnist-ddm info analyses` has all"):
         analysis_named("astrology")
 
 

@@ -239,7 +239,7 @@ BAD = {
     "only": ("train-experts --preset tiny --only 3,12", "no expert '12'"),
     "only text": ("train-experts --preset tiny --only x", "no expert 'x'"),
     "train steps": ("train --preset tiny --steps 0", "at least 1"),
-    "analysis": ("analyze --system gaussian --analysis astrology", "expert-deviation, disagreement"),
+    "analysis": ("analyze --system gaussian --analysis astrology", "`mnist-ddm info analyses` has all"),
     "distance": ("analyze --system gaussian --n 3 --steps 2 --distance alex", "there are: l2"),
     "checkpoint": ("sample --system mnist --checkpoint nowhere", "not a checkpoint"),
     "checkpoint of gaussian": ("sample --system gaussian --checkpoint x", "takes no --checkpoint"),

@@ -9,7 +9,7 @@ import pytest
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.contrasts import EXPECTATIONS
 from mnist_ddm.claims.ledger import LedgerError, claim_named, ledger, read_ledger
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import LONGEST, InputError, unknown
 
 BEYOND = {"router-consistency", "faults"}
 """Analyses of questions on which the paper states nothing."""
@@ -100,7 +100,7 @@ def test_the_trap_of_the_published_numbers_is_said():
 
 
 def test_an_unknown_claim_gets_a_list():
-    with pytest.raises(InputError, match="full-worst-fid"):
+    with pytest.raises(InputError, match=r"there are \d+, such as [a-z]"):
         claim_named("everything")
 
 
@@ -110,3 +110,24 @@ def test_stability_is_both_of_the_papers_measures():
         columns = {column for comparison in reading.comparisons for column in comparison.columns}
         assert "l_eff_expert_ratio" in columns
         assert columns & {"delta_refine_ratio", "fails_less"}
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [("table-12-combinatoin", "table-12-combination"), ("disociation", "dissociation")],
+)
+def test_a_misspelt_claim_is_told_the_nearest_in_whole_names_and_where_all_are(name, like):
+    with pytest.raises(InputError, match=f"did you mean '{like}'") as said:
+        claim_named(name)
+    text = str(said.value)
+    assert len(text) <= LONGEST
+    assert text.endswith("; a run's verdicts.csv has all")
+    near = text.split("such as ")[1].split("; ")[0].split(", ")
+    assert set(near) <= set(ledger().claims)
+    assert like in near
+
+
+def test_a_number_is_another_number_and_no_misspelt_one():
+    for name, known in (("top22", ["top2", "full"]), ("1200", ["1100"]), ("k-12", ["k-1", "k-2"])):
+        assert "did you mean" not in str(unknown("thing", name, known))
+    assert "did you mean 'top-p'? there are: top-p" in str(unknown("thing", "top-pp", ["top-p"]))

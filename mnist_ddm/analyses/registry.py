@@ -120,7 +120,7 @@ def analysis_named(name: str) -> Analysis[Any]:
     if name in installed_analyses().broken:
         raise installed_analyses().broken[name]
     if name not in known_analyses():
-        raise unknown("analysis", name, list(known_analyses()))
+        raise unknown("analysis", name, list(known_analyses()), "`mnist-ddm info analyses` has all")
     return known_analyses()[name]
 
 

@@ -199,7 +199,7 @@ def claim_named(name: str) -> Claim:
         InputError: if there is none; the message lists those that exist.
     """
     if name not in ledger().claims:
-        raise unknown("claim", name, list(ledger().claims))
+        raise unknown("claim", name, list(ledger().claims), "a run's verdicts.csv has all")
     return ledger().claims[name]
 
 

@@ -24,12 +24,13 @@ def check_system(system: str, json: bool, **of_system: Any) -> int:
     promises = contract.check_system(load_system(system, **of_system))
     breaches = [promise for promise in promises if promise.breach]
     if json:
-        print_json([{"promise": p.what, "kept": not p.breach, "breach": p.breach} for p in promises])
+        told = [{"promise": p.what, "kept": not p.breach, "breach": p.breach, "note": p.note} for p in promises]
+        print_json(told)
         return EXIT_BREACH if breaches else 0
     console = Screen()
     for promise in promises:
         console.print(f"{'no' if promise.breach else 'ok'}  {promise.what}")
-        if promise.breach:
-            console.print(f"      {promise.breach}")
+        if promise.breach or promise.note:
+            console.print(f"      {promise.breach or promise.note}")
     console.print(f"{len(promises) - len(breaches)} of {len(promises)} promises are kept")
     return EXIT_BREACH if breaches else 0

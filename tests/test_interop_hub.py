@@ -2,14 +2,17 @@
 
 import fnmatch
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from mnist_ddm.data import MNIST_DIGEST
 from mnist_ddm.errors import InputError
-from mnist_ddm.interop.hub import from_hub, to_hub
+from mnist_ddm.interop.hub import _page, from_hub, to_hub
 from mnist_ddm.models.checkpoint import load_part, read_system_card
+from mnist_ddm.models.model_card import mnist_model_card
 
 
 class Hub:
@@ -61,7 +64,9 @@ def test_a_checkpoint_comes_back_as_it_went(tiny_checkpoint, hub, tmp_path):
     }
     assert {"card.json", "README.md", "expert-3.json", "expert-3.safetensors", "router.json"} <= up
     assert "notes.txt" not in up
-    assert 'from_hub("me/digits"' in (hub.place / "me/digits/README.md").read_text()
+    page = (hub.place / "me/digits/README.md").read_text()
+    assert page.startswith(mnist_model_card(tiny_checkpoint).text().rstrip())
+    assert page.count('from_hub("me/digits"') == 1
     target = from_hub("me/digits", tmp_path / "down", revision="abc", api=hub)
     assert ("download", "me/digits", "abc", 1) in hub.calls
     card = read_system_card(target)
@@ -71,6 +76,35 @@ def test_a_checkpoint_comes_back_as_it_went(tiny_checkpoint, hub, tmp_path):
         assert (target / f"{name}.safetensors").read_bytes() == (tiny_checkpoint / f"{name}.safetensors").read_bytes()
     assert not any(file.is_symlink() for file in target.rglob("*"))
     assert not (target / "README.md").exists()
+
+
+def test_the_page_is_the_folders_own_and_says_whose_data_do_not_ship(tiny_checkpoint, hub, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(tiny_checkpoint, own)
+    (own / "README.md").write_text("# Mine, with my own words\n")
+    to_hub(own, "me/own", api=hub)
+    page = (hub.place / "me/own/README.md").read_text()
+    assert page.startswith("# Mine, with my own words\n\n## From the hub\n")
+    card = read_system_card(tiny_checkpoint)
+    for digest, told in (("another", True), (MNIST_DIGEST, False)):
+        page = _page("me/own", own, replace(card, data_digest=digest, data="my letters"))
+        assert (", data_dir=Path(" in page, "The data (my letters) are not here" in page) == (told, told)
+
+
+def test_what_is_there_already_is_returned_and_another_checkpoint_is_left_alone(tiny_checkpoint, hub, tmp_path):
+    to_hub(tiny_checkpoint, "me/digits", api=hub)
+    target = from_hub("me/digits", tmp_path / "down", api=hub)
+    before = {file: file.stat().st_mtime_ns for file in target.rglob("*")}
+    assert from_hub("me/digits", target, api=hub) == target
+    assert {file: file.stat().st_mtime_ns for file in target.rglob("*")} == before
+    part = (target / "expert-1.json").read_text()
+    (target / "expert-1.json").unlink()
+    with pytest.raises(InputError, match="holds another checkpoint than me/digits"):
+        from_hub("me/digits", target, api=hub)
+    (target / "expert-1.json").write_text(part)
+    (target / "expert-1.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="was changed"):
+        from_hub("me/digits", target, api=hub)
 
 
 def test_only_what_a_card_names_is_downloaded(tiny_checkpoint, hub, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_ddm.compute.scratch import scratch_folder
+from mnist_ddm.data import MNIST_DIGEST
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import (
     SystemCard,
@@ -16,8 +17,9 @@ from mnist_ddm.models.checkpoint import (
     read_system_card,
     system_digest,
 )
+from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
 from mnist_ddm.models.shipped import CARD
-from mnist_ddm.storage.door import read_bytes
+from mnist_ddm.storage.door import read_bytes, read_text
 from mnist_ddm.storage.files import is_empty, replacing, sha256, write_text
 
 _LARGEST = 4 << 30
@@ -25,7 +27,7 @@ _LARGEST = 4 << 30
 
 
 def to_hub(folder: Path, repo: str, *, private: bool = True, api: Any = None) -> str:
-    """Put a checkpoint on the hub in one commit, with a page that says what it is; returns the commit's address.
+    """Put a checkpoint on the hub in one commit, with its model card as the page; returns the commit's address.
 
     Args:
         folder: of `mnist-ddm train`; parts that are not trained yet are left out.
@@ -41,7 +43,7 @@ def to_hub(folder: Path, repo: str, *, private: bool = True, api: Any = None) ->
     api = _api() if api is None else api
     with scratch_folder("hub") as staged:
         _copy(folder, staged, names)
-        write_text(staged / "README.md", _page(repo, card, names))
+        write_text(staged / MODEL_CARD, _page(repo, folder, card))
         with _told(repo):
             api.create_repo(repo, private=private, exist_ok=True)
             done = api.upload_folder(
@@ -58,14 +60,15 @@ def from_hub(repo: str, target: Path, *, revision: str | None = None, api: Any =
 
     Args:
         repo: such as ``owner/name``.
-        target: a folder that does not exist or is empty.
+        target: a folder that does not exist, is empty, or holds this checkpoint already.
         revision: a commit, so that the same files come every time; ``None`` for the newest.
         api: a `huggingface_hub.HfApi`.
 
     Raises:
-        InputError: if the hub refuses, it is no checkpoint, a part is damaged, or ``target`` holds anything.
+        InputError: if the hub refuses, it is no checkpoint, a part is damaged, or ``target`` holds anything else.
     """
-    if target.exists() and not is_empty(target):
+    taken = target.exists() and not is_empty(target)
+    if taken and not (target / CARD).exists():
         raise InputError(f"{target} is not an empty folder; choose another one")
     api = _api() if api is None else api
     with _told(repo):
@@ -74,6 +77,10 @@ def from_hub(repo: str, target: Path, *, revision: str | None = None, api: Any =
     wanted = [CARD, *(file for name in part_names(card.n_experts) for file in _files_of(name))]
     with _told(repo):
         found = Path(api.snapshot_download(repo, revision=revision, allow_patterns=wanted))
+    if taken:
+        if not _same(found, target, card):
+            raise InputError(f"{target} holds another checkpoint than {repo}; choose another folder")
+        return target
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         _copy(found, unfinished, _checked(found, card))
@@ -105,6 +112,16 @@ def _checked(folder: Path, card: SystemCard) -> list[str]:
     return names
 
 
+def _same(found: Path, target: Path, card: SystemCard) -> bool:
+    """Whether a folder has the parts of another one, with the weights that their cards say."""
+    if read_system_card(target) != card:
+        return False
+    names = _checked(found, card)
+    return names == _checked(target, card) and all(
+        read_part_card(found, name) == read_part_card(target, name) for name in names
+    )
+
+
 def _copy(source: Path, target: Path, names: list[str]) -> None:
     """Copy the files of a checkpoint by name, through the door."""
     needed = [CARD, *(file for name in names for file in _files_of(name)[:2])]
@@ -116,16 +133,15 @@ def _copy(source: Path, target: Path, names: list[str]) -> None:
             temporary.write_bytes(read_bytes(source / file, _LARGEST))
 
 
-def _page(repo: str, card: SystemCard, names: list[str]) -> str:
-    return f"""---
-library_name: mnist-ddm
-tags: [decentralized-diffusion, flow-matching, mixture-of-experts]
----
+def _page(repo: str, folder: Path, card: SystemCard) -> str:
+    """The folder's own model card, and how to load it from the hub."""
+    own = folder / MODEL_CARD
+    text = read_text(own) if own.exists() else mnist_model_card(folder).text()
+    ships = card.data_digest == MNIST_DIGEST
+    data = f"\nThe data ({card.data}) are not here: `data_dir` is the folder with their four IDX files.\n"
+    return f"""{text.rstrip()}
 
-# {card.n_experts} diffusion experts on {card.data} and their router
-
-Trained in isolation on the parts of a `{card.partition}` partition, preset `{card.preset}`, seed {card.seed}.
-Parts: {", ".join(names)}. Each has a card with its recipe, what was measured and the SHA-256 of its weights.
+## From the hub
 
 ```python
 from pathlib import Path
@@ -133,9 +149,10 @@ from pathlib import Path
 from mnist_ddm import load_system
 from mnist_ddm.interop.hub import from_hub
 
-pool = load_system("mnist", checkpoint=from_hub("{repo}", Path("checkpoint")))
+checkpoint = from_hub("{repo}", Path("checkpoint"))
+pool = load_system("mnist", checkpoint=checkpoint{"" if ships else ', data_dir=Path("data")'})
 ```
-"""
+{"" if ships else data}"""
 
 
 def _api() -> Any:

@@ -1,5 +1,7 @@
 """A system draws itself: images as grids, points of the plane as scatter and ways, else a line."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -70,7 +72,13 @@ def test_the_explorer_shows_points_and_a_frame_holds_them_all(blobs):
     assert "Routing explorer: blobs" in page
     canvas = Canvas(blobs, [courses[0].x.flatten(0, 1)])
     far = float(courses[0].x.abs().max())
-    assert canvas._side >= far
+    assert canvas.side >= far
+    data = json.loads(re.search(r'id="explorer">(.*?)</script>', page)[1])
+    assert data["plane"]["axes"] == ["x1", "x2"]
+    assert data["plane"]["side"] >= far
+    places = torch.tensor(data["samples"][1][0]["places"])  # frame, state or prediction, coordinate
+    torch.testing.assert_close(places[:-1, 0], courses[0].x[1], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(places[-1], courses[0].final[1].expand(2, 2), rtol=1e-3, atol=1e-4)
     assert canvas(courses[0].final).shape[1:] == (3, 128, 128)
 
 

@@ -119,7 +119,13 @@ def real_places(pool: ExpertPool) -> Tensor | None:
 
 @final
 class Canvas:
-    """Makes an image of each state of a system, all in one frame."""
+    """Makes an image of each state of a system, all in one frame.
+
+    Attributes:
+        axes: what the two coordinates of a system of points are called; ``None`` for one of images.
+        side: half the side of the frame of points, which is a square around 0.
+        real: real points ``(N, 2)``, where there are some.
+    """
 
     def __init__(self, pool: ExpertPool, shown: Iterable[Tensor]) -> None:
         """Choose the frame.
@@ -132,15 +138,23 @@ class Canvas:
             InputError: if the system cannot draw its samples.
         """
         self._pool = pool
-        self._real: Tensor | None = None
-        self._side = 1.0
-        if isinstance(pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device)), Points):
-            self._real = real_places(pool)
+        self.real: Tensor | None = None
+        self.side = 1.0
+        drawn_as = pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device))
+        self.axes = drawn_as.axes if isinstance(drawn_as, Points) else None
+        if self.axes is not None:
+            self.real = real_places(pool)
             drawn = [pool.draw(states.to(pool.device)) for states in shown]
             places = [drawing.places for drawing in drawn if isinstance(drawing, Points)]
             from mnist_ddm.figures.points import extent
 
-            self._side = extent([*places, *([self._real] if self._real is not None else [])])
+            self.side = extent([*places, *([self.real] if self.real is not None else [])])
+
+    def places(self, states: Tensor) -> Tensor:
+        """Where the states ``(B, *state_shape)`` of a system of points lie, ``(B, 2)``, inside the frame."""
+        drawing = self._pool.draw(states.to(self._pool.device))
+        assert isinstance(drawing, Points)  # only a system of points has axes
+        return drawing.places.detach().float().cpu().nan_to_num(0.0).clamp(-self.side, self.side)
 
     def __call__(self, states: Tensor) -> Tensor:
         """Images ``(B, C, H, W)``, float32 on the CPU, of states ``(B, *state_shape)``."""
@@ -148,5 +162,5 @@ class Canvas:
         if isinstance(drawing, Points):
             from mnist_ddm.figures.points import point_tiles
 
-            return point_tiles(drawing.places, self._side, self._real, _TILE)
+            return point_tiles(drawing.places, self.side, self.real, _TILE)
         return drawing.images.float().cpu()

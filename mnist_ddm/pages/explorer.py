@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.drawing import Points
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.flow import predicted_clean
 from mnist_ddm.core.pool import ExpertPool
@@ -28,6 +27,7 @@ MOST_PIXELS = 12_000_000
 _MOST_FRAMES = 51
 _FEWEST_FRAMES = 11
 _LARGEST_RESULT = 256
+_MOST_REAL = 300
 
 _EXPLAINED = {
     "top1": "the most probable expert alone",
@@ -94,8 +94,8 @@ def explorer_page(
     strategies = [_strategy(t.sampling.routing, style) for t, style in zip(trajectories, styles, strict=True)]
     experts = [expert_style(k) for k in range(pool.n_experts)]
     examples, names = _examples(pool, canvas), expert_names(pool)
-    noun = "point" if isinstance(pool.draw(first.final[:1].to(pool.device)), Points) else "image"
-    drawn = []
+    noun = "image" if canvas.axes is None else "point"
+    plane, drawn = _plane(canvas), []
     for i in range(samples):
         on_next(i)
         drawn.append([_course(canvas, pool.n_experts, t, i, frames) for t in trajectories])
@@ -107,6 +107,7 @@ def explorer_page(
         "names": names,
         "captions": list(first.condition.captions),
         "examples": examples,
+        "plane": plane,
         "samples": drawn,
     }
     values = {
@@ -123,10 +124,11 @@ def explorer_page(
         "a_noun": f"{'an' if noun == 'image' else 'a'} {noun}",
         "captions": first.condition.captions,
         "has_examples": examples is not None,
+        "plane": plane is not None,
         "command": command,
         "versions": versions(),
     }
-    scripts = ("predict.js", "explorer-charts.js", "explorer.js")
+    scripts = ("predict.js", "explorer-charts.js", "explorer-plane.js", "explorer.js")
     return render_page("explorer.html", values, styles=("explorer.css",), scripts=scripts, data={"explorer": data})
 
 
@@ -141,8 +143,8 @@ def _drawn(style: Style) -> dict[str, str]:
 
 def _course(canvas: Canvas, n_experts: int, trajectory: Trajectory, i: int, frames: Frames) -> dict[str, Any]:
     """What the page needs of one sample's trajectory: one sprite with a row for each frame, and the numbers."""
-    images = torch.cat(list(_pictures(canvas, trajectory, i, frames)))
-    sprite = make_sprite(images, columns=n_experts + 2)
+    shown = list(_shown(trajectory, i, frames))
+    sprite = make_sprite(torch.cat([canvas(states) for states in shown]), columns=n_experts + 2)
     result = make_sprite(canvas(trajectory.final[i : i + 1]), columns=1, largest=_LARGEST_RESULT)
     at = frames.evaluated
     return {
@@ -154,10 +156,19 @@ def _course(canvas: Canvas, n_experts: int, trajectory: Trajectory, i: int, fram
         "disagreement": _numbers(trajectory.disagreement[i, at]),
         "disagreementSoFar": _numbers(trajectory.disagreement_so_far()[i, list(frames.visits)]),
         "evaluations": int(trajectory.evaluations[i]),
+        **({"places": [_numbers(canvas.places(states[:2])) for states in shown]} if canvas.axes else {}),
     }
 
 
-def _pictures(canvas: Canvas, trajectory: Trajectory, i: int, frames: Frames) -> Iterator[Tensor]:
+def _plane(canvas: Canvas) -> dict[str, Any] | None:
+    """The frame in which points are drawn; ``None`` for images."""
+    if canvas.axes is None:
+        return None
+    real = [] if canvas.real is None else _numbers(canvas.real[:_MOST_REAL])
+    return {"side": canvas.side, "axes": canvas.axes, "real": real}
+
+
+def _shown(trajectory: Trajectory, i: int, frames: Frames) -> Iterator[Tensor]:
     """For each frame: the state, the clean image that the routed velocity predicts, and those of the experts."""
     for visit, evaluated in zip(frames.visits, frames.evaluated, strict=True):
         x, t = trajectory.x[i, evaluated], trajectory.times[evaluated].to(trajectory.x.dtype)
@@ -165,7 +176,7 @@ def _pictures(canvas: Canvas, trajectory: Trajectory, i: int, frames: Frames) ->
         clean = predicted_clean(x.expand_as(velocities), velocities, t.expand(len(velocities)))
         if visit == frames.visits[-1]:
             x = clean[0] = trajectory.final[i]
-        yield canvas(torch.cat([x[None], clean]))
+        yield torch.cat([x[None], clean])
 
 
 def _examples(pool: ExpertPool, canvas: Canvas) -> dict[str, Any] | None:

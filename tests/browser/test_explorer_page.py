@@ -51,6 +51,13 @@ def digits(tmp_path_factory):
     return write(load_system("mnist"), path, ("top2", "full"), n=1, steps=4)
 
 
+@pytest.fixture(scope="session")
+def points(tmp_path_factory):
+    means = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0]])
+    pool = GaussianPool(means, torch.full((3,), 0.3), torch.ones(3))
+    return write(pool, tmp_path_factory.mktemp("pages") / "points.html", ("top1", "full"), n=1, steps=5)
+
+
 def wait(page, sample=0, strategy=0, frame=0):
     """Until the pictures of a state are drawn."""
     from selenium.webdriver.support.ui import WebDriverWait
@@ -120,6 +127,26 @@ def test_nothing_is_wrong_with_the_page_at_any_time(open_page, request, which, w
     assert page.run(TOO_NARROW) == []
     background = page.run("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background))) < 200) == dark
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_point_is_drawn_with_ticks_and_its_way_so_far(open_page, points, width, dark):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(points, width=width, dark=dark)
+    wait(page)
+    for _ in range(3):
+        page.press(Keys.ARROW_RIGHT)
+    wait(page, frame=3)
+    page.check()
+    for name, said, column in (("x", "The state", 0), ("clean", "The prediction", 1)):
+        ticks = page.run(f"return [...document.querySelectorAll('#{name} .axes text')].map(e => e.textContent)")
+        assert {"0", "1", "-1", "x1", "x2"} <= set(ticks)
+        assert page.run(f"return document.querySelector('#{name} .way').getAttribute('d')").count("L") == 3
+        place = page.run(f"return data.samples[0][0].places[3][{column}].map(v => v.toFixed(2)).join(', ')")
+        label = page.run(f"return document.getElementById('{name}').getAttribute('aria-label')")
+        assert label == f"{said}, at ({place})"
 
 
 def test_every_control_and_picture_says_what_it_is(open_page, spots):

@@ -11,6 +11,9 @@ const $ = id => document.getElementById(id);
 const experts = [...document.querySelectorAll(".expert")];
 const outcomes = [...document.querySelectorAll(".outcomes > li")];
 const pictures = new Map(); // decoded sprites, by data URI
+const planes = data.plane
+  ? { x: makePlane($("x"), data.plane, "The state"), clean: makePlane($("clean"), data.plane, "The prediction") }
+  : null;
 let charts = [];
 
 // --- Pictures ---------------------------------------------------------------------------------------------------
@@ -133,8 +136,13 @@ async function showPictures(courses, course, frame) {
   // While pictures were being decoded somebody may have moved on.
   if (asked.sample !== state.sample || asked.strategy !== state.strategy || asked.frame !== state.frame) return;
   const own = images[asked.strategy];
-  drawTile($("x"), own, course.sprite, frame, 0);
-  drawTile($("clean"), own, course.sprite, frame, 1);
+  if (planes) {
+    planes.x.moveTo(course.places.slice(0, frame + 1).map(([now]) => now));
+    planes.clean.moveTo(course.places.slice(0, frame + 1).map(([, predicted]) => predicted));
+  } else {
+    drawTile($("x"), own, course.sprite, frame, 0);
+    drawTile($("clean"), own, course.sprite, frame, 1);
+  }
   experts.forEach((item, k) => drawTile(item.querySelector(".prediction"), own, course.sprite, frame, k + 2));
   outcomes.forEach((item, s) => {
     drawTile(item.querySelector(".now"), images[s], courses[s].sprite, frame, 1);

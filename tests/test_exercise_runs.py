@@ -4,18 +4,20 @@ import csv
 import shutil
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from mnist_ddm import InputError, cli
-from mnist_ddm.exercises import grading, runner, workspace
+from mnist_ddm.exercises import grading, handins, runner, submissions, workspace
 from mnist_ddm.exercises.crashes import explain
-from mnist_ddm.exercises.handins import written
+from mnist_ddm.exercises.handins import take, written
 from mnist_ddm.exercises.leaderboard import Entry, enter, read
 from mnist_ddm.exercises.naming import answers_in
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult
+from mnist_ddm.exercises.submissions import Submission, files_below
 from mnist_ddm.exercises.worker import imports_package, load_function
 from mnist_ddm.exercises.workspace import STATE, Workspace
 
@@ -274,6 +276,7 @@ NAMED = {
     "flow_final2.py": True,
     "Flow.PY": True, "flow.py.txt": True, "hand in/flow.py": True, "12345_ada lovelace_flow_v2.py": True,
     "overflow.py": False, "flow_test.py": False, "flow.pyc": False, "workflow.py": False, "flows.py": False,
+    "test_flow.py": False, "flow.old-1.py": False, "venv/flow.py": False,
     "__MACOSX/flow.py": False, ".flow.py": False, "flow.ipynb": False, "a/b/c/d/flow.py": False,
 }  # fmt: skip
 
@@ -283,7 +286,9 @@ def test_answers_are_found_as_students_name_and_place_them(tmp_path, name):
     place = tmp_path / name
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("x")
-    assert answers_in(tmp_path, ["flow", "euler"]) == {"flow": [Path(name)] if NAMED[name] else [], "euler": []}
+    found = answers_in(files_below(tmp_path), ["flow", "euler"])
+    assert [candidate.path for candidate in found["flow"]] == ([Path(name)] if NAMED[name] else [])
+    assert found["euler"] == []
 
 
 def test_of_several_names_the_plain_one_is_meant_and_of_equals_none(run, quick, tmp_path):
@@ -292,7 +297,7 @@ def test_of_several_names_the_plain_one_is_meant_and_of_equals_none(run, quick, 
     (ada / "mine" / "flow.py").write_text("from helper import flow\n")
     (ada / "mine" / "helper.py").write_text((SOLUTIONS / "flow.py").read_text())
     for name in ("heun (1).py", "heun (2).py", "flow (1).py"):
-        (ada / name).write_text("nothing")
+        (ada / name).write_text(f"nothing = {name!r}")
     code, out = run("grade", "class", "--exercise", "flow", "--exercise", "heun", "--exercise", "euler")
     assert code == 0, out
     rows = {r["exercise"]: r for r in csv.DictReader((tmp_path / "grades.csv").open())}
@@ -309,7 +314,9 @@ def test_what_a_student_has_is_graded_whatever_it_is_called_and_the_rest_is_name
     zoe.mkdir(parents=True)
     (zoe / "heun.py.txt").write_text((SOLUTIONS / "heun.py").read_text())
     (zoe / "exercise1.py").write_text("import mytools\n" + (SOLUTIONS / "flow.py").read_text())
-    for name, text in {"mytools.py": "", "euler.ipynb": "{}", "notes.py": "x = 1\n", "bayes.py": "\n"}.items():
+    aside = {"flow.old-1.py": "x = 1\n", "test_flow.py": "\n", "._flow.py": "\0"}  # which nobody needs to hear of
+    texts = {"mytools.py": "", "euler.ipynb": "{}", "notes.txt": "x", "bayes.py": "\n", "hw.rar": "x", **aside}
+    for name, text in texts.items():
         (zoe / name).write_text(text)
     code, out = run("grade", "class", "--feedback", "back")
     assert code == 0, out
@@ -317,12 +324,145 @@ def test_what_a_student_has_is_graded_whatever_it_is_called_and_the_rest_is_name
     assert (rows["heun"]["result"], rows["heun"]["file"]) == ("passed", "heun.py.txt")
     assert (rows["flow"]["result"], rows["flow"]["file"]) == ("passed", "exercise1.py")
     assert "an empty file" in rows["bayes"]["message"]
-    told = f"{grading.UNPLACED}euler.ipynb, notes.py"
+    told = f"{grading.UNPLACED}euler.ipynb, hw.rar, notes.txt"
     assert rows["euler"]["message"] == told
     assert told in " ".join(out.split())
     said = (tmp_path / "back" / "zoe.txt").read_text()
     assert said.count(grading.MISSING) == said.count(told) == 1
     assert "euler, order, " in said
+
+
+STUB, RIGHT = sheet_of("flow").stub.encode(), (SOLUTIONS / "flow.py").read_bytes()
+WRONG = RIGHT.replace(b"noise - clean", b"clean - noise")
+TOPK = (SOLUTIONS / "topk.py").read_bytes()
+
+
+def _taken(files):
+    """What is made of a student's files, with their bytes by name."""
+    return take(Submission("ada", {Path(name): content for name, content in files.items()}))
+
+
+@pytest.mark.parametrize(
+    ("files", "answer", "others"),
+    [
+        ({"flow.py": STUB, "flow_final.py": RIGHT}, "flow_final.py", []),
+        ({"flow.py": STUB, "submission/flow.py": RIGHT}, "submission/flow.py", []),
+        ({"flow.py": STUB, "homework.py": RIGHT}, "homework.py", []),
+        ({"flow.py": STUB, "flow (1).py": STUB}, "flow.py", []),
+        ({"flow.py": WRONG, "flow (1).py": RIGHT}, "flow.py", ["flow (1).py"]),
+        ({"flow.py": RIGHT, "copy/flow.py": WRONG, "plot_flow.py": b"print()"}, "flow.py", ["copy/flow.py"]),
+        ({"flow (1).py": RIGHT, "flow (2).py": RIGHT}, "flow (1).py", []),
+        ({"plot_flow.py": b"print(1)", "TheFlow.py": RIGHT}, "TheFlow.py", []),
+        ({"flow.txt": RIGHT, "Flow.py": b"flow = lambda clean, noise, t: 1"}, "Flow.py", []),
+        ({"heun.py": WRONG, "mine.py": RIGHT}, "mine.py", []),
+    ],
+)
+def test_the_file_that_is_most_plainly_meant_is_graded_and_the_others_are_told(files, answer, others):
+    handin = _taken(files)
+    assert handin.answers["flow"] == answer
+    assert handin.others["flow"] == others
+
+
+@pytest.mark.parametrize(
+    "names", [("flow (1).py", "flow (2).py"), ("mine.py", "final/work.py"), ("a/flow.py", "b/flow.py")]
+)
+def test_of_files_that_are_as_plainly_meant_none_is_guessed(names):
+    handin = _taken(dict(zip(names, (WRONG, RIGHT), strict=True)))
+    assert "flow" not in handin.answers
+    assert all(name in handin.refused["flow"] for name in names)
+    assert handin.unplaced == []
+    assert ("grade ada by itself" in handin.refused["flow"]) is all("/" in name for name in names)
+
+
+def test_a_file_that_may_be_meant_as_well_is_told_to_teacher_and_student(run, quick, tmp_path):
+    for name, content in {"flow.py": WRONG, "flow (1).py": RIGHT, "topk.py": TOPK, "my topk.py": TOPK + b"#"}.items():
+        _put(tmp_path / "class" / "ada" / name, content)
+    code, out = run("grade", "class", "--exercise", "flow", "--exercise", "topk", "--feedback", "back")
+    assert code == 0, out
+    told = "flow.py was graded; flow (1).py may be meant as well"
+    flow, topk = csv.DictReader((tmp_path / "grades.csv").open())
+    assert flow["message"].endswith(told)
+    assert f"flow: {told}" in out
+    assert told in (tmp_path / "back" / "ada.txt").read_text()
+    assert "as well" not in topk["message"]  # which is right
+
+
+def _put(place, content=b""):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+
+
+def _zipped(place, members):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_archives_and_canvas_names_are_students_too_and_the_rest_is_named(run, quick, tmp_path):
+    place = tmp_path / "class"
+    _zipped(place / "ada.zip", {"hw/flow.py": RIGHT, "__MACOSX/hw/._flow.py": b"\0"})
+    _zipped(place / "bob" / "work.zip", {"flow.py": RIGHT})
+    _zipped(place / "bob.zip", {"flow.py": WRONG})  # which was unpacked
+    _put(place / "lovelaceada_111_222_flow-1.py", RIGHT)
+    _put(place / "lovelaceada_111_223_topk.py", TOPK)
+    _put(place / "eve" / "04.zip")
+    _put(place / "notes.rar")
+    _put(place / "grades.csv")
+    code, out = run("grade", "class", "--exercise", "flow", "--exercise", "topk")
+    assert code == 0, out
+    rows = [r for r in csv.DictReader((tmp_path / "grades.csv").open()) if r["result"] == "passed"]
+    assert [(r["student"], r["file"]) for r in rows] == [
+        ("ada", "ada.zip/hw/flow.py"), ("bob", "work.zip/flow.py"),
+        ("lovelaceada", "flow-1.py"), ("lovelaceada", "topk.py"),
+    ]  # fmt: skip
+    assert f"{grading.UNPLACED}04.zip" in out
+    assert "not graded: notes.rar; put" in out
+
+
+def test_where_nobody_answers_an_exercise_what_is_there_is_said(run, tmp_path):
+    _put(tmp_path / "class" / "ada" / "hw.rar")
+    _put(tmp_path / "class" / "flow.txt")
+    code, out = run("grade", "class")
+    assert code == 2
+    assert "(there are flow.txt, ada/hw.rar); give the folder that holds one folder or .zip for each student" in out
+
+
+def test_an_archive_leads_nowhere_and_has_limits(tmp_path, monkeypatch):
+    odd = {
+        "../flow.py": RIGHT,
+        "/etc/flow.py": RIGHT,
+        "a/../../flow.py": RIGHT,
+        "env/lib/flow.py": RIGHT,
+        "x.txt": b"x",
+    }
+    _zipped(tmp_path / "ada.zip", {**odd, "hw\\topk.py": TOPK, "large.bin": bytes(submissions.BYTES_MOST + 1)})
+    ((ada,), _) = submissions.submissions_in(tmp_path)
+    assert {str(path) for path in ada.files} == {"ada.zip/x.txt", "ada.zip/hw/topk.py"}
+    monkeypatch.setattr(submissions, "FILES_MOST", 1)
+    assert len(submissions.submissions_in(tmp_path)[0][0].files) == 1
+
+
+def test_an_environment_beside_the_answer_takes_no_room_and_is_not_told(run, quick, tmp_path, monkeypatch):
+    ada = tmp_path / "class" / "ada"
+    monkeypatch.setattr(handins, "FILES_MOST", 4)
+    _put(ada / "hw" / "flow.py", b"from helper import go\n" + RIGHT)
+    _put(ada / "hw" / "helper.py", b"go = 1\n")
+    _put(ada / "mine" / "pyvenv.cfg")
+    for i in range(9):
+        for place in ("data", "env/Lib/site-packages", "mine/lib", "node_modules/x"):
+            _put(ada / place / f"p{i}.py")
+    ((handin,), _) = handins.hand_ins(tmp_path / "class")
+    assert {"hw/flow.py", "hw/helper.py"} < handin.files.keys()
+    assert {path.partition("/")[0] for path in handin.unplaced} == {"data"}
+    assert handins.few(handin.unplaced) == "data/p0.py, data/p1.py, data/p2.py, data/p3.py and 5 more"
+
+
+def test_an_answer_that_was_renamed_can_be_imported_by_its_plain_name():
+    handin = _taken({"hw/Flow (1).py": RIGHT, "hw/topk.py": TOPK, "hw/euler.py": b"# mine"})
+    with handin.copied() as folder:
+        assert (folder / "hw" / "flow.py").read_bytes() == RIGHT
+        assert (folder / "hw" / "euler.py").read_bytes() == b"# mine"
 
 
 def test_remarks_say_which_files_are_alike():
@@ -333,6 +473,8 @@ def test_remarks_say_which_files_are_alike():
 
     grades = [graded("flow", "bob"), graded("heun", "bob", "eve"), graded("euler", "bob"), graded("topk")]
     assert remarks_on(grades) == ["same flow, euler as bob", "same heun as bob, eve"]
+    many = grading.to_csv([graded("flow", "Bob Ray", "Cy Fox")])
+    assert "Bob Ray; Cy Fox" in many
 
 
 def test_long_files_of_the_same_bytes_are_told_and_short_ones_are_not():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
+from mnist_ddm.exercises.grading import grade_all, to_csv
+from mnist_ddm.exercises.handins import hand_ins
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.runner import run_check
 from mnist_ddm.exercises.student import _mirror, _signature
@@ -105,7 +106,7 @@ def test_each_students_result_stands_alone(tmp_path):
     (students["mal"] / "order.py").write_text(text)
     (students["zoe"] / "order.py").write_text(alike)
     (students["zoe"] / STATE).write_text(json.dumps({"current": "", "exercises": {"order": {"hints": "=1+1"}}}))
-    told = {g.student: g for g in grade_all(student_folders(tmp_path / "class"), ["order"], Limits(), 1)}
+    told = {g.student: g for g in grade_all(hand_ins(tmp_path / "class")[0], ["order"], Limits(), 1)}
     assert {name: grade.result for name, grade in told.items()} == {
         "ada": "passed", "bob": "error", "eve": "memory", "kim": "error", "mal": "passed", "zoe": "passed",
     }  # fmt: skip
@@ -244,9 +245,8 @@ def test_the_source_is_looked_at_without_being_run_and_however_it_is_nested():
      '{"current": "", "exercises": {"order": {"hints": -1}}}',
      '{"current": "", "exercises": {"order": {"best": "x"}}}'],
 )  # fmt: skip
-def test_a_students_own_notes_can_say_anything(tmp_path, text):
-    (tmp_path / STATE).write_text(text)
-    assert read_progress(tmp_path, "order") is None
+def test_a_students_own_notes_can_say_anything(text):
+    assert read_progress(text.encode(), "order") is None
 
 
 @pytest.mark.parametrize(

@@ -320,15 +320,15 @@ def grade(
 ) -> None:
     """Check the exercises of many students into a CSV file, and their points into another.
 
-    FOLDER holds one folder for each student, named after them. All files are read first; each then runs from a copy in
-    a process of its own, with limits on time and memory and, where Linux allows it, without a way to files, network and
-    other processes. Nothing is written into the students' folders. Beside the CSV file one with `-points` in its name
-    has a row for each student: a passed exercise counts its minutes. The scores of the open exercise go to a
-    leaderboard.
+    FOLDER holds one folder or .zip for each student, named after them; files as Canvas names them will do. All files
+    are read first; each then runs from a copy in a process of its own, with limits on time and memory and, where Linux
+    allows it, without a way to files, network and other processes. Nothing is written into the students' folders.
+    Beside the CSV file one with `-points` in its name has a row for each student: a passed exercise counts its minutes.
+    The scores of the open exercise go to a leaderboard.
     """
     from mnist_ddm.compute.cores import default_workers
-    from mnist_ddm.exercises.grading import grade_all, student_folders, to_csv
-    from mnist_ddm.exercises.handins import shown_name
+    from mnist_ddm.exercises.grading import grade_all, to_csv
+    from mnist_ddm.exercises.handins import few, hand_ins
     from mnist_ddm.exercises.leaderboard import write
     from mnist_ddm.exercises.limits import Limits
     from mnist_ddm.exercises.marks import feedback_files, points_csv, points_of, remarks_on, total_of
@@ -337,7 +337,7 @@ def grade(
     from mnist_ddm.storage.names import inside
 
     names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
-    folders = student_folders(folder)
+    handins, loose = hand_ins(folder)
     check_writable(out)
     console = Screen()
     with console.status("") as status:
@@ -346,32 +346,34 @@ def grade(
         def report(graded: object) -> None:
             nonlocal done, said
             done += 1
-            told = f"{done} of {len(folders) * len(names)} graded"
+            told = f"{done} of {len(handins) * len(names)} graded"
             status.update(told)
             if not console.is_terminal and time.monotonic() - said > _SAY_EVERY:
                 said = time.monotonic()
                 console.print(told)
 
-        grades = grade_all(folders, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
+        grades = grade_all(handins, names, Limits(time_limit, memory_limit), workers or default_workers(), report)
     write_text(out, to_csv(grades))
     points = out.with_name(f"{out.stem}-points.csv")
     write_text(points, points_csv(grades))
     if feedback is not None:
         for name, text in feedback_files(grades).items():
             write_text(inside(feedback, name), text)
-    table = Table(title=f"{len(folders)} students, {len(names)} exercises", title_justify="left")
+    table = Table(title=f"{len(handins)} students, {len(names)} exercises", title_justify="left")
     for heading in ("student", "passed", "points", "wrong or unfinished", "not handed in", "remarks"):
         table.add_column(heading)
-    for student in folders:
-        own = [g for g in grades if g.student == shown_name(student)]
+    for handin in handins:
+        own = [g for g in grades if g.student == handin.student]
         passed = [g.exercise for g in own if g.result == "passed"]
         missing = [g.exercise for g in own if g.result == "not handed in"]
         rest = [f"{g.exercise} ({g.result})" for g in own if g.exercise not in (*passed, *missing)]
         remarks = remarks_on(own)
         score = f"{len(passed)} of {len(names)}"
         points_text = f"{sum(map(points_of, own))} of {total_of(names)}"
-        table.add_row(shown_name(student), score, points_text, ", ".join(rest), str(len(missing)), "; ".join(remarks))
+        table.add_row(handin.student, score, points_text, ", ".join(rest), str(len(missing)), "; ".join(remarks))
     console.print(table)
+    if loose:
+        click.echo(f"not graded: {few(loose)}; put such files into a folder for each student")
     click.echo(f"grades: {out}; points: {points}{f'; feedback: {feedback}' if feedback is not None else ''}")
     if any(g.seconds and not g.walled for g in grades):
         click.echo("this system has no namespaces for ordinary users: the files ran with your rights, without walls")

@@ -9,15 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.confine import memory_of_a_judge, out_of_reach
-from mnist_ddm.exercises.handins import HandIn, is_stub, shown_path, take, written
+from mnist_ddm.exercises.handins import HandIn, few, is_stub, shown_path, written
 from mnist_ddm.exercises.leaderboard import Entry, entry_of
 from mnist_ddm.exercises.limits import Limits
-from mnist_ddm.exercises.naming import answers_in
 from mnist_ddm.exercises.nursery import Nursery
 from mnist_ddm.exercises.processes import end_all
-from mnist_ddm.exercises.registry import exercise_names
 from mnist_ddm.exercises.runner import run_check
 from mnist_ddm.tables.spreadsheets import spreadsheet_cell
 
@@ -51,6 +48,7 @@ class Grade:
         short: whether so little was written that two may well have written the same.
         walled: whether the file ran behind walls.
         file: that was graded, within the student's folder.
+        others: that may be meant as well, if the one that was graded is not right.
         score: of an open exercise, for the leaderboard.
     """
 
@@ -66,30 +64,19 @@ class Grade:
     short: bool = False
     walled: bool = False
     file: str = ""
+    others: tuple[str, ...] = ()
     score: Entry | None = None
 
-
-def student_folders(folder: Path) -> list[Path]:
-    """The folders of students: those below ``folder``, if any of them holds a file of an exercise.
-
-    Raises:
-        InputError: if there is no folder, or none below it holds an exercise.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give the folder that holds one folder for each student")
-    try:
-        students = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__")))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; give a folder that can") from error
-    if not any(any(answers_in(f, exercise_names()).values()) for f in students):
-        raise InputError(
-            f"no folder in {folder} holds an exercise such as flow.py; give the folder above the students'"
+    @property
+    def doubt(self) -> str:
+        """What to tell if another file may be meant; else empty."""
+        return (
+            f"{shown_path(Path(self.file))} was graded; {few(self.others)} may be meant as well" if self.others else ""
         )
-    return students
 
 
 def grade_all(
-    folders: Sequence[Path],
+    handins: Sequence[HandIn],
     exercises: Sequence[str],
     limits: Limits,
     workers: int,
@@ -97,18 +84,18 @@ def grade_all(
 ) -> list[Grade]:
     """Grade all exercises of all students; in order of student and exercise, whatever the number of workers.
 
-    All files are read before any of them runs, and each runs from a copy of its own, so that no student's code can
-    change what another one handed in.
+    All files have been read before any of them runs, and each runs from a copy of its own, so that no student's code
+    can change what another one handed in.
 
     Args:
-        folders: one for each student.
+        handins: of each student.
         exercises: their names.
         limits: for each file.
         workers: how many files run side by side.
         on_graded: called with each grade as it comes.
     """
     out_of_reach()
-    jobs = [(take(folder, exercises), name) for folder in folders for name in exercises]
+    jobs = [(handin, name) for handin in handins for name in exercises]
     with (
         Nursery() as nursery,
         memory_of_a_judge(_JUDGES_MEGABYTES),
@@ -141,7 +128,7 @@ def _grade(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade
     if name in handin.refused:
         return replace(grade, result="error", message=handin.refused[name])
     if name not in handin.answers:
-        told = f"{UNPLACED}{', '.join(handin.unplaced)}" if handin.unplaced else ""
+        told = f"{UNPLACED}{few(handin.unplaced)}" if handin.unplaced else ""
         return replace(grade, hints=None, message=told)
     answer = handin.answers[name]
     source, grade = handin.files[answer], replace(grade, file=answer)
@@ -161,6 +148,7 @@ def _grade(handin: HandIn, name: str, limits: Limits, nursery: Nursery) -> Grade
         sha256=sha256(source).hexdigest(),
         short=written(source, name) <= _SHORT,
         walled=outcome.walled,
+        others=() if outcome.passed else tuple(handin.others[name]),
         score=None if outcome.score is None else entry_of(handin.student, outcome.score, outcome.sha256),
     )
 
@@ -184,13 +172,13 @@ def to_csv(grades: Sequence[Grade]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for g in grades:
-        message = "; ".join(line.strip() for line in g.message.splitlines())
+        message = "; ".join(line.strip() for line in (*g.message.splitlines(), g.doubt) if line)
         row = [g.student, g.exercise, g.result, message, f"{g.seconds:.2f}", "" if g.hints is None else g.hints]
         row += [
             "yes" if g.imports_package else "",
-            " ".join(g.same_as),
+            "; ".join(g.same_as),
             g.sha256,
-            shown_path(g.file),
+            shown_path(Path(g.file)),
         ]
         writer.writerow(map(spreadsheet_cell, row))
     return buffer.getvalue()

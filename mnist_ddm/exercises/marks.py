@@ -45,7 +45,7 @@ def feedback_files(grades: Sequence[Grade]) -> dict[str, str]:
         for g in own:
             if g.result != MISSING:
                 lines += [f"{g.exercise} ({points_of(g)} of {total_of([g.exercise])}): {g.result}"]
-                lines += [f"  {line}" for line in g.message.splitlines()]
+                lines += [f"  {line}" for line in (*g.message.splitlines(), g.doubt) if line]
         if missing := [g for g in own if g.result == MISSING]:
             lines += [f"{MISSING} ({total_of([g.exercise for g in missing])} points): {_listed(missing)}"]
             lines += [f"  {missing[0].message}"] if missing[0].message else []
@@ -70,6 +70,7 @@ def remarks_on(grades: Sequence[Grade]) -> list[str]:
             shared.setdefault(g.same_as, []).append(g)
     remarks = [f"same {_listed(own)} as {', '.join(others)}" for others, own in shared.items()]
     remarks += [f"imports mnist_ddm in {g.exercise}" for g in grades if g.imports_package]
+    remarks += [f"{g.exercise}: {g.doubt}" for g in grades if g.doubt]
     return remarks + sorted({g.message for g in grades if g.result == MISSING and g.message})
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.exercises.confine import memory_of_a_judge
@@ -15,7 +15,7 @@ from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.processes import Start, start_fresh
 from mnist_ddm.exercises.registry import Sheet, exercise_names, sheet_of
 from mnist_ddm.exercises.runner import CheckResult, run_check
-from mnist_ddm.storage.door import read_bytes
+from mnist_ddm.storage.door import decoded, parse_json, read_bytes
 from mnist_ddm.storage.files import read_json, write_json, write_text
 from mnist_ddm.storage.typed import as_kind
 
@@ -65,7 +65,7 @@ class Workspace:
         """
         self.folder = folder
         self._place = folder / STATE
-        self._state = _read_state(self._place) if self._place.exists() else _State()
+        self._state = _state_of(read_json(self._place), str(self._place)) if self._place.exists() else _State()
 
     def progress(self, name: str) -> Progress:
         """What is remembered of an exercise."""
@@ -152,17 +152,16 @@ class Workspace:
         write_json(self._place, {"schema": _SCHEMA, "current": current, "exercises": kept})
 
 
-def read_progress(folder: Path, name: str) -> Progress | None:
-    """What a folder says about an exercise; nothing if it says nothing that can be read."""
+def read_progress(content: bytes, name: str) -> Progress | None:
+    """What an `exercises.json` says about an exercise; nothing if it says nothing that can be read."""
     try:
-        return Workspace(folder).progress(name) if (folder / STATE).is_file() else None
-    except (InputError, OSError):
+        return _state_of(parse_json(decoded(content, STATE), STATE), STATE).exercises.get(name, Progress())
+    except InputError:
         return None
 
 
-def _read_state(place: Path) -> _State:
-    stored = read_json(place)
-    state = as_kind(stored, _State, str(place), _WHAT)
+def _state_of(stored: Any, place: str) -> _State:
+    state = as_kind(stored, _State, place, _WHAT)
     known = {own.name for own in fields(Progress)}
     whole = stored.keys() == {"schema", *(own.name for own in fields(_State))}
     if not whole or any(progress.keys() - known for progress in stored["exercises"].values()):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_ddm.exercises.grading import grade_all, student_folders
+from mnist_ddm.exercises.grading import grade_all
+from mnist_ddm.exercises.handins import hand_ins
 from mnist_ddm.exercises.limits import Limits
 from mnist_ddm.exercises.registry import exercise_names
 
@@ -40,7 +41,7 @@ def test_a_class_of_thirty(tmp_path):
             source = (SOLUTIONS / f"{name}.py").read_text() if right else f"def {name}(*given):\n    return None\n"
             (folder / f"{name}.py").write_text(f"{source}\n# {i}\n")
     clock, used = time.perf_counter(), processor()
-    grades = grade_all(student_folders(tmp_path), names, Limits(), WORKERS)
+    grades = grade_all(hand_ins(tmp_path)[0], names, Limits(), WORKERS)
     clock, used = time.perf_counter() - clock, processor() - used
     report = {
         "students": STUDENTS,

@@ -15,11 +15,13 @@ from matplotlib.text import Text
 from scipy.stats import rankdata, spearmanr
 
 from mnist_ddm import InputError
+from mnist_ddm.core.solvers import SOLVERS
 from mnist_ddm.exercises import check
 from mnist_ddm.exercises.answers import Case, WrongAnswer, call, judge
 from mnist_ddm.exercises.base import ClosedExercise
 from mnist_ddm.exercises.catalogue import contest
 from mnist_ddm.exercises.crashes import explain
+from mnist_ddm.exercises.integration import errors, integrate
 from mnist_ddm.exercises.pictures import save_picture
 from mnist_ddm.exercises.registry import exercise_named, exercise_names, sheet_of
 from mnist_ddm.exercises.worker import load_function
@@ -116,6 +118,14 @@ def _drawn(name):
 )
 def test_a_picture_says_what_it_shows(name, words):
     assert words <= _drawn(name)[1]
+
+
+def test_the_picture_of_order_shows_each_solver_as_it_is():
+    ends = {name: errors(lambda v, x, times, s=solver: integrate(s, v, x, times)) for name, solver in SOLVERS.items()}
+    assert len({tuple(end) for end in ends.values()}) == len(SOLVERS)
+    looks = []
+    integrate(SOLVERS["ab2"], lambda x, t: looks.append(t) or x, torch.ones(1, 2), (1.0, 0.75, 0.5, 0.25))
+    assert len(looks) == SOLVERS["ab2"].evaluations(3)
 
 
 def test_the_picture_of_power_iteration_has_no_unlucky_start():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.solvers import Solver, Velocity
+from mnist_ddm.core.solvers import Slope, Solver, Velocity
 from mnist_ddm.exercises.answers import Case, StudentFunction, call
 from mnist_ddm.exercises.material import SOFT, nobody, normal, triangle
 from mnist_ddm.exercises.pictures import label_more
@@ -24,8 +24,10 @@ _LAST = 0.2
 
 def integrate(solver: Solver, velocity: Velocity, x: Tensor, times: Sequence[float]) -> Tensor:
     """The package's solver along falling times."""
+    before = None
     for t, t_next in pairwise(times):
-        x = solver.step(velocity, x, t, t_next, velocity(x, t))
+        now = Slope(t, velocity(x, t))
+        x, before = solver.step(velocity, x, t, t_next, now.velocity, before), now
     return x
 
 

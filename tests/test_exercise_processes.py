@@ -64,8 +64,12 @@ def test_a_right_file_passes_in_its_own_process_with_a_picture(tmp_path):
     file = _file(tmp_path, "import helper\n" + (SOLUTIONS / "order.py").read_text())
     (tmp_path / "helper.py").write_text("print('hello from a neighbour')\n")
     (tmp_path / "random.py").write_text("raise RuntimeError('shadowed')\n")
-    found = run_check("order", file, Limits(), tmp_path / "p.png")
+    told = []
+    found = run_check(
+        "order", file, Limits(), tmp_path / "p.png", on_passed=lambda m: told.append((m, (tmp_path / "p.png").exists()))
+    )
     assert found.passed, found.message
+    assert told == [(found.message, False)]  # before there is a picture
     assert found.picture
     assert (tmp_path / "p.png").exists()
     assert found.printed == "hello from a neighbour"

@@ -13,6 +13,7 @@ import pytest
 
 from mnist_ddm.cli import waiting
 from mnist_ddm.errors import InputError
+from mnist_ddm.exercises.registry import exercise_names, sheet_of
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="a process waits on Linux alone"),
@@ -131,6 +132,14 @@ def test_it_ends_when_nobody_asks_and_a_second_one_does_not_stay(tmp_path):
     desk.until(lambda: not desk.processes())
     assert not desk.sockets
     shutil.rmtree(desk.runtime)
+
+
+def test_it_waits_as_long_as_an_exercise_takes_and_has_imported_what_takes_long(monkeypatch):
+    monkeypatch.delenv("MNIST_DDM_WAIT", raising=False)
+    closed = [sheet_of(name).minutes for name in exercise_names() if name != "contest"]
+    assert waiting.seconds_to_wait() >= 60 * max(closed)
+    waiting._import_what_takes_long()
+    assert {"matplotlib.figure", "scipy.stats", "torch", "torchmetrics.image.fid"} <= sys.modules.keys()
 
 
 def test_a_place_whose_path_is_too_long_is_none(monkeypatch, tmp_path):

@@ -187,7 +187,12 @@ def _check_once(
 
     sheet = sheet_of(name)
     click.echo(f"checking {workspace.file(name)} ...")
-    outcome, picture = workspace.check(name, limits, start)
+
+    def tell(message: str) -> None:
+        click.secho(f"{name}: passed", fg="green", bold=True)
+        click.echo(at_words(message))
+
+    outcome, picture = workspace.check(name, limits, start, tell)
     if outcome.printed:
         click.echo("your code printed:")
         click.echo("".join(f"  | {line}\n" for line in outcome.printed.splitlines()), nl=False)
@@ -198,8 +203,6 @@ def _check_once(
         if used < of:
             click.echo(f"Stuck? mnist-ddm exercises hint {name}    ({of - used} of {of} hints left)")
         return False
-    click.secho(f"{name}: passed", fg="green", bold=True)
-    click.echo(at_words(outcome.message))
     if outcome.picture:
         click.echo(at_words(f"Picture: {picture}\n  {sheet.picture}"))
     if outcome.score is not None:

@@ -5,6 +5,7 @@ calls the function over a pipe and compares what comes with what it knows.
 """
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +58,7 @@ def run_check(
     *,
     confined: bool = False,
     start: Start = start_fresh,
+    on_passed: Callable[[str], None] = lambda message: None,
 ) -> CheckResult:
     """Check a file.
 
@@ -67,6 +69,7 @@ def run_check(
         picture: where to draw, if the answer is right.
         confined: whether to keep it from files, processes and the network, as far as the system can.
         start: starts the process; see `nursery.py` for many.
+        on_passed: called with the message of a right answer, before its picture is drawn.
 
     Raises:
         InputError: if the file cannot be read.
@@ -90,6 +93,8 @@ def run_check(
             except Exception as error:  # whatever a student's code leads to is an answer
                 result, message = explained(error, file, process, limits)
             seconds = process.seconds
+            if result == PASSED:
+                on_passed(message)
             if result == PASSED and picture is not None:
                 process.begin_anew()
                 drawn = _draw(exercise, function, picture)

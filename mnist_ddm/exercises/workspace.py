@@ -4,6 +4,7 @@ What a student wrote is never overwritten: `start` leaves a file that exists, `r
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,8 +95,20 @@ class Workspace:
         self._remember(name, replace(before, started=before.started or _now()))
         return fresh
 
-    def check(self, name: str, limits: Limits, start: Start = start_fresh) -> tuple[CheckResult, Path]:
+    def check(
+        self,
+        name: str,
+        limits: Limits,
+        start: Start = start_fresh,
+        on_passed: Callable[[str], None] = lambda message: None,
+    ) -> tuple[CheckResult, Path]:
         """Check the student's file, and draw the picture if it is right.
+
+        Args:
+            name: of the exercise.
+            limits: what the file may use.
+            start: starts its process.
+            on_passed: called with the message of a right answer, before its picture is drawn.
 
         Returns:
             What came of it, and where the picture would be.
@@ -108,7 +121,7 @@ class Workspace:
         if not file.is_file():
             raise InputError(f"there is no {file}; `mnist-ddm exercises start {name}` makes it")
         with memory_of_a_judge(_JUDGES_MEGABYTES):
-            outcome = run_check(name, file, limits, picture, start=start)
+            outcome = run_check(name, file, limits, picture, start=start, on_passed=on_passed)
         now = replace(self.progress(name), checks=self.progress(name).checks + 1)
         if outcome.passed:
             now = replace(now, passed=now.passed or _now(), sha256=outcome.sha256)

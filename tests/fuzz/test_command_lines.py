@@ -113,7 +113,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "_in_processes", lambda calls, workers: [call() for call in calls])
     monkeypatch.setattr("paris_ddm.check.check", _no_losses)
 
-    def check_here(name, file, limits, picture=None, *, confined=False, start=None):
+    def check_here(name, file, limits, picture=None, *, confined=False, start=None, on_passed=None):
         try:
             message = exercise_named(name).examine(load_function(file, name)).message
         except Exception as error:

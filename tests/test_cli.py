@@ -249,7 +249,7 @@ BAD = {
     "info checkpoint": ("info checkpoint nowhere", "there are: mnist-classroom"),
     "info name": ("info routings top1", "takes a name"),
     "option": ("sample --colour red", "No such option"),
-    "command": ("dance", "No such command"),
+    "command": ("dance", "No such command 'dance'; see `mnist-ddm --help`"),
     "number": ("sample --n many", "not a valid integer"),
 }
 

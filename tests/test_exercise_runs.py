@@ -1,12 +1,14 @@
 """A student's file in a process of its own, the folder that remembers, the command line, and grading."""
 
 import csv
+import os
 import shutil
 import sys
 import threading
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
 from mnist_ddm import InputError, cli
@@ -95,6 +97,17 @@ def test_errors_are_told_with_their_place(quick, tmp_path, text, result, says):
     assert says in found[1]
 
 
+@pytest.mark.parametrize("command", ["start", "hint"])
+def test_a_story_is_told_between_words_at_the_width_of_the_terminal(run, monkeypatch, command):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 24)))
+    for name in exercise_names():
+        code, out = run(command, name)
+        assert code == 0
+        long = [line for line in click.unstyle(out).splitlines() if len(line) > 60 and len(line.split()) > 1]
+        assert [line for line in long if "/" not in line] == []  # a path has no end between words
+
+
 # The folder
 
 
@@ -175,13 +188,14 @@ def test_a_students_first_hour(run, quick, tmp_path):
     assert "hint 1 of 3" in out
     assert "hint 2" not in out
     shutil.copy(SOLUTIONS / "flow.py", tmp_path / "flow.py")
-    code, out = run("check", "flow.py")
-    assert code == 0
-    assert "flow: passed" in out
+    for name in ("./flow.py", "FLOW", "flow.py"):
+        code, out = run("check", name)
+        assert code == 0
+        assert "flow: passed" in out
     assert "start euler" in out
     code, out = run("progress")
     assert f"1 of {len(exercise_names())} passed" in out
-    assert "2 checks, 1 hint" in out
+    assert "4 checks, 1 hint" in out
     code, out = run("start", "flow")
     assert "left as it is" in out
     code, out = run("reset", "flow")
@@ -197,6 +211,9 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(run, tmp_path):
         ("reset", "nothing"),
         ("check", "flow"),
         ("check", "flow", "--time-limit", "0"),
+        ("check", "other/flow.py"),
+        ("check", "flow.old"),
+        ("sampler", "--folder", "nowhere"),
         ("grade", "nowhere"),
         ("grade", tmp_path),
     ):

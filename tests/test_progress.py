@@ -51,3 +51,10 @@ def test_long_lines_end_between_words_and_go_on_below_their_text():
         "x" * 40,
     ]
     assert at_words("a " * 100) == "a " * 100  # no terminal here
+
+
+def test_a_paragraph_is_joined_before_it_ends_between_words_and_a_formula_stays():
+    text = "What is left of a\nstory, wrapped where\nit was written:\n\n    x_t = a b\n\nThe\nend."
+    told = at_words(text, 40, paragraphs=True)
+    assert told == "What is left of a story, wrapped where\nit was written:\n\n    x_t = a b\n\nThe end."
+    assert max(map(len, at_words("ab " * 200, 400, paragraphs=True).splitlines())) < 120

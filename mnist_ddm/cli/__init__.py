@@ -118,7 +118,8 @@ def _explain(error: BaseException, output: TextIO) -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     if isinstance(error, click.UsageError):
         where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
-        _fail(f"{one_line(error.format_message(), LONGEST - len(where) - len('error: '))}{where}")
+        told = error.format_message().rstrip(".")  # "; see" goes on
+        _fail(f"{one_line(told, LONGEST - len(where) - len('error: '))}{where}")
     if isinstance(error, click.ClickException):
         _fail(error.format_message())
     if isinstance(error, InputError):

@@ -83,19 +83,21 @@ def start(name: str | None, folder: Path) -> None:
         return
     sheet = sheet_of(name)
     fresh = workspace.start(name)
-    click.secho(f"{name}: {sheet.title}   (about {sheet.minutes} minutes)", bold=True)
-    click.echo(f"\n{sheet.story.strip()}\n")
+    click.secho(at_words(f"{name}: {sheet.title}   (about {sheet.minutes} minutes)"), bold=True)
+    click.echo(f"\n{at_words(sheet.story.strip(), paragraphs=True)}\n")
     if fresh:
-        click.echo(f"Written: {workspace.file(name)}. Open it in an editor and write the function `{name}`.")
+        click.echo(at_words(f"Written: {workspace.file(name)}. Open it in an editor and write the function `{name}`."))
     else:
-        click.echo(f"{workspace.file(name)} is there already and was left as it is.")
-        click.echo(f"  (`mnist-ddm exercises reset {name}` puts it aside and begins anew.)")
+        click.echo(at_words(f"{workspace.file(name)} is there already and was left as it is."))
+        click.echo(at_words(f"  (`mnist-ddm exercises reset {name}` puts it aside and begins anew.)"))
     click.echo(f"Then:    mnist-ddm exercises check {name}")
-    click.echo(f"Stuck:   mnist-ddm exercises hint {name}    ({len(sheet.hints)} hints, one at a time)")
+    click.echo(at_words(f"Stuck:   mnist-ddm exercises hint {name}    ({len(sheet.hints)} hints, one at a time)"))
     if sheet.predict:
-        click.echo(f"Predict: {sheet.predict}\n         A picture shows it once you have passed.")
+        click.echo(at_words(f"Predict: {sheet.predict}\n         A picture shows it once you have passed."))
     position = exercise_names().index(name) + 1
-    click.echo(f"This is exercise {position} of {len(exercise_names())}; `mnist-ddm exercises list` shows all.")
+    click.echo(
+        at_words(f"This is exercise {position} of {len(exercise_names())}; `mnist-ddm exercises list` shows all.")
+    )
     leave_waiting()  # while the file is being written
 
 
@@ -244,7 +246,7 @@ def hint(name: str | None, folder: Path) -> None:
         raise InputError("no exercise was started here; `mnist-ddm exercises start` begins with the first")
     sheet, shown, added = workspace.hint(name)
     for number, text in enumerate(sheet.hints[:shown], start=1):
-        click.echo(f"hint {number} of {len(sheet.hints)}: {text}")
+        click.echo(at_words(f"hint {number} of {len(sheet.hints)}: {text}"))
     if workspace.progress(name).passed:
         click.echo(f"{name} is passed, so hints do not count any more.")
     elif not added:
@@ -258,7 +260,7 @@ def reset(name: str, folder: Path) -> None:
     """Begin exercise NAME anew; your file is kept under another name."""
     from mnist_ddm.exercises.workspace import Workspace
 
-    workspace, name = Workspace(folder), name.removesuffix(".py")
+    workspace, name = Workspace(folder), _meant(name)
     passed = workspace.progress(name).passed
     moved = workspace.reset(name)
     if moved is not None:
@@ -339,7 +341,7 @@ def grade(
     from mnist_ddm.storage.files import check_writable, write_text
     from mnist_ddm.storage.names import inside
 
-    names = [sheet_of(name).name for name in dict.fromkeys(chosen)] or exercise_names()
+    names = [sheet_of(name).name for name in dict.fromkeys(map(_meant, chosen))] or exercise_names()
     handins, loose = hand_ins(folder)
     check_writable(out)
     console = Screen()
@@ -387,5 +389,15 @@ def grade(
 
 
 def _chosen(name: str | None) -> str | None:
-    """The exercise that is meant by its name, or by the name of its file."""
-    return name and name.removesuffix(".py")
+    """The exercise that is meant by its name, or by the name of its file, if one is."""
+    return _meant(name) if name else name
+
+
+def _meant(name: str) -> str:
+    """An exercise by its name or that of its file, in letters of either case; any other name as it is."""
+    from mnist_ddm.exercises.registry import exercise_names
+
+    file = Path(name)
+    is_name = file.parent == Path() and file.suffix.lower() in ("", ".py")
+    stem = name.removesuffix(".py")
+    return next((known for known in exercise_names() if is_name and known.lower() == file.stem.lower()), stem)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnist_ddm.terminal import answers
+from mnist_ddm.terminal.screen import at_words
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.assembly import Outcome
@@ -28,11 +29,14 @@ def sampler(context: click.Context, folder: Path, system: str, time_limit: float
     one part more, what your sampler makes is compared with what `mnist-ddm sample` makes of the same noise. A picture
     has a row for each milestone with samples. Exit code 0, or 1 if an answer was set aside.
     """
+    from mnist_ddm.errors import InputError
     from mnist_ddm.exercises.assembly import ASIDE, REACHED, assemble, draw
     from mnist_ddm.exercises.limits import Limits
     from mnist_ddm.exercises.workspace import PICTURES, Workspace
     from mnist_ddm.systems.registry import load_system
 
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the one with your answers")
     click.echo(f"your answers, one after the other, on {system} ...")
     workspace, pool = Workspace(folder), load_system(system)
     outcomes = []
@@ -41,7 +45,7 @@ def sampler(context: click.Context, folder: Path, system: str, time_limit: float
         _tell(outcome)
     picture = folder / PICTURES / ("sampler.png" if system == "gaussian" else f"sampler-{pool.name}.png")
     if draw(pool, outcomes, picture):
-        click.echo(f"Picture: {picture}\n  A row for each milestone, each from the same noise.")
+        click.echo(at_words(f"Picture: {picture}\n  A row for each milestone, each from the same noise."))
     reached = [o for o in outcomes if o.state == REACHED]
     following = next((o.milestone.exercise for o in outcomes if o.state != REACHED and o.open), None)
     told = f"{len(reached)} of {len(outcomes)} parts of your sampler are yours"
@@ -50,7 +54,7 @@ def sampler(context: click.Context, folder: Path, system: str, time_limit: float
         return
     last = f", up to {reached[-1].milestone.exercise} ({reached[-1].milestone.title})" if reached else ""
     step = "check" if workspace.file(following).is_file() else "start"
-    click.echo(f"{told}{last}. Next part: mnist-ddm exercises {step} {following}")
+    click.echo(at_words(f"{told}{last}. Next part: mnist-ddm exercises {step} {following}"))
     if any(o.state == ASIDE for o in outcomes):
         context.exit(_EXIT_ASIDE)
 
@@ -61,8 +65,9 @@ _COLOURS = {"reached": "green", "set aside": "red"}
 def _tell(outcome: "Outcome") -> None:
     name, title = outcome.milestone.exercise, outcome.milestone.title
     first, *more = outcome.said.splitlines()
+    told = f"{title}: {first}" if outcome.state == "reached" else first
     click.echo(f"{name:<14}", nl=False)
     click.secho(f"{outcome.state:<11}", fg=_COLOURS.get(outcome.state), nl=False)
-    click.echo(f"{title}: {first}" if outcome.state == "reached" else first)
+    click.echo(at_words(f"{'':<25}{told}")[25:])
     for line in more:
-        click.echo(f"{'':<14}{line}")
+        click.echo(at_words(f"{'':<14}{line}"))

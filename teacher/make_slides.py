@@ -25,7 +25,7 @@ STYLE = """
 }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 400 clamp(18px, 2.4vw, 34px)/1.45 system-ui, sans-serif }
+  font: 400 clamp(18px, min(2.4vw, 3.8vh), 34px)/1.45 system-ui, sans-serif }
 section { min-height: 100vh; padding: 7vh 9vw 9vh; display: none; flex-direction: column; justify-content: center }
 section.shown { display: flex }
 h1 { font-size: 2em; line-height: 1.15; margin: 0 0 .4em }
@@ -36,7 +36,7 @@ code { font-family: ui-monospace, monospace }
 :not(pre) > code { background: var(--code); padding: 0 .2em; border-radius: .2em }
 table { border-collapse: collapse }
 th, td { text-align: left; padding: .2em 1.2em .2em 0; border-bottom: 1px solid var(--soft) }
-.formula { font-size: 1.15em; margin: 0 0 .7em; overflow-x: auto }
+.formula { font-size: 1.15em; margin: 0 0 .4em; padding-bottom: .3em; overflow: auto hidden }
 aside { display: none; border-left: .2em solid var(--accent); padding-left: .8em; color: var(--soft); font-size: .7em }
 .notes aside { display: block }
 nav { position: fixed; right: 1.5em; bottom: 1em; color: var(--soft); font-size: .55em }

@@ -461,6 +461,14 @@ def test_an_archive_leads_nowhere_and_has_limits(tmp_path, monkeypatch):
     assert len(submissions.submissions_in(tmp_path)[0][0].files) == 1
 
 
+def test_links_in_a_hand_in_are_listed_and_not_followed(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "up").symlink_to("..")
+    _put(tmp_path / "a" / "b" / "flow.py")
+    _put(tmp_path / "z.py")
+    assert [str(path) for path in files_below(tmp_path)] == ["loop", "up", "z.py", "a/b/flow.py"]
+
+
 def test_an_environment_beside_the_answer_takes_no_room_and_is_not_told(run, quick, tmp_path, monkeypatch):
     ada = tmp_path / "class" / "ada"
     monkeypatch.setattr(handins, "FILES_MOST", 4)

@@ -77,8 +77,9 @@ def files_below(folder: Path) -> list[Path]:
             entries = sorted(found, key=lambda entry: entry.name)
         if here.parts and any(entry.name == "pyvenv.cfg" for entry in entries):
             continue
-        files += [here / e.name for e in entries if not e.is_dir() and not e.name.startswith(".")]
-        ahead += [here / e.name for e in entries if e.is_dir(follow_symlinks=False) and not _is_foreign(e.name)]
+        folders = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+        files += [here / e.name for e in entries if e.name not in folders and not e.name.startswith(".")]
+        ahead += [here / e.name for e in entries if e.name in folders and not _is_foreign(e.name)]
         if len(files) >= _LISTED_MOST:
             break
     return files[:_LISTED_MOST]

@@ -335,7 +335,7 @@ def use(folder):
 
 def test_wrong_settings_are_refused(tiny_paris, tmp_path):
     for options, message in (
-        ({"dtype": "float16"}, "unknown dtype 'float16'; there are: float32, bfloat16"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'bfloat16'\\? there are: float32, bfloat16"),
         ({"guidance": 0.0}, "guidance must be a number of at least 1"),
         ({"guidance": float("nan")}, "guidance must be a number of at least 1"),
         ({"detail": ("time=99t",)}, "time must be one of"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -46,6 +47,28 @@ def test_every_command_explains_itself(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
     assert out.startswith("Usage:")
+
+
+def _contexts(context):
+    """A command and all below it."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            yield from _contexts(click.Context(context.command.get_command(context, name), context, info_name=name))
+
+
+def _as_one_line(text):
+    return " ".join(text.replace("\b", "").split()).replace("- ", "-")
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_help_fits_a_narrow_terminal_and_breaks_no_word(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for context in _contexts(click.Context(cli.cli, info_name="mnist-ddm", **cli.cli.context_settings)):
+        told = context.get_help()
+        assert max(map(len, told.splitlines())) <= width, context.command_path
+        for text in (context.command.help, *(getattr(option, "help", "") for option in context.command.params)):
+            assert _as_one_line(text or "") in _as_one_line(told), context.command_path
 
 
 def test_samples_become_a_picture_that_says_how_it_was_made(run, tmp_path):

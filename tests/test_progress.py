@@ -9,7 +9,7 @@ from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.plan import Plan
 from mnist_ddm.terminal.progress import counted
 from mnist_ddm.terminal.recordings import record_with_progress
-from mnist_ddm.terminal.screen import at_words
+from mnist_ddm.terminal.words import at_words
 
 
 def _said(plan):

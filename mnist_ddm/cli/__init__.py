@@ -15,6 +15,7 @@ from mnist_ddm.errors import LONGEST, InputError, one_line
 from mnist_ddm.terminal.commands import LazyCommand, installed_commands
 from mnist_ddm.terminal.interrupts import EXIT_INTERRUPTED, watched
 from mnist_ddm.terminal.streams import leave_quietly, prepare_streams
+from mnist_ddm.terminal.words import FittingHelp
 
 EXIT_DEFECT = 1
 """Something failed that nobody foresaw; also an exercise that is not right yet."""
@@ -70,6 +71,9 @@ class LazyGroup(click.Group):
 def _all_commands() -> dict[str, LazyCommand]:
     """Ours, then those of other packages under other names."""
     return {**_COMMANDS, **{name: c for name, c in installed_commands().readable.items() if name not in _COMMANDS}}
+
+
+click.Context.formatter_class = FittingHelp  # of every command; a context hands its own to no command below it
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from mnist_ddm.cli.sampler import sampler
 from mnist_ddm.terminal import answers
-from mnist_ddm.terminal.screen import Screen, at_words
+from mnist_ddm.terminal.screen import Screen
+from mnist_ddm.terminal.words import at_words
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.limits import Limits

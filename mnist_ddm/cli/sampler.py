@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mnist_ddm.terminal import answers
-from mnist_ddm.terminal.screen import at_words
+from mnist_ddm.terminal.words import at_words
 
 if TYPE_CHECKING:
     from mnist_ddm.exercises.assembly import Outcome

@@ -10,8 +10,8 @@ from mnist_ddm.terminal.screen import Screen
 
 _MOST_NAMES = 8
 """On a terminal, of the tables that are not shown."""
-_MOST_LINES = 14
-"""On a terminal, of each of the tables that say what differs between two runs."""
+_MOST_LINES = 60
+"""On a terminal, of what differs between two runs."""
 
 _folder = click.argument("run", type=click.Path(path_type=Path))
 
@@ -59,6 +59,8 @@ def compare(
     Claims about two systems get their verdict here, from a run of each. `trainings` is the run that ships: five
     trainings of the digit experts.
     """
+    from rich.cells import cell_len
+
     from mnist_ddm.errors import unknown
     from mnist_ddm.pages.compare import (
         apart,
@@ -75,7 +77,7 @@ def compare(
     from mnist_ddm.tables.files import to_json
     from mnist_ddm.tables.terminal import to_rich
     from mnist_ddm.terminal.streams import print_json
-    from mnist_ddm.terminal.tables import shortened
+    from mnist_ddm.terminal.tables import height, sharing
 
     console = Screen(stderr=json)
     a, b = run_named(a), run_named(b)
@@ -96,23 +98,26 @@ def compare(
         runs = {name: {"folder": str(f), "system": r.system} for name, f, r in zip("ab", (a, b), results, strict=True)}
         print_json({**runs, **{name: to_json(t) for name, t in told.items()}, "tables": list(map(to_json, chosen))})
         return
+    heads = []
     for name, folder, result in zip("AB", (a, b), results, strict=True):
         scale = f", scale {result.scale}" if result.scale else ""
-        console.print(f"{name}: {folder} ({result.system}{scale}, seed {result.seed})", soft_wrap=True)
+        heads.append(f"{name}: {folder} ({result.system}{scale}, seed {result.seed})")
+    tail = [notes_of(chosen), *([f"page: {out}"] if out is not None else [])]
     if tables:
-        for table in chosen:
-            console.print(to_rich(table, console.width))
+        shown = [to_rich(table, console.width) for table in chosen]
     else:
-        differing = [] if routings else [differing_verdicts(verdicts)]
-        for table in (facts, apart(chosen), *differing):
-            console.print(shortened(console, table, _MOST_LINES))
-        if left := [name for name in names if name not in {t.name for t in chosen}]:
-            console.print(f"not looked at: {_some(left)}; --table NAME shows one whole, --out PAGE all")
         if none := incomparable(results[0], results[1], common):
-            console.print(f"in both, but no row of both has a measured number: {_some(none)}")
-    console.print(notes_of(chosen))
-    if out is not None:
-        console.print(f"page: {out}")
+            tail.insert(0, f"in both, but no row of both has a measured number: {_some(none)}")
+        if left := [name for name in names if name not in {t.name for t in chosen}]:
+            tail.insert(0, f"not looked at: {_some(left)}; --table NAME shows one whole, --out PAGE all")
+        taken = sum(-(-cell_len(head) // console.width) for head in heads)  # the terminal wraps them
+        taken += sum(height(console, text) for text in tail)
+        differing = [] if routings else [differing_verdicts(verdicts)]
+        shown = sharing(console, [facts, apart(chosen), *differing], _MOST_LINES - taken)
+    for head in heads:
+        console.print(head, soft_wrap=True)
+    for part in (*shown, *tail):
+        console.print(part)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -181,16 +181,22 @@ def test_names_beside_a_grid_take_room_and_change_no_pixel_of_it(tmp_path):
     assert min(named.crop((0, above, left, named.height)).convert("L").tobytes()) < 100  # there is ink
 
 
-def test_words_below_images_stay_below_their_own(tmp_path):
-    """Ink of a name lies within its tile, however long it is: the neighbours' strips, which have no name, are bare."""
+@pytest.mark.parametrize("side", [8, 28])
+@pytest.mark.parametrize("name", ["asked: triangle", "asked: " + "a class whose name has no end " * 3])
+def test_words_below_images_stay_on_their_own_paper(tmp_path, name, side):
+    """Ink of a name lies within the white below its image, however long it is and however wide the lines are."""
     from mnist_ddm.figures.pictures import GridNames, save_grid
 
-    for name in ("asked: triangle", "asked: " + "a class whose name has no end " * 3):
-        save_grid(torch.zeros(3, 1, 28, 28), tmp_path / "named.png", {}, 3, GridNames(images=("", name, "")))
-        picture = Image.open(tmp_path / "named.png").convert("L")
-        tile = picture.width // 3
-        inked = np.flatnonzero((np.asarray(picture)[-15:-10] < 80).any(axis=0))
-        assert tile < inked.min() < inked.max() < 2 * tile + 9
+    save_grid(torch.zeros(3, 1, side, side), tmp_path / "named.png", {}, 3, GridNames(images=("", name, "")))
+    picture = np.asarray(Image.open(tmp_path / "named.png").convert("L"))
+    pixel = picture.shape[1] // (3 * (side + 1) + 1)  # the side of an image's pixel, and the width of a line
+    words = picture[-pixel - 15 : -pixel - 2]
+    left = pixel + (pixel + side * pixel)
+    own, others = words[:, left : left + side * pixel], np.delete(words, np.s_[left : left + side * pixel], axis=1)
+    inked = np.flatnonzero((own < 255).any(axis=0))
+    assert 3 <= inked.min() < inked.max() < side * pixel - 3
+    assert inked.min() + inked.max() == pytest.approx(side * pixel, abs=6)
+    assert set(np.unique(others)) == {round(0.35 * 255), 255}  # lines and bare paper
 
 
 def test_info_is_short(run, monkeypatch):

@@ -25,8 +25,8 @@ _LETTERS = 13
 """Pixels of the type of names beside a grid."""
 _WIDEST = 240
 """Pixels of the words below an image, which is enlarged until they fit; longer ones are cut."""
-_SPACE = 14
-"""Pixels that the words leave free beside them, the line between images included."""
+_SPACE = 10
+"""Pixels that the words leave free below an image, left and right together."""
 _PAPER, _INK = (255, 255, 255), (26, 30, 34)
 
 
@@ -66,14 +66,13 @@ def save_grid(
     pixels = images.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
     if names is not None and names.images:
         widest = min(_WIDEST, max(load_default(_LETTERS).getlength(name) for name in names.images))
-        scale = max(scale, math.ceil((widest + _SPACE) / (images.shape[-1] + 1)))
+        scale = max(scale, math.ceil((widest + _SPACE) / images.shape[-1]))
         pixels = torch.nn.functional.pad(pixels, (0, 0, 0, math.ceil((_LETTERS + 4) / scale)), value=1.0)
     grid = _grid(pixels, columns)
     picture = fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
     picture = picture.resize((picture.width * scale, picture.height * scale), Resampling.NEAREST)
     if names is not None:
-        size = (scale * (pixels.shape[-1] + 1), scale * (pixels.shape[-2] + 1))
-        picture = _named(picture, names, size, columns)
+        picture = _named(picture, names, (scale * pixels.shape[-1], scale * pixels.shape[-2]), scale, columns)
     info = PngInfo()
     for key, text in description.items():
         info.add_text(key, text)
@@ -96,8 +95,8 @@ def _grid(images: Tensor, columns: int) -> Tensor:
     return torch.nn.functional.pad(grid, (0, 1, 0, 1), value=_LINE)
 
 
-def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int) -> Image:
-    """A grid with names beside it; ``size`` is that of a tile."""
+def _named(picture: Image, names: GridNames, size: tuple[int, int], line: int, columns: int) -> Image:
+    """A grid with names beside it; ``size`` is that of an image, and a ``line`` runs left of it and above."""
     font = load_default(_LETTERS)
     left = 8 + max((math.ceil(font.getlength(name)) for name in names.rows), default=-8)
     above = _LETTERS + 7 if names.columns else 0
@@ -105,13 +104,17 @@ def _named(picture: Image, names: GridNames, size: tuple[int, int], columns: int
     paper = new_image("RGB", (picture.width + left, picture.height + above), _PAPER)
     paper.paste(picture, (left, above))
     pen = Draw(paper)
+
+    def middle(column: int) -> float:
+        return left + line + column * (line + wide) + wide / 2
+
     for i, name in enumerate(names.columns):
-        pen.text((left + (i + 0.5) * wide, above / 2), name, _INK, font, anchor="mm")
+        pen.text((middle(i), above / 2), name, _INK, font, anchor="mm")
     for i, name in enumerate(names.rows):
-        pen.text((left - 4, above + (i + 0.5) * tall), name, _INK, font, anchor="rm")
+        pen.text((left - 4, above + line + i * (line + tall) + tall / 2), name, _INK, font, anchor="rm")
     for i, name in enumerate(names.images):
         row, column = divmod(i, columns)
-        place = (left + (column + 0.5) * wide, above + (row + 1) * tall - (_LETTERS + 4) / 2)
+        place = (middle(column), above + (row + 1) * (line + tall) - (_LETTERS + 4) / 2)
         pen.text(place, _cut(name, wide - _SPACE, font), _INK, font, anchor="mm")
     return paper
 

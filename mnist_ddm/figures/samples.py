@@ -16,7 +16,8 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.figures.pictures import GridNames, save_grid
 
-STRIP_TIMES: Final = 11
+_STRIP_TIMES: Final = 10
+"""Of a strip at the most, beside t = 0."""
 _REAL: Final = 500
 _TILE: Final = 128
 """Pixels of the picture of one point."""
@@ -97,7 +98,8 @@ def save_strips(pool: ExpertPool, recording: Recording, path: Path, description:
 
         save_courses(courses, ends.axes, real_places(pool), path, description)
         return
-    picked = torch.linspace(0, len(recording.times) - 1, STRIP_TIMES - 1).round().long()
+    visited = len(recording.times)
+    picked = torch.linspace(0, visited - 1, min(visited, _STRIP_TIMES)).round().long()
     canvas, rows = Canvas(pool, ()), []
     for i in range(len(final)):
         x, v = observed["x"][i, picked], observed["velocity"][i, picked]
@@ -106,7 +108,7 @@ def save_strips(pool: ExpertPool, recording: Recording, path: Path, description:
         rows += [canvas(torch.cat([x, last])), canvas(torch.cat([clean, last]))]
     times = [f"t = {t:.2f}" for t in recording.times[picked].tolist()] + ["t = 0"]
     names = GridNames(columns=times, rows=["state", "prediction"] * len(final))
-    save_grid(torch.cat(rows), path, description, STRIP_TIMES, names)
+    save_grid(torch.cat(rows), path, description, len(times), names)
 
 
 def real_places(pool: ExpertPool) -> Tensor | None:

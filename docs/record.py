@@ -41,7 +41,7 @@ from mnist_ddm.study.verify import check_files
 from mnist_ddm.systems.registry import load_system
 from mnist_ddm.tables.table import Schema
 from mnist_ddm.terminal.options import installed_options
-from mnist_ddm.terminal.recordings import shown_duration
+from mnist_ddm.terminal.words import shown_duration
 from paris_ddm.folder import SHIPPED
 from paris_ddm.model_card import paris_model_card
 

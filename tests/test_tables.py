@@ -162,6 +162,7 @@ def test_a_narrow_table_keeps_what_was_measured_and_says_where_the_rest_is():
     assert "[1, 1.5]" in text
     assert "not shown here: a remark of many words" in " ".join(text.split())
     assert "wide.csv" in text
+    assert "a remark of many words; error sd" in " ".join(_printed(30, WIDE).split())  # headings may have commas
 
 
 def test_a_terminal_without_room_for_a_column_gets_lists():

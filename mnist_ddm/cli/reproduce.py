@@ -224,7 +224,7 @@ def _print_plan(console: Console, studies: Sequence["Study"], claims: Sequence["
     """The analyses, which are those of every training, and what all trainings together take."""
     from rich.table import Table
 
-    from mnist_ddm.terminal.recordings import shown_duration, shown_workers
+    from mnist_ddm.terminal.words import shown_duration, shown_workers
 
     study = studies[0]
     shown = Table(title=f"{study.pool.title}, scale {study.scale.name}: {study.scale.purpose}", title_justify="left")
@@ -243,5 +243,6 @@ def _print_plan(console: Console, studies: Sequence["Study"], claims: Sequence["
     console.print(
         f"{trainings}{total['recordings']} recordings, {total['missing']} of them to be made: about "
         f"{total['expert_evaluations']:,} expert evaluations, {shown_duration(total['seconds'])} with "
-        f"{shown_workers(workers)}, then {then}; about {total['bytes'] / 1e6:.0f} MB in {study.store.folder}"
+        f"{shown_workers(workers)}, besides the start; then {then}; about {total['bytes'] / 1e6:.0f} MB in "
+        f"{study.store.folder}"
     )

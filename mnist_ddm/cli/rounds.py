@@ -38,7 +38,8 @@ def until_decided(
     from mnist_ddm.claims.rounds import LEVEL_OF_A_LOOK, LOOKS, next_round
     from mnist_ddm.claims.word import counts_line, rounded_up
     from mnist_ddm.study.results import results_of
-    from mnist_ddm.terminal.recordings import record_with_progress, shown_duration
+    from mnist_ddm.terminal.recordings import record_with_progress
+    from mnist_ddm.terminal.words import shown_duration
 
     end = time.monotonic() + 3600 * hours
     sizes: dict[str, int] = {}

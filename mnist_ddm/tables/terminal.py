@@ -38,7 +38,7 @@ def to_rich(table: Table, width: int = 100, file: str = "") -> Group:
     body: RenderableType = _list(table, keys, others) if listed else _rich(table, shown, width)
     left = [] if listed else [c.heading for c in others if c not in shown]
     where = f" ({file} has all)" if file else ""
-    notes = [*table.notes, *([f"not shown here: {', '.join(left)}{where}"] if left else [])]
+    notes = [*table.notes, *([f"not shown here: {'; '.join(left)}{where}"] if left else [])]
     return Group(Text(printable(table.title), "bold"), body, *(Text(printable(note), "dim") for note in notes))
 
 

@@ -6,19 +6,40 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TaskProgressColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
+
+from mnist_ddm.terminal.words import shown_duration
 
 _LOG_SECONDS = 30.0
 """Without a terminal, a plain line this often instead of a moving bar."""
+_NARROW = 60
+"""Characters of a terminal below which there is no room for a bar."""
+
+
+class _Name(ProgressColumn):
+    """What a task is called, in the column that gives way where a line is too long."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
+class _Left(ProgressColumn):
+    """How long a task will still take, once that is known."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        if task.finished or task.time_remaining is None:
+            return Text("")
+        return Text(f"{shown_duration(task.time_remaining)} left")
+
+
+def _display(console: Console, *numbers: ProgressColumn, transient: bool = False) -> Progress:
+    """Lines of tasks that end in some numbers, and where there is room have a bar and the time since the start."""
+    bar = () if console.width < _NARROW else (BarColumn(), TimeElapsedColumn())
+    return Progress(_Name(), *bar, *numbers, console=console, transient=transient)
 
 
 @contextmanager
@@ -40,8 +61,7 @@ def counted(console: Console, what: str, names: Sequence[str]) -> Iterator[Calla
     if not console.is_terminal:
         yield _counted_plain(console, what, names)
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _display(console, transient=True) as progress:
         bar = progress.add_task(what, total=len(names))
 
         def done(count: int) -> None:
@@ -81,8 +101,7 @@ def progress_bars(
     if not console.is_terminal:
         yield _plain(names, console, shares)
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+    with _display(console, TaskProgressColumn(), _Left(Column(no_wrap=True))) as progress:
         title = "all" if len(names) > 1 else names[0]
         whole = progress.add_task(opening or title, total=1.0)
         bars: dict[int, TaskID] = {}
@@ -94,7 +113,7 @@ def progress_bars(
                 if job not in bars:
                     bars[job] = progress.add_task(names[job], total=1.0)
                 progress.update(bars[job], completed=fraction, visible=fraction < 1)
-            done = sum(shares[i] * f for i, f in fractions.items())
+            done = round(sum(shares[i] * f for i, f in fractions.items()), 9)  # all of them are the whole
             progress.update(whole, completed=done, description=title if done else opening or title)
 
         yield update

@@ -15,6 +15,7 @@ from mnist_ddm.study.plan import Plan
 from mnist_ddm.study.record import Shard, record_all, record_shard
 from mnist_ddm.study.study import Study
 from mnist_ddm.terminal.progress import counted, progress_bars
+from mnist_ddm.terminal.words import shown_duration, shown_workers
 
 
 def record_with_progress(
@@ -22,17 +23,15 @@ def record_with_progress(
 ) -> Mapping[Visits, Recording]:
     """Every recording of a plan; what follows takes about ``tables`` seconds, if anybody knows."""
     count = len(plan.wanted)
-    then = "besides the start and what is made of them"
-    if tables is not None:
-        then = f"then {shown_duration(tables)} of tables"
+    then = "" if tables is None else f"then {shown_duration(tables)} of tables"
     if plan.missing:
         console.print(
             f"making {len(plan.missing)} of {count} recordings: about {plan.evaluations:,} expert evaluations, "
-            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, {then}"
+            f"expected time {shown_duration(plan.seconds(workers))} with {shown_workers(workers)}, besides the start"
+            f"{f'; {then}' if then else ' and what is made of them'}"
         )
     else:
-        more = "" if tables is None else f"; {then}"
-        console.print(f"all {count} recordings are in the cache {plan.store.folder}{more}")
+        console.print(f"all {count} recordings are in the cache {plan.store.folder}{then and f'; {then}'}")
     with _progress(console, plan, workers) as report, backend_named(backend):
         return record_all(plan.pool, plan.wanted, plan.store, workers, report)
 
@@ -77,15 +76,3 @@ def write_with_progress(
             begun(names.index(name) + 1)
 
         study.write(folder, recordings, answered)
-
-
-def shown_workers(workers: int) -> str:
-    """A number of workers for people."""
-    return f"{workers} worker{'s' if workers > 1 else ''}"
-
-
-def shown_duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

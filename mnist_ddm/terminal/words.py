@@ -43,6 +43,23 @@ def at_words(text: str, width: int | None = None, *, paragraphs: bool = False) -
     return "\n".join(lines)
 
 
+def shown_workers(workers: int) -> str:
+    """A number of workers for people."""
+    return f"{workers} worker{'s' if workers > 1 else ''}"
+
+
+def shown_samples(samples: int) -> str:
+    """A number of samples for people."""
+    return f"{samples} sample{'s' if samples > 1 else ''}"
+
+
+def shown_duration(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @final
 class FittingHelp(click.HelpFormatter):
     """What `--help` says, for the width that there is: click's own is made for 50 characters at the least."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.progress import progress_bars, waiting
 from mnist_ddm.terminal.screen import Screen
 
 
@@ -53,14 +54,14 @@ def train_mini(
 
     What was stopped goes on where it was when the same command is given again.
     """
-    from mnist_ddm.compute.parallel import run_jobs
-    from mnist_ddm.data import load_images
-    from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.mini.build import Job, build
-    from paris_ddm.mini.parts import preset_named
-    from paris_ddm.mini.plan import MiniPlan
-
     console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.compute.parallel import run_jobs
+        from mnist_ddm.data import load_images
+        from paris_ddm.mini.build import Job, build
+        from paris_ddm.mini.parts import preset_named
+        from paris_ddm.mini.plan import MiniPlan
+
     begin = time.monotonic()
     preset_named(preset)
     count = options.resolve_workers(workers, "cpu")
@@ -95,11 +96,11 @@ def data(out: Path, n: int | None, relabel: bool, seed: int, data_dir: Path | No
 
     The seed is that of a training; the model that ships has 0.
     """
-    from mnist_ddm.data import load_images
-    from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.mini.files import write_digits
-
     console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.data import load_images
+        from paris_ddm.mini.files import write_digits
+
     images = load_images(data_dir, relabel=relabel)
     with progress_bars([f"pictures into {out}"], console) as update:
         described = write_digits(images, seed, out, n, lambda fraction: update(0, fraction))
@@ -130,13 +131,14 @@ def cluster(
     A picture's caption is read from the text file of the same name beside it, if there is one. Real states for the
     measurements are kept with the clusters.
     """
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.pool import ParisPool
-    from paris_ddm.realise import cluster_images
-
     console = Screen()
-    pool = load_system("paris", device=device, paris_dir=paris_dir, data_dir=out if out.is_dir() else None)
+    with waiting(console, "starting"):
+        from mnist_ddm.systems.registry import load_system
+        from paris_ddm.pool import ParisPool
+        from paris_ddm.realise import cluster_images
+
+    with waiting(console, "loading the model"):
+        pool = load_system("paris", device=device, paris_dir=paris_dir, data_dir=out if out.is_dir() else None)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"embedding {images}"], console) as update:
         lines = cluster_images(pool, images, out, fine, held_out, seed, centroids, lambda fraction: update(0, fraction))
@@ -162,13 +164,14 @@ def fit_caption_router(folder: Path, captions: Path, out: Path, data_dir: Path |
     A linear head on the model's text encoder; a tenth of the captions tells how good it is. It is written beside the
     clusters of the model, or of --data-dir.
     """
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.caption_router import fit_caption_router as fit
-    from paris_ddm.pool import ParisPool
-
     console = Screen()
-    pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir)
+    with waiting(console, "starting"):
+        from mnist_ddm.systems.registry import load_system
+        from paris_ddm.caption_router import fit_caption_router as fit
+        from paris_ddm.pool import ParisPool
+
+    with waiting(console, "loading the model"):
+        pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"captions of {captions}"], console) as update:
         lines = fit(pool, captions, out, lambda fraction: update(0, fraction))
@@ -189,20 +192,21 @@ def check(
     folder: Path | None, n: int, out: Path | None, dtype: str, seed: int, data_dir: Path | None, device: str
 ) -> None:
     """Measure which of the undocumented details fits the model in FOLDER: the right one has the lowest loss."""
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.storage.files import write_text
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.files import to_csv
-    from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.progress import progress_bars
-    from paris_ddm.check import check as measure
-    from paris_ddm.check import detail_table
-    from paris_ddm.pool import ParisPool
+    console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.storage.files import write_text
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.files import to_csv
+        from mnist_ddm.tables.terminal import to_rich
+        from paris_ddm.check import check as measure
+        from paris_ddm.check import detail_table
+        from paris_ddm.pool import ParisPool
 
     if n < 2:
         raise InputError(f"--n must be at least 2, not {n}")
-    console = Screen()
-    pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
+    with waiting(console, "loading the model"):
+        pool = load_system("paris", device=device, paris_dir=folder, data_dir=data_dir, dtype=dtype)
     assert isinstance(pool, ParisPool)
     with progress_bars([f"checking {pool.settings.path}"], console) as update:
         losses = measure(pool.settings, n, seed, lambda fraction: update(0, fraction))
@@ -221,23 +225,25 @@ def check(
 @options.device
 def measure_card(folder: Path, n: int, steps: int, seed: int, workers: int | None, device: str) -> None:
     """Measure a small model's figures and put them on its card: reconstruction, adherence, Frechet distances."""
-    from mnist_ddm.data import load_images
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.storage.files import read_json, write_json
-    from mnist_ddm.study.study import Study
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.files import to_json
-    from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_with_progress
-    from paris_ddm.figures import own_figures
-    from paris_ddm.folder import CARD
-    from paris_ddm.mini.data import held_out_set
-    from paris_ddm.model_card import write_model_card
-    from paris_ddm.pool import ParisPool
-
     console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.data import load_images
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.storage.files import read_json, write_json
+        from mnist_ddm.study.study import Study
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.files import to_json
+        from mnist_ddm.tables.terminal import to_rich
+        from mnist_ddm.terminal.recordings import record_with_progress
+        from paris_ddm.figures import own_figures
+        from paris_ddm.folder import CARD
+        from paris_ddm.mini.data import held_out_set
+        from paris_ddm.model_card import write_model_card
+        from paris_ddm.pool import ParisPool
+
     begin = time.monotonic()
-    pool = load_system("paris", device=device, paris_dir=folder)
+    with waiting(console, "loading the model"):
+        pool = load_system("paris", device=device, paris_dir=folder)
     assert isinstance(pool, ParisPool)
     card = read_json(folder / CARD)
     study = Study(pool, ["quality"], scale="full", n=n, steps=steps, seed=seed, routings=_ON_CARD)

@@ -144,7 +144,9 @@ def test_a_checkpoints_figures_are_shown_without_the_marks_of_a_program(run):
 
 def test_a_shipped_checkpoint_is_known_by_its_name(run):
     shipped = ("sample", "--routing", "label", "--n", 1, "--steps", 1, "--checkpoint", "mnist-classroom")
-    assert run(*shipped, "--out", "one.png")[0] == 0
+    code, out, _ = run(*shipped, "--out", "one.png")
+    assert code == 0
+    assert "one.png: 1 sample, " in out
     code, _, err = run("sample", "--checkpoint", "mnist-nowhere", "--out", "two.png")
     assert code == 2
     assert "mnist-nowhere" in err
@@ -161,6 +163,7 @@ def test_strips_and_grids_say_what_they_show(run, tmp_path, monkeypatch):
     assert strips == 2 * 2 * len(sides.columns)
     assert sides.columns[0] == "t = 1.00"
     assert sides.columns[-1] == "t = 0"
+    assert len(set(sides.columns)) == len(sides.columns)  # each time once, however few there are
     assert sides.rows == ["state", "prediction"] * 2
     assert len(below.images) == 5
     assert all(text.startswith("asked: gaussian ") for text in below.images)

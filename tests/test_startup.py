@@ -58,6 +58,16 @@ def test_no_command_and_no_exercise_imports_what_takes_seconds_and_it_does_not_n
     run_program(lines, tmp_path)
 
 
+def test_a_command_says_that_it_starts_before_it_imports_torch(tmp_path):
+    lines = [
+        "from mnist_ddm.cli import _all_commands",
+        "for name, command in _all_commands().items():",
+        "    command.load()",
+        "    assert 'torch' not in sys.modules, name",
+    ]
+    run_program(lines, tmp_path)
+
+
 def test_info_imports_nothing_that_takes_seconds_and_that_it_does_not_need(tmp_path):
     run_program(found("info", ("torch", "scipy", "PIL", "jinja2")), tmp_path)
 

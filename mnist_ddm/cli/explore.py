@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.progress import counted, waiting
 from mnist_ddm.terminal.screen import Screen
+from mnist_ddm.terminal.words import shown_samples
 
 
 @click.command("explore")
@@ -46,25 +48,26 @@ def explore(
     A slider over t moves through the states, each expert's predicted image, the router's probabilities, and what each
     routing makes of them.
     """
-    from mnist_ddm.core.visits import Sampling
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.pages.courses import needed, trajectories
-    from mnist_ddm.pages.explorer import choose_frames, explorer_page
-    from mnist_ddm.storage.cache import recording_store
-    from mnist_ddm.storage.files import check_writable, write_text
-    from mnist_ddm.study.plan import Plan
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.terminal.progress import counted
-    from mnist_ddm.terminal.recordings import record_with_progress
-
     console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.core.visits import Sampling
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.pages.courses import needed, trajectories
+        from mnist_ddm.pages.explorer import choose_frames, explorer_page
+        from mnist_ddm.storage.cache import recording_store
+        from mnist_ddm.storage.files import check_writable, write_text
+        from mnist_ddm.study.plan import Plan
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.terminal.recordings import record_with_progress
+
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out must be a .html file, not {out}")
     names = list(dict.fromkeys(name.strip() for name in routings.split(",") if name.strip()))
     if not names:
         raise InputError("--routing names no routing; give some, such as top2,top1,full")
     samplings = [Sampling(name, n, seed, solver, steps) for name in names]
-    pool = load_system(system, **of_system)
+    with waiting(console, f"loading the system {system}"):
+        pool = load_system(system, **of_system)
     for sampling in samplings:
         sampling.field(pool)
     frames = choose_frames(pool, samplings)
@@ -76,5 +79,6 @@ def explore(
     with counted(console, "drawing", [f"sample {i + 1}" for i in range(n)]) as drawn:
         page = explorer_page(pool, courses, frames, options.command_line(), drawn)
     write_text(out, page)
-    samples = f"{n} sample{'s' if n > 1 else ''}"
-    console.print(f"{out}: {samples}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser")
+    console.print(
+        f"{out}: {shown_samples(n)}, {', '.join(names)}; {len(page.encode()) / 1e6:.1f} MB, opens in any browser"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mnist_ddm.terminal import options
+from mnist_ddm.terminal.progress import waiting
 from mnist_ddm.terminal.screen import Screen
 
 
@@ -35,26 +36,28 @@ def measure(
     Frechet distance for label-chosen, Top-1, Top-2, full ensemble and monolith; share of label-chosen samples that the
     classifier recognises; accuracies of classifier and router.
     """
-    from mnist_ddm.analyses.quality import MAIN
-    from mnist_ddm.core.visits import Sampling
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
-    from mnist_ddm.models.checkpoint import write_figures
-    from mnist_ddm.models.model_card import write_model_card
-    from mnist_ddm.models.shipped import CARD
-    from mnist_ddm.storage.cache import recording_store
-    from mnist_ddm.study.plan import Plan
-    from mnist_ddm.study.study import Study
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.tables.files import to_json
-    from mnist_ddm.tables.terminal import to_rich
-    from mnist_ddm.terminal.recordings import record_with_progress
+    console = Screen()
+    with waiting(console, "starting"):
+        from mnist_ddm.analyses.quality import MAIN
+        from mnist_ddm.core.visits import Sampling
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.metrics.fidelity import classifier_accuracy, recognised_share, router_accuracy
+        from mnist_ddm.models.checkpoint import write_figures
+        from mnist_ddm.models.model_card import write_model_card
+        from mnist_ddm.models.shipped import CARD
+        from mnist_ddm.storage.cache import recording_store
+        from mnist_ddm.study.plan import Plan
+        from mnist_ddm.study.study import Study
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.tables.files import to_json
+        from mnist_ddm.tables.terminal import to_rich
+        from mnist_ddm.terminal.recordings import record_with_progress
 
     if not (checkpoint / CARD).is_file():
         raise InputError(f"{checkpoint} is not the folder of a checkpoint: it has no {CARD}, on which figures go")
-    console = Screen()
     begin = time.monotonic()
-    pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
+    with waiting(console, f"loading {checkpoint}"):
+        pool = load_system("mnist", device=device, checkpoint=checkpoint, data_dir=data_dir)
     study = Study(pool, ["quality"], n=n, steps=steps, seed=seed, routings=MAIN)
     label = Sampling("label", fidelity_n, seed, "heun", fidelity_steps)
     plan = Plan(pool, {label: (), **study.plan().wanted}, recording_store())

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from mnist_ddm.terminal import options
-from mnist_ddm.terminal.progress import progress_bars
+from mnist_ddm.terminal.progress import progress_bars, waiting
 from mnist_ddm.terminal.screen import Screen
+from mnist_ddm.terminal.words import shown_samples
 
 
 @click.command("sample")
@@ -45,22 +45,26 @@ def sample(
 
     A sample depends on --seed and its number alone: the first 4 of --n 64 are the 4 of --n 4.
     """
-    from mnist_ddm.compute.scratch import scratch_folder
-    from mnist_ddm.core.field import make_field
-    from mnist_ddm.core.visits import Sampling
-    from mnist_ddm.errors import InputError
-    from mnist_ddm.figures.samples import asked_captions, save_samples, save_strips
-    from mnist_ddm.storage.files import check_writable
-    from mnist_ddm.storage.recordings import RecordingStore
-    from mnist_ddm.study.record import record_all
-    from mnist_ddm.systems.registry import load_system
-    from mnist_ddm.terminal.streams import print_json
-
     console = Screen(stderr=json)
+    with waiting(console, "starting"):
+        import torch
+
+        from mnist_ddm.compute.scratch import scratch_folder
+        from mnist_ddm.core.field import make_field
+        from mnist_ddm.core.visits import Sampling
+        from mnist_ddm.errors import InputError
+        from mnist_ddm.figures.samples import asked_captions, save_samples, save_strips
+        from mnist_ddm.storage.files import check_writable
+        from mnist_ddm.storage.recordings import RecordingStore
+        from mnist_ddm.study.record import record_all
+        from mnist_ddm.systems.registry import load_system
+        from mnist_ddm.terminal.streams import print_json
+
     if out.suffix.lower() != ".png":
         raise InputError(f"--out must be a .png file, not {out}")
     sampling = Sampling(routing, n, seed, solver, steps)
-    pool = load_system(system, **of_system)
+    with waiting(console, f"loading the system {system}"):
+        pool = load_system(system, **of_system)
     make_field(pool, routing)
     pool.draw(torch.zeros(1, *pool.state_shape, device=pool.device))  # what cannot be drawn is said before sampling
     check_writable(out)
@@ -88,7 +92,8 @@ def sample(
         print_json({**told, **each, "picture": str(out)})
         return
     console.print(
-        f"{out}: {n} samples, {sampling.evaluations} evaluations of the field, {evaluations:.0f} of experts for each"
+        f"{out}: {shown_samples(n)}, {sampling.evaluations} evaluations of the field, {evaluations:.0f} of experts "
+        "for each"
     )
 
 

@@ -77,7 +77,7 @@ PLACES = ("run", "other", "empty", "thesis", "file.txt", "class", "new", "new/de
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A working folder with what people have, and everything long cut short."""
-    from mnist_ddm.cli import train
+    from mnist_ddm.cli import training as train
     from mnist_ddm.compute import parallel
     from mnist_ddm.exercises import grading, workspace
     from mnist_ddm.systems import registry

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-long test-browser test-all lint types check docs notebooks results results-check wheel clean
+.PHONY: help setup before-demo demo test test-long test-browser test-all lint types check docs notebooks results results-check wheel clean
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
@@ -23,6 +23,7 @@ setup: $(READY)
 # Linux wheels of torch bring gigabytes of CUDA. Where there is no NVIDIA GPU those for CPUs alone are taken, from an index of their
 # own; `make setup TORCH_INDEX=` takes the usual ones. Both packages must come from one index, or they do not fit each other.
 TORCH_INDEX ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi > /dev/null && echo https://download.pytorch.org/whl/cpu)
+SIZE = about $(if $(TORCH_INDEX),2,6) GB
 CPU_WHEELS = test -z "$(TORCH_INDEX)" \
 	|| { $(BIN)/python -m pip install --quiet --retries 1 --timeout 20 --index-url $(TORCH_INDEX) "torch>=2.6" "torchvision>=0.21" \
 	&& $(BIN)/python -c "import torchvision" 2> /dev/null; } \
@@ -30,14 +31,19 @@ CPU_WHEELS = test -z "$(TORCH_INDEX)" \
 		$(BIN)/python -m pip uninstall --quiet --yes torch torchvision; }
 
 $(READY): pyproject.toml
-	@echo "Installing into $(VENV): minutes without a word. torch comes from $(or $(TORCH_INDEX),the usual index)."
+	@echo "Installing into $(VENV): $(SIZE), a few minutes without a word. torch comes from $(or $(TORCH_INDEX),the usual index)."
 	$(PYTHON) -m venv $(VENV)
 	@$(CPU_WHEELS)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,paris]"
 	@touch $@
 
-demo: $(READY)
+# Before the installation, which is the longest wait.
+before-demo:
 	@cat docs/demo/before.txt
+
+$(READY): | $(filter before-demo,$(MAKECMDGOALS:demo=before-demo))
+
+demo: before-demo $(READY)
 	$(BIN)/mnist-ddm train --preset tiny --out demo/trained
 	$(BIN)/mnist-ddm sample --checkpoint demo/trained --routing label --n 25 --steps 25 --out demo/tiny-label.png
 	$(BIN)/mnist-ddm sample --routing label --n 25 --steps 25 --out demo/label.png

@@ -1,6 +1,7 @@
 """How the documentation is built: `make docs`. Everything works without a network, mathematics included."""
 
 import re
+import shutil
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -35,8 +36,10 @@ html_static_path = ["static"]
 html_css_files = ["mathematics.css"]
 html_show_sphinx = False
 html_copy_source = False
-html_extra_path = ["results/reproduce-mnist/report.html", "figures/play.html"]
+html_extra_path = ["results/reproduce-mnist/report.html", "figures/play.html", "figures/trainings.html"]
 
+TRAININGS = (Path(__file__).parent / "results" / "trainings" / "report.html").resolve()
+"""Another page of the name `report.html`, in the site under that of its copy."""
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)\)")
 
 
@@ -46,13 +49,14 @@ def without_folder_links(app, docname: str, source: list[str]) -> None:
     Pages that the site has as they stand lie at its top.
     """
     here = Path(app.srcdir) / Path(docname).parent
-    pages = {(Path(app.srcdir) / path).resolve() for path in html_extra_path}
+    pages = {(Path(app.srcdir) / path).resolve(): Path(path).name for path in html_extra_path}
+    pages[TRAININGS] = "trainings.html"
     top = "../" * docname.count("/")
 
     def replaced(link: re.Match[str]) -> str:
         target = here / link[2]
         if target.resolve() in pages:
-            return f'<a href="{top}{target.name}">{link[1]}</a>'
+            return f'<a href="{top}{pages[target.resolve()]}">{link[1]}</a>'
         in_site = not target.exists() or target.suffix in (".md", ".png")
         return link[0] if in_site else link[1]
 
@@ -64,4 +68,6 @@ def setup(app) -> None:
     mathml.setup(app)
     app.connect("source-read", without_folder_links)
     app.connect("builder-inited", lambda app: figures.draw_all(Path(app.srcdir) / "figures"))
-    figures.write_play(Path(app.srcdir) / "figures")  # now, since the builder looks for it before anything is built
+    drawn = Path(app.srcdir) / "figures"
+    figures.write_play(drawn)  # now, since the builder looks for it before anything is built
+    shutil.copyfile(TRAININGS, drawn / "trainings.html")

@@ -4,11 +4,13 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -285,6 +287,34 @@ def test_the_readme_is_short_and_begins_with_a_picture():
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
         assert re.match(r"https?://", target) or (path.parent / target).exists(), target
+
+
+def test_the_first_page_has_the_same_three_doors_as_the_sidebar_and_says_how_to_do_without_cuda():
+    text = (ROOT / "docs" / "index.md").read_text()
+    doors = re.findall(r"^## (.+)$", text, flags=re.M)
+    assert re.findall(r"^:caption: (.+)$", text, flags=re.M) == doors == ["Learn", "Research", "Extend"]
+    assert text.index("https://download.pytorch.org/whl/cpu") < text.index("pip install -e .")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("there", [False, True])
+def test_the_demo_says_first_what_it_will_do_and_says_it_once(tmp_path, there):
+    if there:
+        (tmp_path / ".ready").touch()
+    make = ["make", "--dry-run", "demo", f"VENV={tmp_path}"]
+    lines = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert lines[0] == "cat docs/demo/before.txt"
+    assert lines.count(lines[0]) == 1
+    assert any("Installing" in line for line in lines) != there
+
+
+def test_the_site_links_both_reports(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    conf, source = _script("conf"), [(ROOT / "docs" / "results" / "README.md").read_text()]
+    conf.without_folder_links(SimpleNamespace(srcdir=ROOT / "docs"), "results/README", source)
+    for page, words in {"report.html": "the report", "trainings.html": "five trainings"}.items():
+        assert f'<a href="../{page}">{words}</a>' in source[0]
+        assert page in {Path(path).name for path in conf.html_extra_path}
 
 
 def test_all_pages_are_in_the_table_of_contents():

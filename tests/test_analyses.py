@@ -144,6 +144,7 @@ def test_real_features_are_extracted_once_for_a_pool_even_for_one_that_cannot_be
     assert len(real._known) == before - 1
 
 
+@pytest.mark.long
 def test_quality_compares_frechet_distances_at_one_n(pool, answered):
     """The first samples of the larger recordings stand beside the smaller ones."""
     settings = QualitySettings(n=300, n_others=100, steps=4, routings=("label", "uniform"))

@@ -252,6 +252,7 @@ def test_the_run_that_ships_goes_by_its_name(run, place):
     assert run("compare", "trainings", "trainings")[0] == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_two_whole_runs_fill_sixty_lines_of_a_terminal_at_the_most(run, place, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))

@@ -86,6 +86,7 @@ sys.exit(0)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["pass", "time.sleep(60)", "while True: pass"])
 def test_an_interrupt_that_a_library_loses_or_lingers_over_ends_the_process_all_the_same(what):
     program = [sys.executable, "-c", LOST.replace("WHAT", what)]

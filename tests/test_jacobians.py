@@ -285,6 +285,7 @@ def test_one_experts_jacobian_is_its_own_whatever_its_weight(gaussian):
         torch.testing.assert_close(norm, gaussian.jacobian_scale(time)[:, k].abs(), rtol=1e-9, atol=0)
 
 
+@pytest.mark.long
 def test_the_trained_system_is_differentiable_and_sums_to_its_whole():
     from mnist_ddm.systems.mnist import load
 

@@ -85,6 +85,7 @@ def test_another_version_of_an_own_routing_is_sampled_anew(gaussian, half):
     assert own_routings.source_of(FullEnsemble()) == ""
 
 
+@pytest.mark.long
 def test_workers_know_what_their_parent_registered(gaussian, half, tmp_path):
     from mnist_ddm.study.record import record_all
 
@@ -113,6 +114,7 @@ def test_every_analysis_that_compares_routings_measures_an_own_one(name, gaussia
     assert not compared[0] - {"half", "top2"}  # top2 where others are held against it
 
 
+@pytest.mark.long
 def test_a_study_takes_routings_and_refuses_those_that_cannot_be(gaussian, half, tmp_path):
     store = RecordingStore(tmp_path)
     study = Study(gaussian, ["quality"], routings=["half"], n=4, steps=2, store=store)

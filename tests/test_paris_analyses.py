@@ -50,6 +50,7 @@ def test_every_analysis_runs_and_says_which_weights_it_used(pool, name, tables_o
         assert table.notes[-1] == f"system: paris, the weights in {pool.settings.path}."
 
 
+@pytest.mark.long
 def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool, tables_of):
     table = tables_of("generalization")["generalization"]
     assert list(dict.fromkeys(table.column("regime"))) == ["as_trained", "shift_1", "fewer_steps"]
@@ -62,6 +63,7 @@ def test_the_shift_is_held_out_captions_and_the_stress_is_guidance(pool, tables_
     }
 
 
+@pytest.mark.long
 def test_adherence_has_a_row_for_each_attribute(tables_of):
     table = tables_of("quality")["quality-adherence"]
     assert set(table.column("judge")) == {"digit", "ink", "ground", "all"}

@@ -19,6 +19,7 @@ def test_the_front_holds_what_nothing_else_dominates():
     assert _front(points) == ["a", "b", "e", "twin"]
 
 
+@pytest.mark.long
 def test_cost_and_quality_reports_what_was_measured(answered):
     pool, settings = load(), QualitySettings(n=300, seed=1, steps=10, routings=("top1", "full", "once", "uniform"))
     (table,) = answered(CostAndQuality(), pool, settings).tables

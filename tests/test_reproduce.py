@@ -292,6 +292,7 @@ def test_two_runs_stand_side_by_side(run, finished, place):
     one_line(*run("compare", "done", "other", "--table", "nowhere")[::2], "rescue-temperature")
 
 
+@pytest.mark.long
 def test_two_routings_stand_side_by_side(run, place):
     arguments = ("--system", "gaussian", "--analysis", "cluster-distance", "--n", 9, "--steps", 10, "--workers", 1)
     assert run("analyze", *arguments, "--out", "ranks")[0] == 0

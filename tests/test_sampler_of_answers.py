@@ -135,6 +135,7 @@ def test_the_picture_has_a_row_for_each_milestone_with_samples(tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.long
 def test_a_file_in_which_nothing_is_written_yet_is_missing_and_no_fault(tmp_path, monkeypatch, capsys):
     for command in ("start", "sampler"):
         monkeypatch.setattr(sys, "argv", ["mnist-ddm", "exercises", command, "--folder", str(tmp_path)])

@@ -157,6 +157,7 @@ def test_a_local_error_is_the_distance_from_the_exact_flow():
     assert measured == 8 * 10
 
 
+@pytest.mark.long
 def test_local_errors_are_measured_where_the_seed_says(gaussian):
     many, few = (sample(gaussian, Sampling("top1", n=n, steps=20), ("local-errors",)) for n in (12, 5))
     errors = many.observed["local-errors"]
@@ -257,6 +258,7 @@ def test_a_gap_widens_only_in_a_direction_that_is_clear():
     assert widening(Estimate(2.0, 1.0, 3.0), later) == later
 
 
+@pytest.mark.long
 def test_two_like_routings_do_not_widen_by_chance():
     rng = np.random.Generator(np.random.Philox(5))
     times = np.linspace(0.9, 0.1, 9)
@@ -371,6 +373,7 @@ def test_answers_do_not_depend_on_the_workers(tmp_path, gaussian):
     assert rows(1) == rows(2)
 
 
+@pytest.mark.long
 def test_a_samples_norms_do_not_depend_on_its_companions(tiny_checkpoint, images):
     pool = MnistPool(tiny_checkpoint, images)
     names = ("expert-term", "switching")

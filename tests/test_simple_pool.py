@@ -55,6 +55,7 @@ def make_pool(name=""):
     return SimplePool([expert(0), expert(1)], router, real(), name=name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["", "called otherwise"])
 def test_results_of_an_own_system_say_the_entry_point_that_loads_it_again(call_command, monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
@@ -365,6 +366,7 @@ def test_the_command_says_it_and_ends_with_one_if_there_is_a_breach(monkeypatch,
     assert "only pictures are missing" in " ".join(out.split())
 
 
+@pytest.mark.long
 def test_the_example_of_pictures_keeps_its_promises_and_learns(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES / "pictures")
     import pictures

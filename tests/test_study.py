@@ -145,6 +145,7 @@ def test_a_plot_without_a_number_is_no_file(store, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_writing_again_takes_over_what_is_whole(store, tmp_path):
     asked, told = study(store, "averaging-variance", "expert-deviation"), []
     asked.write(tmp_path / "run")

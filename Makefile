@@ -8,8 +8,8 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo      set up, train a tiny system, then sample and analyze the shipped one"
-	@echo "make test      set up and run the tests (3 minutes on two cores)"
-	@echo "make test-long whole commands, trainings and processes (4 minutes on two cores)"
+	@echo "make test      set up and run the tests (4 minutes on two cores)"
+	@echo "make test-long whole commands, trainings and processes (6 minutes on two cores)"
 	@echo "make test-browser  the pages in a real Chromium (Debian: apt-get install chromium chromium-driver)"
 	@echo "make test-all  the slow tests and benchmarks as well"
 	@echo "make check     lint, format and types"

@@ -15,7 +15,7 @@ from mnist_ddm.study.record import record_all
 from mnist_ddm.systems.gaussian import load
 from mnist_ddm.training.plan import TrainingPlan, training_jobs
 
-ray = pytest.importorskip("ray")
+ray = pytest.importorskip("ray", reason="Ray is not installed (pip install ray)")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 WANTED = {Sampling("top2", 1100, steps=6): ("angles", "weights")}
 

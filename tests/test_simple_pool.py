@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from two_clusters import MEANS, PROMISES, VARIANCE, expert, real, router
 
 import mnist_ddm
-from mnist_ddm.core.flow import interpolate, predicted_clean, predicted_noise, velocity_target
-from mnist_ddm.core.pool import ExpertPool
+from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.recording import Recording, sample
 from mnist_ddm.core.visits import Sampling
 from mnist_ddm.errors import InputError
@@ -21,29 +21,10 @@ from mnist_ddm.study.results import Results
 from mnist_ddm.study.study import Study
 from mnist_ddm.systems import registry
 from mnist_ddm.systems.contract import check_system
-from mnist_ddm.systems.gaussian import GaussianPool, load
+from mnist_ddm.systems.gaussian import GaussianPool
 from mnist_ddm.systems.simple import SimplePool
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-MEANS, VARIANCE = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.1
-
-
-def expert(k):
-    def velocity(x, t):
-        t, mean = t[:, None], MEANS[k].to(x)
-        return (t - (1 - t) * VARIANCE) / ((1 - t) ** 2 * VARIANCE + t**2) * (x - (1 - t) * mean) - mean
-
-    return velocity
-
-
-def router(x, t):
-    distances = (x[:, None] - (1 - t)[:, None, None] * MEANS.to(x)).norm(dim=2)
-    return -(distances**2) / (2 * ((1 - t) ** 2 * VARIANCE + t**2))[:, None]
-
-
-def real(n=300, seed=0):
-    clusters = torch.arange(n) % 2
-    return MEANS[clusters] + VARIANCE**0.5 * torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)), clusters
 
 
 @pytest.fixture
@@ -128,244 +109,6 @@ def test_a_simple_pool_says_what_it_lacks():
         SimplePool([expert(0)], router, state_shape=(2,)).monolith_velocity(*[torch.zeros(1, 2)] * 3)
 
 
-PROMISES = 14
-
-
-class Sound(ExpertPool):
-    """Keeps every promise; each class below breaks one."""
-
-    name, n_experts, state_shape = "sound", 2, (2,)
-
-    def velocity(self, expert_number, x, t, condition):
-        return expert(expert_number)(x, t)
-
-    def router_logits(self, x, t):
-        return router(x, t)
-
-    @property
-    def measures(self):
-        return SimplePool([expert(0), expert(1)], router, real()).measures
-
-
-class NoNumber(Sound):
-    n_experts = 0
-
-
-class OddShape(Sound):
-    state_shape = "2"
-
-
-class OddPrior(Sound):
-    prior = torch.tensor([0.5, 0.6], dtype=torch.float64)
-
-
-class Companions(Sound):
-    def condition(self, seeds):
-        from mnist_ddm.core.condition import Condition
-
-        return Condition(torch.arange(len(seeds)) % 2)
-
-
-class Flat(Sound):
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x, t, condition)[:, :1]
-
-
-class Wide(Sound):
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x, t, condition).double()
-
-
-class Centred(Sound):
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x, t, condition) - x.mean(dim=0)
-
-
-class InPlace(Sound):
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x.mul_(1.0).add_(1e-3), t, condition)
-
-
-class Dropout(Sound):
-    def velocity(self, k, x, t, condition):
-        self.calls = getattr(self, "calls", 0) + 1
-        return super().velocity(k, x, t, condition) * self.calls
-
-
-class GlobalNoise(Sound):
-    def router_logits(self, x, t):
-        return super().router_logits(x, t) + 0 * torch.rand(1)
-
-
-class NotANumber(Sound):
-    def router_logits(self, x, t):
-        return super().router_logits(x, t) * torch.nan
-
-
-class SilentMonolith(Sound):
-    def monolith_velocity(self, x, t, condition):
-        return x
-
-
-class Turned(Sound):
-    def velocity(self, k, x, t, condition):
-        return -super().velocity(k, x, t, condition)
-
-
-class Backwards(Sound):
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x, 1 - t, condition)
-
-
-class Shuffled(Sound):
-    @property
-    def measures(self):
-        measures = super().measures
-        whole = measures.real_states
-
-        def real_states(n, cluster=None, *, held_out=True):
-            return tuple(values.flip(0) for values in whole(n, cluster, held_out=held_out))
-
-        measures.real_states = real_states
-        return measures
-
-
-class Fewer(Sound):
-    def decode(self, x):
-        return x[1:]
-
-
-class Solid(Sound):
-    def decode(self, x):
-        return x[:, :, None, None, None]
-
-
-class Restless(Sound):
-    @property
-    def fingerprints(self):
-        self.asked = getattr(self, "asked", 0) + 1
-        return {"experts": str(self.asked), "metrics": ""}
-
-
-class Silent(Sound):
-    fingerprints = {"experts": "a"}  # noqa: RUF012
-
-
-class Held(Sound):
-    def __getstate__(self):
-        raise TypeError("cannot pickle a file")
-
-
-class Frozen(Sound):
-    @torch.no_grad()
-    def velocity(self, k, x, t, condition):
-        return super().velocity(k, x, t, condition)
-
-
-BREACHES = [
-    (NoNumber, "n_experts"), (OddShape, "state_shape"), (OddPrior, "sum 1.1"), (Companions, "companions"),
-    (Flat, "has the shape"), (Wide, "torch.float64"), (Centred, "depends on the other rows"), (InPlace, "in place"),
-    (Dropout, "asked again"), (GlobalNoise, "global random state"), (NotANumber, "not finite"),
-    (SilentMonolith, "has_monolith"), (Turned, "noise minus clean, not clean minus noise"),
-    (Backwards, "t = 1 is noise and t = 0 is data"), (Shuffled, "first five"), (Fewer, "5 of 6"),
-    (Restless, "asked again"), (Silent, "metrics"), (Held, "pickled"), (Frozen, "differentiated"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("system", "told"), BREACHES, ids=[system.__name__ for system, _ in BREACHES])
-def test_each_breach_is_caught_and_said_in_words(system, told):
-    breaches = [p.breach for p in check_system(system()) if p.breach]
-    assert any(told in breach for breach in breaches), breaches
-    assert len(breaches) <= 4
-    assert [p.breach for p in check_system(Sound())] == [""] * PROMISES
-
-
-def of_the_gaussian_system(expert=lambda v, x, t: v, router=lambda logits, t: logits(t)):
-    """A pool whose answers are made of those of the Gaussian system."""
-    gaussian = load()
-
-    def turned(k):
-        return lambda x, t: expert(gaussian.velocity(k, x, t, None), x, t)
-
-    def logits(x, t):
-        return router(lambda t: gaussian.router_logits(x, t), t)
-
-    held_out, training = (gaussian.measures.real_states(200, held_out=yes) for yes in (True, False))
-    return SimplePool([turned(k) for k in range(8)], logits, held_out, training=training)
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (
-            lambda v, x, t: predicted_noise(x, v, t),
-            "predicts the noise, not the velocity; return (noise - x) / (1 - t)",
-        ),
-        (
-            lambda v, x, t: predicted_clean(x, v, t),
-            "predicts the clean state, not the velocity; return (x - clean) / t",
-        ),
-        (lambda v, x, t: 0 * v, ""),  # has learnt nothing
-        (lambda v, x, t: v + 2 * (37 * x).sin(), ""),  # is far off
-    ],
-    ids=["noise", "clean", "zero", "rough"],
-)
-def test_what_an_expert_predicts_instead_of_the_velocity_is_named(answer, told):
-    breaches = [p.breach for p in check_system(of_the_gaussian_system(expert=answer)) if p.breach]
-    assert len(breaches) == bool(told)
-    assert all(told in breach for breach in breaches), breaches
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (lambda logits, t: logits(t).softmax(dim=1), "probabilities; return their logarithms"),
-        (lambda logits, t: logits(t).roll(3, dims=1), "cluster k is in column [3, 4, 5, 6, 7, 0, 1, 2][k]"),
-        (lambda logits, t: logits(1 - t), "time the other way"),
-        (lambda logits, t: logits(t) * 10, ""),
-        (lambda logits, t: logits(t) * 0.02, ""),
-        (lambda logits, t: 0 * logits(t) + 1 / 8, ""),
-        (lambda logits, t: (37 * logits(t)).sin() * 9, ""),
-    ],
-    ids=["probabilities", "permuted", "turned", "sharp", "weak", "even", "random"],
-)
-def test_a_router_that_is_read_wrongly_is_named_and_one_that_is_merely_weak_is_not(answer, told):
-    breaches = [p.breach for p in check_system(of_the_gaussian_system(router=answer)) if p.breach]
-    assert len(breaches) == bool(told), breaches
-    assert all(told in breach for breach in breaches), breaches
-
-
-def test_states_without_pictures_are_a_note_and_no_breach():
-    promises = check_system(Solid())
-    assert [p.breach for p in promises] == [""] * PROMISES
-    (note,) = [p.note for p in promises if p.note]
-    assert note.endswith("only pictures are missing without it")
-
-
-def test_the_command_says_it_and_ends_with_one_if_there_is_a_breach(monkeypatch, capsys):
-    import json
-
-    from mnist_ddm import cli
-    from mnist_ddm.systems import registry
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mnist-ddm", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capsys.readouterr().out
-
-    code, out = run("check-system", "gaussian")
-    assert (code, out.count("ok  "), f"{PROMISES} of {PROMISES} promises are kept" in out) == (0, PROMISES, True)
-    monkeypatch.setattr(registry, "load_system", lambda *a, **k: Turned())
-    code, out = run("check-system", "turned", "--json")
-    assert code == 1
-    assert [p["kept"] for p in json.loads(out)].count(False) == 1
-    monkeypatch.setattr(registry, "load_system", lambda *a, **k: Solid())
-    code, out = run("check-system", "solid")
-    assert code == 0
-    assert "only pictures are missing" in " ".join(out.split())
-
-
 @pytest.mark.long
 def test_the_example_of_pictures_keeps_its_promises_and_learns(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES / "pictures")
@@ -380,7 +123,6 @@ def test_the_example_of_pictures_keeps_its_promises_and_learns(monkeypatch):
 
 
 def test_the_velocity_of_a_pipeline_is_that_of_its_noise(monkeypatch):
-    pytest.importorskip("diffusers")
     monkeypatch.syspath_prepend(EXAMPLES / "pipeline")
     import pipeline
 
@@ -404,7 +146,8 @@ def test_the_velocity_of_a_pipeline_is_that_of_its_noise(monkeypatch):
 def test_an_answer_is_a_frame_and_a_recording_an_array(pool, tmp_path):
     answer = Study(pool, ["quality"], scale="small", routings=("top1", "full"), n=6, steps=3,
                    store=RecordingStore(tmp_path)).run()["quality"]  # fmt: skip
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = answer.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert frame["routing"].tolist() == ["top1", "full"]
@@ -418,7 +161,8 @@ def test_an_answer_is_a_frame_and_a_recording_an_array(pool, tmp_path):
 
 
 def test_polars_gets_the_same_columns(pool, tmp_path):
-    polars = pytest.importorskip("polars")
+    import polars
+
     answer = Study(pool, ["averaging-variance"], scale="small", store=RecordingStore(tmp_path)).run()[
         "averaging-variance"
     ]
@@ -429,7 +173,6 @@ def test_polars_gets_the_same_columns(pool, tmp_path):
 
 
 def test_a_recording_is_a_data_set_with_its_times(pool):
-    pytest.importorskip("xarray")
     recording = sample(pool, Sampling("top1", n=3, steps=10), ("weights", "x@tenths"))
     data = recording.to_xarray()
     assert dict(data.sizes) == {"sample": 3, "coordinate": 2, "t": 10, "expert": 2, "tenth": 9}
@@ -442,7 +185,6 @@ def test_a_recording_is_a_data_set_with_its_times(pool):
 
 
 def test_axes_of_images_and_of_experts_are_told_apart_even_where_they_are_equally_long():
-    pytest.importorskip("xarray")
     times, rows = torch.tensor([1.0, 0.5]), torch.zeros(3)
     kept = {"velocities": torch.zeros(3, 2, 4, 1, 4, 4), "expert-jacobians": torch.zeros(3, 2, 4)}
     kept["jacobian-terms"] = torch.zeros(3, 2, 9)

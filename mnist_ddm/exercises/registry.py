@@ -139,3 +139,11 @@ def _folder(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise InputError(f"the package {module} of an exercise is not installed")
     return Path(spec.origin).parent
+
+
+def exercise_meant(name: str) -> str:
+    """An exercise by its name or that of its file, in letters of either case; any other name as it is."""
+    file = Path(name)
+    is_name = file.parent == Path() and file.suffix.lower() in ("", ".py")
+    stem = name.removesuffix(".py")
+    return next((known for known in exercise_names() if is_name and known.lower() == file.stem.lower()), stem)

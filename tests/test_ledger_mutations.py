@@ -8,7 +8,7 @@ import pytest
 from mnist_ddm.analyses.paper import stated_value
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.judge import Verdict, judge
-from mnist_ddm.claims.ledger import Comparison, Reading, ledger
+from mnist_ddm.claims.ledger import ROW, Comparison, Reading, ledger
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.study.results import Results
 from mnist_ddm.tables.table import Table
@@ -75,6 +75,8 @@ def _values(claim, comparison, beyond):
             return [limit * math.exp(math.log1p(comparison.within) - beyond)] * cells
         case "near":
             return [comparison.centre + limit - beyond] * cells
+        case "sized":  # nothing is compared
+            return [1.0 + i for i in range(cells)]
 
 
 def _tables(claim, reading, beyond=None):
@@ -111,6 +113,11 @@ def _tables(claim, reading, beyond=None):
         whole = {c.key: None for c in SCHEMAS[name].columns if not c.optional} | row
         tables.setdefault(name, []).append(whole)
     return {name: Table(SCHEMAS[name], "as the paper says", tuple(found)) for name, found in tables.items()}
+
+
+def _compares(comparison):
+    """One that only asks for the paper's size has a test of its own."""
+    return comparison.expect != "sized"
 
 
 def _is_number(text):
@@ -163,7 +170,7 @@ def _said(claim, reading, original, comparison):
 @pytest.mark.parametrize(("claim", "reading"), READINGS, ids=lambda x: getattr(x, "id", getattr(x, "name", ""))[:60])
 def test_every_comparison_comes_out_on_tables_that_are_as_said_and_not_on_others(claim, reading):
     assert _judged(claim, reading, reading.comparisons, _tables(claim, reading)) in AS_SAID
-    for comparison in reading.comparisons:
+    for comparison in filter(_compares, reading.comparisons):
         as_said, not_so, *_ = _said(claim, reading, comparison, comparison)
         assert as_said in AS_SAID
         assert not_so not in AS_SAID
@@ -172,7 +179,7 @@ def test_every_comparison_comes_out_on_tables_that_are_as_said_and_not_on_others
 @pytest.mark.parametrize(("claim", "reading"), READINGS, ids=lambda x: getattr(x, "id", getattr(x, "name", ""))[:60])
 def test_no_comparison_says_the_same_when_it_is_changed(claim, reading):
     """Turned round, with a limit moved by 1 or by half, or a margin gone, halved or doubled."""
-    for comparison in reading.comparisons:
+    for comparison in filter(_compares, reading.comparisons):
         said = _said(claim, reading, comparison, comparison)
         for mutant in _mutants(claim, comparison):
             assert _said(claim, reading, comparison, mutant) != said, mutant
@@ -226,6 +233,24 @@ def test_a_claim_of_two_systems_is_what_their_runs_say(claim):
         assert judge(claim, *reversed(runs)).verdict is verdict
     assert judge(claim, run("mnist", 1.0)).verdict is Verdict.ABSENT
     assert "needs a run of paris" in judge(claim, run("mnist", 1.0)).reason
+
+
+SIZED = [(c, r, x) for c, r in READINGS for x in r.comparisons if x.expect == "sized"]
+
+
+@pytest.mark.parametrize(("claim", "reading", "comparison"), SIZED, ids=lambda x: getattr(x, "id", ""))
+def test_a_size_alone_is_met_by_the_papers_own_number_and_by_no_other(claim, reading, comparison):
+    for factor, wanted in ((1.0, Verdict.REPRODUCED), (1.5, Verdict.DIRECTION)):
+        tables = _tables(claim, reading)
+        for row in tables[comparison.table].rows:
+            path = comparison.size.replace(ROW, str(row["routing"]))
+            number = factor * float(str(stated_value(claim.analyses[0], "paris", path)[0]).split()[0])
+            row |= {comparison.columns[0]: Estimate(number, number - 1e-6, number + 1e-6)}
+        assert _judged(claim, reading, [comparison], tables) is wanted
+
+
+def test_there_are_sizes_that_stand_alone():
+    assert {claim.id for claim, _, _ in SIZED} == {"table-1-rank", "table-1-match"}
 
 
 def test_there_are_claims_of_two_systems():

@@ -1,4 +1,5 @@
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import perceptual
 from mnist_ddm.metrics.fidelity import ALL, nearest_training_distance
-from mnist_ddm.metrics.frechet import KernelDistance, extract, frechet_distance
+from mnist_ddm.metrics.frechet import ENOUGH, KernelDistance, extract, frechet_distance
 from mnist_ddm.metrics.frechet_limit import LimitDistance
 from mnist_ddm.metrics.inception import _prepare, build_inception
 from mnist_ddm.metrics.manifold import precision_and_coverage
@@ -140,7 +141,7 @@ def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_say
     population = KernelDistance(_features(4000, 0.4, seed=100))(_features(4000, seed=101)).value
     covered = 0
     for i in range(100):
-        estimate = KernelDistance(_features(150, 0.4, seed=2 * i))(_features(150, seed=2 * i + 1))
+        estimate = KernelDistance(_features(200, 0.4, seed=2 * i))(_features(200, seed=2 * i + 1))
         covered += estimate.low <= population <= estimate.high
     assert 88 <= covered <= 100
 
@@ -215,8 +216,18 @@ def test_no_metric_depends_on_the_order_of_samples(order):
     mixed = fake[list(order)]
     assert frechet_distance(real, mixed) == pytest.approx(frechet_distance(real, fake), abs=1e-9)
     assert precision_and_coverage(real, mixed) == precision_and_coverage(real, fake)
-    a, b = KernelDistance(real)(mixed), KernelDistance(real)(fake)
-    assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), abs=1e-11)
+    many = _features(ENOUGH, 0.2, seed=2)
+    shuffled = many[torch.randperm(ENOUGH, generator=torch.Generator().manual_seed(3))]
+    for some, again in ((mixed, fake), (shuffled, many)):
+        a, b = KernelDistance(real)(some), KernelDistance(real)(again)
+        assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), abs=1e-10, nan_ok=True)
+
+
+def test_a_kernel_distance_of_few_samples_has_no_interval():
+    real, fake = _features(300), _features(ENOUGH, 0.4, seed=1)
+    assert math.isnan(KernelDistance(real)(fake[:-1]).low)
+    whole = KernelDistance(real)(fake)
+    assert whole.low < whole.value < whole.high
 
 
 def test_the_nearest_training_image_is_the_nearest():

@@ -144,10 +144,10 @@ def test_a_class_without_samples_can_have_no_share():
 
 
 def test_the_kernel_distance_of_one_class_is_the_plain_one_and_of_many_that_of_a_plain_sum():
-    real, fake = normal(1, 60), 1.2 * normal(2, 30)
+    real, fake, many = normal(1, 60), 1.2 * normal(2, 30), 1.2 * normal(3, 200)
     kernel = KernelDistance(real)
-    one = balanced_kernel_distance(kernel, fake, torch.zeros(30, dtype=torch.int64), torch.ones(1).double())
-    plain = kernel(fake)
+    one = balanced_kernel_distance(kernel, many, torch.zeros(200, dtype=torch.int64), torch.ones(1).double())
+    plain = kernel(many)
     assert (one.value, one.low, one.high) == pytest.approx((plain.value, plain.low, plain.high), rel=1e-12)
     classes = torch.arange(30) % 3
     found = balanced_kernel_distance(kernel, fake, classes, PRIOR).value

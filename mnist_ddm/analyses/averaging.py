@@ -15,7 +15,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import RATIO, Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "full")
 _VELOCITY = "velocity@tenths"
@@ -24,7 +24,7 @@ _TABLE = Schema(
     (
         TIME,
         *(Column(routing, routing) for routing in ROUTINGS),
-        *(Column(f"full_over_{routing}", f"full / {routing}") for routing in ("top1", "top2")),
+        *(Column(f"full_over_{routing}", f"full / {routing}", kind=RATIO) for routing in ("top1", "top2")),
     ),
 )
 _OWN = Schema(

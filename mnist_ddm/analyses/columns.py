@@ -5,11 +5,18 @@ from collections.abc import Mapping, Sequence
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.routing import parse_routing
 from mnist_ddm.errors import InputError
-from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate, share_estimate
+from mnist_ddm.stats.intervals import Array, mean_estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent, share_change
 from mnist_ddm.stats.summaries import sd
-from mnist_ddm.stats.tails import MIN_EVENTS, heavy_mean_estimate, median_estimate, median_ratio_estimate
-from mnist_ddm.tables.table import PERCENT, Column, Value
+from mnist_ddm.stats.tails import (
+    MIN_EVENTS,
+    heavy_mean_estimate,
+    median_estimate,
+    median_ratio_estimate,
+    norm_mean_estimate,
+    norm_ratio_estimate,
+)
+from mnist_ddm.tables.table import PERCENT, RATIO, Column, Value
 
 
 def is_field(name: str) -> bool:
@@ -65,8 +72,10 @@ REFINEMENT = (
 only where enough events carry it, its median, and the share of samples in which it can be seen."""
 
 
-L_EFF_RATIO = Column("l_eff_ratio", "L_eff, ratio to Full")
-L_EFF_RATIO_MEDIAN = Column("l_eff_ratio_median", "median of that ratio over samples", optional=True)
+L_EFF_RATIO = Column("l_eff_ratio", "L_eff, ratio to Full", kind=RATIO)
+L_EFF_RATIO_MEDIAN = Column(
+    "l_eff_ratio_median", "L_eff, median of the samples' ratios to Full", kind=RATIO, optional=True
+)
 VISIBLE_CHANGE = Column("visible_change", "visible Delta_refine, minus Full's", unit="points")
 """Against the full ensemble, paired by noise: what the two columns of cells that they are of differ by says less."""
 
@@ -74,7 +83,7 @@ VISIBLE_CHANGE = Column("visible_change", "visible Delta_refine, minus Full's", 
 def against_full(l_eff: Array, full_l_eff: Array, error: Array, full_error: Array, event: float) -> dict[str, Value]:
     """The cells of `L_EFF_RATIO`, its median and `VISIBLE_CHANGE`, from one number for each sample."""
     return {
-        L_EFF_RATIO.key: ratio_estimate(l_eff, full_l_eff),
+        L_EFF_RATIO.key: norm_ratio_estimate(l_eff, full_l_eff),
         L_EFF_RATIO_MEDIAN.key: median_ratio_estimate(l_eff, full_l_eff),
         VISIBLE_CHANGE.key: in_percent(share_change(error > event, full_error > event)),
     }
@@ -88,6 +97,17 @@ def number_key(key: str, title: str, among: Sequence[float] = ()) -> Column:
 def mean_and_sd(column: Column, values: Array) -> dict[str, Value]:
     """The cells of the two columns of `with_sd`, from one number for each sample."""
     return {column.key: mean_estimate(values), f"{column.key}_sd": sd(values)}
+
+
+def of_norm(column: Column) -> tuple[Column, ...]:
+    """A norm, whose mean has an interval only where enough large ones carry it; its standard deviation and median."""
+    return *with_sd(column), Column(f"{column.key}_median", f"median {column.title}", optional=True)
+
+
+def norm_cells(column: Column, values: Array) -> dict[str, Value]:
+    """The cells of the columns of `of_norm`, from one number for each sample."""
+    mean, median = norm_mean_estimate(values), median_estimate(values)
+    return {column.key: mean, f"{column.key}_sd": sd(values), f"{column.key}_median": median}
 
 
 def refinement_cells(error: Array, event: float) -> dict[str, Value]:

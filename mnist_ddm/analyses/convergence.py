@@ -21,7 +21,7 @@ from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate, share_estimate
 from mnist_ddm.stats.shares import in_percent
 from mnist_ddm.stats.tails import median_ratio_estimate
-from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, RATIO, Column, Row, Schema, Table
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _REFINEMENTS = (1, 2, 4, 8)
@@ -64,8 +64,8 @@ _GRID = Schema(
         _STEPS,
         N,
         *with_sd(_MAX_EVERY_STEP),
-        Column("max_ratio", "ratio to half as many steps", optional=True),
-        Column("max_ratio_median", "median of that ratio over samples", optional=True),
+        Column("max_ratio", "ratio to half as many steps", kind=RATIO, optional=True),
+        Column("max_ratio_median", "median of the samples' ratios to half as many steps", kind=RATIO, optional=True),
         Column("last_inverse_t", "1/t at the last step", "note"),
         Column("max_t_norm", "max t * norm"),
     ),

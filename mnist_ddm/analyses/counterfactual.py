@@ -17,7 +17,7 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.stats.intervals import Array, Estimate
 from mnist_ddm.stats.shares import discordant_share, in_percent, smaller_share
 from mnist_ddm.stats.tails import heavy_ratio_estimate
-from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table
+from mnist_ddm.tables.table import PERCENT, RATIO, Column, Row, Schema, Table
 
 ROUTINGS = ("top2", "full", "full+clip", "misaligned2", "misaligned2+equal")
 _BASE, _FULL = "top2", "full"
@@ -31,12 +31,12 @@ _TABLE = Schema(
     (
         ROUTING,
         *REFINEMENT,
-        Column("ratio_to_top2", "ratio to Top-2"),
+        Column("ratio_to_top2", "ratio to Top-2", kind=RATIO),
         Column(
             "fails_less", "only Top-2 has a visible Delta_refine, of those in which one has", unit="%", kind=PERCENT
         ),
         Column("smaller", "smaller than Top-2's", unit="%", kind=PERCENT),
-        Column("ratio_to_full", "ratio to Full", optional=True),
+        Column("ratio_to_full", "ratio to Full", kind=RATIO, optional=True),
         Column(
             "fails_less_than_full",
             "only Full has a visible Delta_refine, of those in which one has",

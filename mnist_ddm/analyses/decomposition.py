@@ -17,7 +17,7 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array, mean_estimate, ratio_estimate
-from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import PERCENT, RATIO, Column, Row, Schema, Table, Value
 
 ROUTINGS = ("top2", "top4", "full")
 _MIDDLE = 0.5
@@ -32,7 +32,7 @@ _MIDDLE_TABLE = Schema(
         ROUTING,
         *(column for term in _SUMMED for column in with_sd(_TERM_COLUMNS[term])),
         Column("dominant", "dominant", "note"),
-        *(Column(f"{term}_ratio", f"{term}, ratio to Full", optional=True) for term in _PAIRED),
+        *(Column(f"{term}_ratio", f"{term}, ratio to Full", kind=RATIO, optional=True) for term in _PAIRED),
         Column("router_larger", "samples with a larger router term", unit="%", kind=PERCENT),
         *paper_columns(_PAPER),
     ),

@@ -12,12 +12,12 @@ from mnist_ddm.analyses.columns import (
     L_EFF,
     REFINEMENT,
     ROUTING,
-    mean_and_sd,
+    norm_cells,
+    of_norm,
     paper_cells,
     paper_columns,
     refinement_cells,
     refinement_note,
-    with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import RefinementSettings
@@ -55,7 +55,7 @@ _TABLE = Schema(
     "failure-modes",
     (
         ROUTING,
-        *with_sd(L_EFF),
+        *of_norm(L_EFF),
         *REFINEMENT,
         Column("entropy_above", f"entropy > {_LIMITS['entropy']:g} nats", unit="%", kind=PERCENT),
         Column("entropy_above_all_t", "the same over all t", unit="%", kind=PERCENT),
@@ -101,7 +101,7 @@ class FailureModes(Analysis[RefinementSettings]):
         rows: list[Row] = [
             {
                 "routing": r,
-                **mean_and_sd(L_EFF, indicators[r]["l_eff"]),
+                **norm_cells(L_EFF, indicators[r]["l_eff"]),
                 **refinement_cells(indicators[r]["delta_refine"], event),
                 **_shares_above(indicators[r], _LIMITS),
                 "entropy_above_all_t": _share_above(indicators[r]["entropy_all_t"], _LIMITS["entropy"]),

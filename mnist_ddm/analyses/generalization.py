@@ -15,12 +15,12 @@ from mnist_ddm.analyses.columns import (
     ROUTING,
     VISIBLE_CHANGE,
     against_full,
-    mean_and_sd,
+    norm_cells,
+    of_norm,
     paper_cells,
     paper_columns,
     refinement_cells,
     refinement_note,
-    with_sd,
 )
 from mnist_ddm.analyses.paper import paper_values
 from mnist_ddm.analyses.settings import RefinementSettings
@@ -51,7 +51,7 @@ _TABLE = Schema(
         Column("regime", "regime", "key", values=_REGIMES),
         Column("variant", "variant", "note"),
         ROUTING,
-        *with_sd(L_EFF),
+        *of_norm(L_EFF),
         *REFINEMENT,
         replace(L_EFF_RATIO, optional=True),
         L_EFF_RATIO_MEDIAN,
@@ -128,7 +128,7 @@ class Generalization(Analysis[RefinementSettings]):
                         "regime": regime.key,
                         "variant": regime.variant or None,
                         "routing": r,
-                        **mean_and_sd(L_EFF, largest),
+                        **norm_cells(L_EFF, largest),
                         **refinement_cells(error, event),
                         **beside,
                         "spearman": spearman_estimate(largest, error),

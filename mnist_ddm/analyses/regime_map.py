@@ -23,7 +23,7 @@ from mnist_ddm.metrics.frechet_limit import FrechetLimit
 from mnist_ddm.metrics.real import frechet_floor, real_features
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate, mean_estimate, ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import RATIO, Column, Row, Schema, Table, Value
 
 TEMPERATURES = (0.25, 1.0, 2.0, 4.0, 16.0, math.inf)
 """Of the router: 1 is as trained, below it is sharper, infinity has equal weights."""
@@ -41,7 +41,7 @@ _TABLE = Schema(
         Column("t_router", "T", "key", accepts=lambda text: text == _INFINITE or is_number(text)),
         *(Column(f"fid_{strategy}", f"FID {strategy}") for strategy in STRATEGIES),
         Column("fid_floor", "FID of as many real states", "note"),
-        Column("full_over_best", "full / best of top1, top2"),
+        Column("full_over_best", "full / best of top1, top2", kind=RATIO),
         Column("full_worse", "KID x 1000, full minus the best of top1, top2"),
         *(Column(f"fid_full_{s}", f"FID of infinitely many, full minus {s}", optional=True) for s in ("top1", "top2")),
         Column("order", "order, best first", "note"),
@@ -52,7 +52,7 @@ _TABLE = Schema(
         ),
         Column("order_balanced", "order within classes", "note", optional=True),
         Column("router_term", "router's term of the Jacobian of Full", optional=True),
-        Column("router_ratio", "the same over the implied one", optional=True),
+        Column("router_ratio", "the same over the implied one", kind=RATIO, optional=True),
     ),
 )
 _NUMBERS = Schema(

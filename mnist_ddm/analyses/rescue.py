@@ -16,7 +16,9 @@ from mnist_ddm.analyses.columns import (
     VISIBLE_CHANGE,
     against_full,
     mean_and_sd,
+    norm_cells,
     number_key,
+    of_norm,
     paper_cells,
     paper_columns,
     refinement_cells,
@@ -42,7 +44,7 @@ from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array
 from mnist_ddm.stats.summaries import entropy
 from mnist_ddm.stats.tails import heavy_ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import RATIO, Column, Row, Schema, Table
 
 TEMPERATURES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SHARES = (0.8, 0.9, 1.0)
@@ -64,10 +66,10 @@ def truncated(share: float) -> str:
 ROUTINGS = tuple(dict.fromkeys([*map(tempered, TEMPERATURES), *map(truncated, SHARES)]))
 
 _ENTROPY = Column("entropy", "entropy")
-_RATIO = Column("ratio_to_full", "Delta_refine, ratio to T = 1")
+_RATIO = Column("ratio_to_full", "Delta_refine, ratio to T = 1", kind=RATIO)
 _MEASURES = (
     *with_sd(_ENTROPY),
-    *with_sd(L_EFF),
+    *of_norm(L_EFF),
     *REFINEMENT,
     _RATIO,
     L_EFF_RATIO,
@@ -206,7 +208,7 @@ def _measured(
 def _cells(measured: Mapping[str, Array], full: Mapping[str, Array], event: float) -> Row:
     return {
         **mean_and_sd(_ENTROPY, measured["entropy"]),
-        **mean_and_sd(L_EFF, measured["l_eff"]),
+        **norm_cells(L_EFF, measured["l_eff"]),
         **refinement_cells(measured["delta_refine"], event),
         _RATIO.key: heavy_ratio_estimate(measured["delta_refine"], full["delta_refine"], event),
         **against_full(measured["l_eff"], full["l_eff"], measured["delta_refine"], full["delta_refine"], event),

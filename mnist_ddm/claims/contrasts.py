@@ -41,6 +41,7 @@ class Contrast:
         affirms: half the interval, in distances of the estimate from what must be excluded for it to be as said; 0 if
             it is, infinite if it lies on the other side, ``None`` if that cannot be told.
         refutes: the same for it to be the other way or no difference that matters.
+        leans: whether the estimate by itself is as said, whatever its interval; ``None`` if that cannot be told.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Contrast:
     oriented: Estimate | None = None
     affirms: float | None = None
     refutes: float | None = None
+    leans: bool | None = None
 
 
 _BOTH = "the interval holds both outcomes"
@@ -81,9 +83,9 @@ def above(
     If the whole interval is within ``smallest`` of the limit, the difference is too small to matter; unless it is as
     said, which is then noted.
     """
-    shown = shown or estimate
+    shown, leans = shown or estimate, estimate.value > limit
     if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL)
+        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL, leans=leans)
     moved = difference(estimate, point(limit))
     inside = smallest > 0 and -smallest <= moved.low and moved.high <= smallest
     affirms, refutes = _ratio(moved, abs(moved.value)), _ratio(moved, smallest - abs(moved.value))
@@ -98,7 +100,9 @@ def above(
     elif moved.high < 0:
         agreement, reason = Agreement.AGAINST, ""
     small = inside and agreement is Agreement.FOR
-    return Contrast(label, agreement, p, shown, reason, small, oriented=moved, affirms=affirms, refutes=refutes)
+    return Contrast(
+        label, agreement, p, shown, reason, small, oriented=moved, affirms=affirms, refutes=refutes, leans=leans
+    )
 
 
 def _ratio(estimate: Estimate, distance: float) -> float | None:
@@ -113,7 +117,7 @@ def below(
     label: str, estimate: Estimate, limit: float = 0.0, shown: Estimate | None = None, smallest: float = 0.0
 ) -> Contrast:
     """Whether an estimate is below a limit: as said if its whole interval is; otherwise as `above`."""
-    turned = Estimate(-estimate.value, -estimate.high, -estimate.low)
+    turned = Estimate(-estimate.value, -estimate.high, -estimate.low, estimate.freedom)
     return above(label, turned, -limit, shown or estimate, smallest)
 
 
@@ -126,9 +130,9 @@ def between(label: str, log_of_ratio: Estimate | None, margin: float, shown: Est
 
 def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Estimate | None = None) -> Contrast:
     """Whether an estimate is within a limit of a centre, on either side: as said if its whole interval is."""
-    shown = shown or estimate
+    shown, leans = shown or estimate, abs(estimate.value - centre) <= limit
     if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL)
+        return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL, leans=leans)
     moved = difference(estimate, point(centre))
     if moved.low >= -limit and moved.high <= limit:
         agreement = Agreement.FOR
@@ -146,7 +150,7 @@ def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Est
     if agreement is Agreement.FOR:
         affirms = 0.0
     reason = _BOTH if agreement is Agreement.OPEN else ""
-    return Contrast(label, agreement, p, shown, reason, affirms=affirms, refutes=refutes)
+    return Contrast(label, agreement, p, shown, reason, affirms=affirms, refutes=refutes, leans=leans)
 
 
 Compared = tuple[Contrast, tuple[Operand, ...]]
@@ -256,6 +260,11 @@ def _equals(operands: Sequence[Operand], limit: float, comparison: Comparison) -
     return compared
 
 
+def _sized(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
+    """Nothing is compared but the size with the paper's (`select.differing_sizes`)."""
+    return []
+
+
 def _near(operands: Sequence[Operand], limit: float, comparison: Comparison) -> list[Compared]:
     """A weak association is near its centre on both sides: a strong one of the other sign is not weak."""
     label = f"within {limit:.3g} of {comparison.centre:g}"
@@ -272,5 +281,6 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "alike": _alike,
     "equals": _equals,
     "near": _near,
+    "sized": _sized,
 }
 """By the word that `Comparison.expect` may be."""

@@ -44,9 +44,10 @@ MEANINGS: Mapping[Verdict, str] = {
     Verdict.DIRECTION: "every comparison came out as the paper says, but the size differs, or is below the smallest "
     "effect of interest, or the paper states it for another system only",
     Verdict.NOT: "a comparison came out the other way, with an interval that excludes what the paper says; of several "
-    "comparisons one must do so at 5% for all of them together",
-    Verdict.EQUIVALENT: "what should differ does not by an amount that matters: the interval lies within the smallest "
-    "effect of interest on both sides of no difference (two one-sided tests)",
+    "comparisons one must do so at 5% for all of them together; or some came out as said, and in another there is no "
+    "difference that matters",
+    Verdict.EQUIVALENT: "what should differ does not by an amount that matters, and nothing came out as said: the "
+    "interval lies within the smallest effect of interest on both sides of no difference (two one-sided tests)",
     Verdict.OPEN: "a 95% interval holds what the paper says and its opposite, or there is no interval",
     Verdict.CONSTRUCTION: "it could not come out otherwise",
     Verdict.ABSENT: "it was not measured; the reason stands beside",
@@ -54,8 +55,12 @@ MEANINGS: Mapping[Verdict, str] = {
 }
 
 
-_REFUTED: Mapping[Verdict, Agreement] = {Verdict.NOT: Agreement.AGAINST, Verdict.EQUIVALENT: Agreement.ALIKE}
-"""Verdicts that one comparison of several is enough for."""
+_REFUTING: Mapping[Verdict, tuple[Agreement, ...]] = {
+    Verdict.NOT: (Agreement.AGAINST, Agreement.ALIKE),
+    Verdict.EQUIVALENT: (Agreement.ALIKE,),
+}
+"""Verdicts that one comparison of several is enough for, and what it says then."""
+_AFFIRMED = (Verdict.REPRODUCED, Verdict.DIRECTION)
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ class ReadingVerdict:
     @property
     def p(self) -> float | None:
         """Of the verdict: all comparisons must come out as said, or one of them the other way."""
-        if self.verdict in _REFUTED:
-            refuting = [c.p or 0.0 for c in self.contrasts if c.agreement is _REFUTED[self.verdict]]
+        if self.verdict in _REFUTING:
+            refuting = [c.p or 0.0 for c in self.contrasts if c.agreement in _REFUTING[self.verdict]]
             return min(1.0, len(self.contrasts) * min(refuting))
         decided = [c.p for c in self.contrasts if c.p is not None]
         return max(decided) if decided and len(decided) == len(self.contrasts) else None
@@ -211,13 +216,29 @@ def _counted(run: Results, n: int) -> str:
 
 
 def _deciding_first(readings: Sequence[ReadingVerdict]) -> tuple[ReadingVerdict, ...]:
-    """The first reading, unless it is open for want of intervals and one that may stand in for it has them."""
-    deciding = readings[0]
+    """The first reading, unless it is open for want of intervals and one that may stand in for it has them.
+
+    What stands in must not say another thing than the estimates that it stands in for: most samples may have the
+    smaller error, and a few the larger mean.
+    """
+    first = deciding = readings[0]
     standing_in = [r for r in readings if r.reading.stands_in and r.verdict is not Verdict.ABSENT]
-    if not _has_intervals(deciding) and deciding.verdict not in _REFUTED:
+    if not _has_intervals(deciding) and deciding.verdict not in _REFUTING:
         measured = standing_in[0] if deciding.verdict is Verdict.ABSENT and standing_in else deciding
         deciding = next(filter(_has_intervals, standing_in), measured)
-    return (deciding, *(r for r in readings if r is not deciding))
+    rest = tuple(r for r in readings if r is not deciding)
+    if deciding is not first and _contradicts(deciding, first):
+        why = f"without an interval, {first.reading.name} says another thing than {deciding.reading.name}"
+        deciding = replace(deciding, verdict=Verdict.OPEN, reason=why)
+    return (deciding, *rest)
+
+
+def _contradicts(reading: ReadingVerdict, stood_in_for: ReadingVerdict) -> bool:
+    """Whether a verdict is not that of the estimates for which it stands in, as far as those can be told."""
+    leanings = [c.leans for c in stood_in_for.contrasts]
+    if None in leanings or not leanings:
+        return False
+    return all(leanings) if reading.verdict is Verdict.NOT else reading.verdict in _AFFIRMED and not all(leanings)
 
 
 def _has_intervals(reading: ReadingVerdict) -> bool:
@@ -267,6 +288,9 @@ def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[s
     still_open = [c for c in contrasts if c.agreement is Agreement.OPEN]
     for why in dict.fromkeys(c.reason for c in still_open):
         unsettled.append(f"{why}: {'; '.join(c.label for c in still_open if c.reason == why)}")
+    if alike and any(c.agreement is Agreement.FOR for c in contrasts):
+        held = "; ".join(c.label for c in contrasts if c.agreement is Agreement.FOR)
+        return Verdict.NOT, f"no difference that matters: {'; '.join(alike)} (as said: {held})"
     if alike:
         return Verdict.EQUIVALENT, f"no difference that matters: {'; '.join(alike)}"
     if unsettled:

@@ -22,7 +22,7 @@ ROW = "{row}"
 
 _ORDERED = ("rising", "falling", "lowest", "highest")
 """Those that compare cells with each other."""
-_EXPECT = (*_ORDERED, "above", "below", "alike", "equals", "near")
+_EXPECT = (*_ORDERED, "above", "below", "alike", "equals", "near", "sized")
 
 _TWO_SIDED = ("alike", "equals", "near")
 _LIMITED = ("above", "below", "equals", "near")
@@ -39,8 +39,8 @@ class Comparison:
 
     Attributes:
         expect: `rising`, `falling`, `lowest`, `highest` (the first against each other one), `below`, `above` (each
-            against the limit), `alike` (ratios to the first), `equals` (the ratio to the limit), or `near` (within the
-            limit of the centre, on either side).
+            against the limit), `alike` (ratios to the first), `equals` (the ratio to the limit), `near` (within the
+            limit of the centre, on either side), or `sized` (nothing but what ``size`` says).
         table: where the cells are.
         columns: keys; one for all rows, or several of one row.
         rows: which rows, by column key and value. The first row that fits counts.
@@ -274,6 +274,8 @@ def resolve(comparison: Comparison, schema: Schema) -> None:
         raise ValueError(f"{comparison.expect!r} needs more than one cell of {schema.name}")
     if comparison.expect in ("alike", "equals") and comparison.within is None:
         raise ValueError(f"{comparison.expect!r} needs a margin `within`")
+    if comparison.expect == "sized" and not comparison.size:
+        raise ValueError("'sized' needs a `size`")
     limited = comparison.limit is not None or comparison.limit_column is not None
     if comparison.expect in _LIMITED and not limited:
         raise ValueError(f"{comparison.expect!r} needs a limit")

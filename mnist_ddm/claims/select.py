@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from mnist_ddm.analyses.paper import SYSTEMS, in_words, stated_value
 from mnist_ddm.claims.ledger import ROW, Claim, Comparison, Reading, key_of
@@ -18,6 +19,10 @@ _GENERIC = "measured"
 """The title of a column of which the row says what was measured."""
 _AGAINST = "against"
 """The last word of the title of a key that says what is compared with."""
+
+
+Level = Callable[[Estimate], Estimate]
+"""From a cell's estimate to the same at the level of the run."""
 
 
 class MissingCell(Exception):  # noqa: N818 (no error: it becomes a verdict)
@@ -80,7 +85,7 @@ def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mappi
     cells = []
     several = [(system, runs[system]) for system in comparison.systems]
     for system, of in several or [(results.system, results)]:
-        table = _table(claim, comparison, of)
+        table, level = _table(claim, comparison, of), partial(_at_level, of.level, _freedom(claim, of))
         for selector in comparison.rows:
             rows = _rows(comparison, selector, table, system)
             for row in rows:
@@ -88,7 +93,7 @@ def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mappi
                 if several:
                     subject = ", ".join(filter(None, (subject, proper_name(system))))
                 cells += [
-                    _operand(comparison, row, table.schema[key], table.schema, subject, key_of(selector), of.level)
+                    _operand(comparison, row, table.schema[key], table.schema, subject, key_of(selector), level)
                     for key in _columns(comparison, table, row)
                 ]
     return cells
@@ -115,18 +120,29 @@ def limit_of(claim: Claim, comparison: Comparison, results: Results, cells: Sequ
     return stated.value
 
 
+def _freedom(claim: Claim, results: Results) -> float:
+    """Degrees of freedom of what a run says of a claim: of its trainings if they are several, else of its samples."""
+    counted = [results.samples[a] for a in claim.analyses if a in results.samples]
+    units = results.trainings if results.trainings > 1 else min(counted, default=math.inf)
+    return max(units - 1, 1)
+
+
 def _operand(
-    comparison: Comparison, row: Row, column: Column, schema: Schema, subject: str, row_key: str, level: float
+    comparison: Comparison, row: Row, column: Column, schema: Schema, subject: str, row_key: str, level: Level
 ) -> Operand:
     cell = Cell("" if column.title == _GENERIC and subject else column.heading, subject, row.get(column.key))
     value = as_estimate(cell.value, comparison.exact)
     if value is None:
         raise MissingCell(f"there is no number for: {cell.label}")
-    if comparison.decided_by is None:
-        return Operand(cell, value, widened(value, level), row, row_key)
-    decided = as_estimate(row.get(comparison.decided_by), exact=False)
-    deciding = decided or Estimate(value.value, math.nan, math.nan)
-    return Operand(cell, value, widened(deciding, level), row, row_key, schema[comparison.decided_by].title)
+    deciding, decider = value, ""
+    if comparison.decided_by is not None:
+        decided = as_estimate(row.get(comparison.decided_by), exact=False)
+        deciding, decider = decided or Estimate(value.value, math.nan, math.nan), schema[comparison.decided_by].title
+    return Operand(cell, value, level(deciding), row, row_key, decider)
+
+
+def _at_level(level: float, freedom: float, estimate: Estimate) -> Estimate:
+    return widened(replace(estimate, freedom=freedom), level)
 
 
 def _table(claim: Claim, comparison: Comparison, source: Results) -> Table:

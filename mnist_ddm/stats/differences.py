@@ -6,15 +6,14 @@ recovery (Zou and Donner, Statistics in Medicine 27, 2008)
 .. math:: a - b - \sqrt{(a - l_a)^2 + (u_b - b)^2}, \quad a - b + \sqrt{(u_a - a)^2 + (b - l_b)^2},
 
 exact for independent normal estimates. Samples of two routings start from the same noise, which only makes the true
-interval narrower where they agree.
+interval narrower where they agree. It has the fewer of their two degrees of freedom.
 """
 
 import math
+from dataclasses import replace
 
 from mnist_ddm.stats.intervals import LEVEL, Estimate
-from mnist_ddm.stats.quantiles import normal_quantile, normal_share
-
-_QUANTILE = normal_quantile((1 + LEVEL) / 2)
+from mnist_ddm.stats.quantiles import student_quantile, student_share
 
 
 def point(value: float) -> Estimate:
@@ -23,10 +22,10 @@ def point(value: float) -> Estimate:
 
 
 def widened(estimate: Estimate, level: float) -> Estimate:
-    """The same with an interval of a smaller error rate than 5%, by the quantiles of a normal estimate."""
-    factor = -normal_quantile(level / 2) / _QUANTILE
-    value = estimate.value
-    return Estimate(value, value - factor * (value - estimate.low), value + factor * (estimate.high - value))
+    """The same with an interval of a smaller error rate than 5%, by the quantiles of its distribution."""
+    factor = -student_quantile(level / 2, estimate.freedom) / student_quantile((1 + LEVEL) / 2, estimate.freedom)
+    value, low, high = estimate.value, estimate.low, estimate.high
+    return replace(estimate, low=value - factor * (value - low), high=value + factor * (high - value))
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
@@ -36,6 +35,7 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
         value,
         value - math.hypot(a.value - a.low, b.high - b.value),
         value + math.hypot(a.high - a.value, b.value - b.low),
+        min(a.freedom, b.freedom),
     )
 
 
@@ -50,12 +50,13 @@ def log_ratio(a: Estimate, b: Estimate) -> Estimate | None:
 
 def _logarithm(a: Estimate) -> Estimate:
     low = math.log(a.low) if a.low > 0 else -math.inf
-    return Estimate(math.log(a.value), low, math.log(a.high))
+    return Estimate(math.log(a.value), low, math.log(a.high), a.freedom)
 
 
 def p_of_sign(estimate: Estimate) -> float:
-    """Two-sided p-value of 0, as if the end of the interval nearer to 0 were that of a normal estimate."""
+    """Two-sided p-value of 0, as if the end of the interval nearer to 0 were that of Student's or a normal estimate."""
     reach = estimate.value - estimate.low if estimate.value > 0 else estimate.high - estimate.value
     if reach <= 0:
         return 0.0 if estimate.value != 0 else 1.0
-    return 2 * normal_share(-_QUANTILE * abs(estimate.value) / reach)
+    quantile = student_quantile((1 + LEVEL) / 2, estimate.freedom)
+    return 2 * student_share(-quantile * abs(estimate.value) / reach, estimate.freedom)

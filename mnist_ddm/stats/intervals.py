@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from mnist_ddm.core.noise import Purpose, generator
 from mnist_ddm.stats.quantiles import beta_quantile, normal_quantile, normal_share, student_quantile
-from mnist_ddm.stats.tests import auc, spearman
+from mnist_ddm.stats.tests import auc, rounded, spearman
 
 Array = NDArray[np.float64]
 RESAMPLES = 2000
@@ -54,11 +54,14 @@ class Estimate:
         value: of the statistic.
         low: lower end.
         high: upper end.
+        freedom: degrees of freedom of Student's distribution by which the interval has another level, or a p-value;
+            infinite, as by default, for those of a normal one. Few trainings have few, and their p-values are larger.
     """
 
     value: float
     low: float
     high: float
+    freedom: float = math.inf
 
 
 def bootstrap_batched(statistic: Callable[..., Array], *columns: NDArray[Any]) -> Estimate:
@@ -209,22 +212,57 @@ def share_estimate(events: NDArray[np.bool_]) -> Estimate:
 
 
 def spearman_estimate(a: Array, b: Array) -> Estimate:
-    r"""Spearman's rank correlation with the interval of Bonett and Wright (2000); NaN where it is not defined.
+    r"""Spearman's rank correlation with the hull of two intervals; NaN where it is not defined.
 
-    Fisher's :math:`z = \operatorname{artanh} \rho` with the variance :math:`(1 + \rho^2 / 2) / (n - 3)`.
+    Both are of Fisher's :math:`z = \operatorname{artanh} \rho`. One has the variance :math:`(1 + \rho^2 / 2) / (n - 3)`
+    of Bonett and Wright (2000), which is that of a normal pair. Where the two vary together without a correlation, as
+    where some samples are far out in both, to either side, that is too small; the other has the variance of the
+    samples' influence on the correlation, which supposes nothing, and is too small for few samples.
     """
     value, n = spearman(a, b), len(a)
     if np.isnan(value) or n < 4:
         return Estimate(value, float("nan"), float("nan"))
     # Perfect order has no finite z; it gets that of the next correlation that n ranks can have.
     largest = 1 - 12 / (n**3 - n)
-    z = math.atanh(min(max(value, -largest), largest))
-    half = _NORMAL * math.sqrt((1 + min(abs(value), largest) ** 2 / 2) / (n - 3))
+    inside = min(max(value, -largest), largest)
+    z = math.atanh(inside)
+    influence = _rank_influence(rounded(a), rounded(b)) / (1 - inside**2)
+    half = max(
+        _NORMAL * math.sqrt((1 + inside**2 / 2) / (n - 3)),
+        student_quantile((1 + LEVEL) / 2, n - 1) * float(influence.std(ddof=1)) / math.sqrt(n),
+    )
     return Estimate(value, min(value, math.tanh(z - half)), max(value, math.tanh(z + half)))
 
 
+def _rank_influence(a: Array, b: Array) -> Array:
+    """How far each sample moves Spearman's correlation, times n: by its own ranks, and by those of the samples above.
+
+    Shape ``(n,)``.
+    """
+    ranks = [_shares_below(values) - 0.5 for values in (a, b)]
+    spreads = [float(rank.std()) for rank in ranks]
+    value = float((ranks[0] * ranks[1]).mean()) / (spreads[0] * spreads[1])
+    moved = ranks[0] * ranks[1] + _mean_above(a, ranks[1]) + _mean_above(b, ranks[0])
+    return moved / (spreads[0] * spreads[1]) - 3 * value
+
+
+def _shares_below(values: Array) -> Array:
+    """The share of all values that lie below each, equal ones counted half."""
+    from scipy import stats
+
+    return np.asarray((stats.rankdata(values) - 0.5) / len(values), dtype=np.float64)
+
+
+def _mean_above(values: Array, other: Array) -> Array:
+    """For each value the mean over all samples of ``other`` where theirs is above it, equal ones counted half."""
+    unique, place = np.unique(values, return_inverse=True)
+    sums = np.bincount(place, weights=other, minlength=len(unique))
+    above = sums[::-1].cumsum()[::-1] - sums
+    return np.asarray((above + sums / 2)[place] / len(values), dtype=np.float64)
+
+
 def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
-    """The `auc` with the hull of two intervals; NaN under `MIN_POSITIVES` positives or negatives.
+    """The `auc` of `rounded` scores with the hull of two intervals; NaN under `MIN_POSITIVES` positives or negatives.
 
     DeLong's on the logit supposes no distribution, and is far too narrow where few positives are nearly always above
     the others; Newcombe's (2006, his method 5) is right there, for scores that are distributed about as normal ones.
@@ -232,6 +270,7 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
     events, others = int(positive.sum()), int((~positive).sum())
     if min(events, others) < MIN_POSITIVES:
         return Estimate(float("nan"), float("nan"), float("nan"))
+    scores = rounded(scores)
     value = auc(scores, positive)
     if not 0 < value < 1:
         # Complete separation has no variance; as many rarer ones as there are would show no exception to a share.

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_ddm.core.noise import Purpose, generator
-from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
+from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_estimate
+from mnist_ddm.stats.quantiles import normal_quantile
 
 _DEALS = 5000
 _DEALS_OF_ANY = 499
@@ -27,6 +28,7 @@ _DEALS_OF_ANY = 499
 _SHIFTS = 20
 """So many other samples' selections stand for those of all of them."""
 _SEED = 20260203
+_NORMAL = normal_quantile((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,10 @@ def ties(selection: Array, values: Array) -> Ties:
     mean_selection, mean_values = selection.mean(axis=0), values.mean(axis=0)
     # Swapped over all pairs of different samples, the statistic minus its null is the sum of covariances.
     centred = ((selection - mean_selection) * (values - mean_values)).sum(axis=2).mean(axis=1)
-    beyond = _of_influence(centred * n / max(n - 1, 1))
+    beyond = mean_estimate(centred * n / max(n - 1, 1))
     observed = float((selection * values).sum(axis=2).mean())
     pulls = (selection * mean_values + mean_selection * values).sum(axis=2).mean(axis=1)
-    spread = _of_influence(pulls)
+    spread = mean_estimate(pulls)
     null = observed - beyond.value
     moved = Estimate(null, null + spread.low - spread.value, null + spread.high - spread.value)
     return Ties(moved, beyond, _dealt(np.einsum("itk,itl->kl", selection, values) / (n * times)))
@@ -83,8 +85,8 @@ def ties_of(measure: Callable[[Array], Array], selection: Array) -> Ties:
     as_state = np.mean(swapped, axis=0)
     as_selection = np.mean([np.roll(values, shift) for shift, values in zip(shifts, swapped, strict=True)], axis=0)
     pulls = as_state + as_selection
-    null, spread = float(as_state.mean()), _of_influence(pulls)
-    around = _of_influence(own - pulls)
+    null, spread = float(as_state.mean()), mean_estimate(pulls)
+    around = mean_estimate(own - pulls)
     beyond = float(own.mean()) - null
     rng = generator(_SEED, Purpose.RESAMPLE, k)
     deals = [np.arange(k), *(rng.permutation(k) for _ in range(_DEALS_OF_ANY))]
@@ -94,15 +96,6 @@ def ties_of(measure: Callable[[Array], Array], selection: Array) -> Ties:
         Estimate(beyond, beyond + around.low - around.value, beyond + around.high - around.value),
         _among(dealt - dealt.mean()),
     )
-
-
-def _of_influence(values: Array) -> Estimate:
-    """The mean of one number for each sample with the interval of a mean."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Estimate(mean, float("nan"), float("nan"))
-    low, high = mean_moves(values)
-    return Estimate(mean, mean + low, mean + high)
 
 
 def _dealt(products: Array) -> Estimate:
@@ -116,7 +109,13 @@ def _dealt(products: Array) -> Estimate:
 
 
 def _among(apart: Array) -> Estimate:
-    """The first of all deals, around their mean, with an interval that holds 0 unless few of the others are as far."""
+    """The first of all deals, around their mean, with an interval that holds 0 unless few of the others are as far.
+
+    Its p-value, as `p_of_sign` has it, is never below the share of deals that are as far: with few deals it is not
+    small, however far out the first is.
+    """
     low, high = np.quantile(apart, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     value = float(apart[0])
-    return Estimate(value, value - float(high), value - float(low))
+    share = float((np.abs(apart) >= abs(value)).mean())
+    least = 0.0 if share >= 1 - LEVEL else abs(value) * _NORMAL / -normal_quantile(share / 2)
+    return Estimate(value, value - max(float(high), least), value + max(-float(low), least))

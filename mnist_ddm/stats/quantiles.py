@@ -4,6 +4,8 @@
 short form is taken from there, where it is computed.
 """
 
+import math
+
 from scipy import special
 
 
@@ -18,8 +20,13 @@ def normal_share(value: float) -> float:
 
 
 def student_quantile(share: float, freedom: float) -> float:
-    """The value that this share of Student's distribution lies below, for positive degrees of freedom."""
-    return float(special.stdtrit(freedom, share))
+    """The value that this share of Student's distribution lies below, for positive degrees of freedom or infinite."""
+    return normal_quantile(share) if math.isinf(freedom) else float(special.stdtrit(freedom, share))
+
+
+def student_share(value: float, freedom: float) -> float:
+    """The share of Student's distribution below a value, for positive degrees of freedom or infinite."""
+    return normal_share(value) if math.isinf(freedom) else float(special.stdtr(freedom, value))
 
 
 def chi_square_quantile(share: float, freedom: float) -> float:

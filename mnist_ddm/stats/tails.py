@@ -13,6 +13,8 @@ from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, mean_moves
 
 MIN_EVENTS = 10
 """So many events must carry a mean before its interval is given."""
+LARGE = 2.0
+"""A norm of more than so many medians is an event: a Jacobian at a switch of experts, which few samples meet."""
 
 
 def heavy_mean_estimate(values: Array, event: float) -> Estimate:
@@ -36,6 +38,19 @@ def heavy_ratio_estimate(a: Array, b: Array, event: float) -> Estimate:
         return Estimate(above / below, float("nan"), float("nan"))
     low, high = mean_moves(a / above - b / below)
     return Estimate(above / below, above / below * math.exp(low), above / below * math.exp(high))
+
+
+def norm_mean_estimate(values: Array) -> Estimate:
+    """The mean of norms, which a few large ones may carry: an event is one above `LARGE` times their median.
+
+    Where hardly any is, it has no interval: those that were missed may be several times as large as the rest.
+    """
+    return heavy_mean_estimate(values, LARGE * float(np.median(values)))
+
+
+def norm_ratio_estimate(a: Array, b: Array) -> Estimate:
+    """The ratio of two such means over the same samples; see `norm_mean_estimate`, `heavy_ratio_estimate`."""
+    return heavy_ratio_estimate(a, b, LARGE * float(np.median(b)))
 
 
 def median_estimate(values: Array) -> Estimate:

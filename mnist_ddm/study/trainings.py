@@ -6,7 +6,7 @@ them again.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def joined_answer(folders: Sequence[Path], analysis: str) -> Answer:
     if spreads:
         notes = (
             f"mean of {len(folders)} trainings. share: what samples do not explain of the variance between them, "
-            "with the interval of a variance of so few.",
+            "with the interval of a variance of so few. Of ratios sd and standard error are those of the logarithm.",
         )
         tables.append(Table(Schema(f"{analysis}-trainings", SPREAD), "How far trainings differ", tuple(spreads), notes))
     plots = [joined_plot([read_plot(inside(f, f"{PLOTS}/{name}.json")) for f in folders]) for name in entries[0].plots]
@@ -97,7 +97,7 @@ def joined_table(tables: Sequence[Table], declared: Schema | None = None) -> tup
         joined: dict[str, Value] = {}
         for column in first.columns:
             values, kind = [r.get(column.key) for r in of_each], declared.kind(column.key, row)
-            levels = _levels(values) if column.role == "measure" and kind.averages else None
+            levels = _levels(values, kind) if column.role == "measure" and kind.averages else None
             joined[column.key] = _joined(values, kind) if levels is None else kind.kept(levels.estimate)
             if levels is not None:
                 spreads.append(_spread(first.name, ", ".join(map(str, name)), column.key, levels))
@@ -115,13 +115,22 @@ def _name(row: Row, keys: Sequence[str]) -> tuple[Value, ...]:
     return tuple(row.get(key) for key in keys)
 
 
-def _levels(values: Sequence[Value]) -> Levels | None:
-    """Over trainings, if each has a number."""
+def _levels(values: Sequence[Value], kind: Kind) -> Levels | None:
+    """Over trainings, if each has a number; as logarithms where they are put together so, and all are positive."""
     estimates = [v for v in values if isinstance(v, Estimate) and not math.isnan(v.value)]
     if len(estimates) == len(values):
-        return over_trainings(estimates)
+        if not kind.as_logarithms or min(e.value for e in estimates) <= 0:
+            return over_trainings(estimates)
+        levels = over_trainings([_mapped(e, lambda end: math.log(end) if end > 0 else -math.inf) for e in estimates])
+        return replace(levels, estimate=_mapped(levels.estimate, math.exp))
     numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
     return over_values(numbers) if len(numbers) == len(values) else None
+
+
+def _mapped(estimate: Estimate, function: Callable[[float], float]) -> Estimate:
+    """An estimate on another scale; an end that is not given stays so."""
+    low, high = (end if math.isnan(end) else function(end) for end in (estimate.low, estimate.high))
+    return replace(estimate, value=function(estimate.value), low=low, high=high)
 
 
 def _joined(values: Sequence[Value], kind: Kind) -> Value:

@@ -64,7 +64,7 @@ def _described(column: Column) -> dict[str, Any]:
 
 def _jsonable(value: Value) -> object:
     if isinstance(value, Estimate):
-        return {k: _jsonable(v) for k, v in vars(value).items()}
+        return {end: _jsonable(getattr(value, end)) for end in ("value", "low", "high")}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

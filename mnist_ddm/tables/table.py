@@ -24,11 +24,13 @@ class Kind:
         low: the least that there can be.
         high: the most.
         averages: whether their mean says anything; that of p-values does not.
+        as_logarithms: several are put together as logarithms, as ratios are: twice and half make once.
     """
 
     low: float = -math.inf
     high: float = math.inf
     averages: bool = True
+    as_logarithms: bool = False
 
     def kept(self, estimate: Estimate) -> Estimate:
         """The estimate with its ends where there can be numbers; NaN stays."""
@@ -37,6 +39,7 @@ class Kind:
 
 NUMBER, FRACTION, PERCENT, CORRELATION = Kind(), Kind(0, 1), Kind(0, 100), Kind(-1, 1)
 P_VALUE = Kind(0, 1, averages=False)
+RATIO = Kind(0, as_logarithms=True)
 
 
 @dataclass(frozen=True)

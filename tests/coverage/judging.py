@@ -98,7 +98,8 @@ def judged(folder: Path) -> dict[str, Any]:
     claims = list(ledger().claims.values())
     truth = {j.claim.id: {r.reading.name: r for r in j.readings} for j in judge_all(claims, pooled(every))}
     rows = {
-        c.id: {"truth": "", "verdicts": Counter[str](), "judged": 0, "false": 0, "false_after_holm": 0} for c in claims
+        c.id: {"truths": Counter[str](), "verdicts": Counter[str](), "judged": 0, "false": 0, "false_after_holm": 0}
+        for c in claims
     }
     wrong_runs = 0
     for results in every:
@@ -109,7 +110,7 @@ def judged(folder: Path) -> dict[str, Any]:
             true = truth[j.claim.id].get(j.readings[0].reading.name) if j.readings else None
             if true is None:
                 continue
-            row["truth"] = _truth(true)
+            row["truths"][_truth(true)] += 1
             said = _is_false(j.verdict, true)
             row["judged"] += said is not None
             row["false"] += said is True
@@ -121,7 +122,9 @@ def judged(folder: Path) -> dict[str, Any]:
         "seeds": len(every),
         "n": N,
         "steps": STEPS,
-        "claims": {name: {**row, "verdicts": dict(row["verdicts"])} for name, row in rows.items()},
+        "claims": {
+            name: {k: dict(v) if isinstance(v, Counter) else v for k, v in row.items()} for name, row in rows.items()
+        },
         "claims_with_a_truth": len(tested),
         "verdicts_that_decide": sum(row["judged"] for row in tested),
         "false": sum(row["false"] for row in tested),
@@ -144,7 +147,8 @@ def _is_false(verdict: Verdict, true: ReadingVerdict) -> bool | None:
         return None
     known = all(c.agreement is not Agreement.OPEN for c in true.contrasts)
     if verdict is Verdict.NOT:
-        right = any(c.agreement is Agreement.AGAINST or (c.oriented and c.oriented.high < 0) for c in true.contrasts)
+        refuted = any(c.agreement is Agreement.AGAINST or (c.oriented and c.oriented.high < 0) for c in true.contrasts)
+        right = refuted or any(c.agreement is Agreement.ALIKE or c.small for c in true.contrasts)
     elif verdict is Verdict.EQUIVALENT:
         right = any(c.agreement is Agreement.ALIKE or c.small for c in true.contrasts)
     else:
@@ -160,11 +164,12 @@ def judge_table(found: Mapping[str, Any]) -> str:
         f"Of {found['verdicts_that_decide']:,} verdicts that decide something, of "
         f"{found['claims_with_a_truth']} claims whose truth is known, at {found['seeds']} seeds (n = {found['n']}, "
         f"{found['steps']} steps), {found['false']} are false; for no claim at more than {100 * worst:.1f}% of the "
-        f"seeds. After Holm's correction {found['runs_with_a_false_verdict_after_holm']} of the {found['seeds']} runs "
+        "seeds. The truth is that of the reading that decides, which is another one where means have no interval. After "
+        f"Holm's correction {found['runs_with_a_false_verdict_after_holm']} of the {found['seeds']} runs "
         "holds a false one.",
         "",
-        "| claim | truth | as said | the other way | no difference | open | false |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | truth | as said | the other way | no difference | open | false | of those that decide |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in found["claims"].items():
         if not row["judged"]:
@@ -174,7 +179,7 @@ def judge_table(found: Mapping[str, Any]) -> str:
             said[_SAID.get(Verdict(verdict), "open")] += count
         total = sum(said.values())
         shares = [f"{100 * said[key] / total:.0f}%" for key in ("as said", "other way", "no difference", "open")]
-        lines.append(
-            "| " + " | ".join([f"`{name}`", row["truth"], *shares, f"{100 * row['false'] / total:.1f}%"]) + " |"
-        )
+        truths = ", else ".join(dict.fromkeys(sorted(filter(None, row["truths"]), key=row["truths"].get, reverse=True)))
+        wrong = [f"{100 * row['false'] / total:.1f}%", f"{row['false']} of {row['judged']}"]
+        lines.append("| " + " | ".join([f"`{name}`", truths, *shares, *wrong]) + " |")
     return "\n".join(lines) + "\n"

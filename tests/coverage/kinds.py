@@ -9,6 +9,7 @@ import torch
 from scipy import linalg, stats
 
 from mnist_ddm.metrics.calibration import calibration_estimate
+from mnist_ddm.metrics.frechet import KernelDistance
 from mnist_ddm.metrics.frechet_limit import LimitDistance
 from mnist_ddm.metrics.weighted import WeightedDistance
 from mnist_ddm.stats.differences import difference
@@ -25,7 +26,14 @@ from mnist_ddm.stats.intervals import (
 from mnist_ddm.stats.levels import over_trainings
 from mnist_ddm.stats.permutation import ties
 from mnist_ddm.stats.shares import discordant_share, share_change, smaller_share
-from mnist_ddm.stats.tails import heavy_mean_estimate, heavy_ratio_estimate, median_estimate
+from mnist_ddm.stats.tails import (
+    heavy_mean_estimate,
+    heavy_ratio_estimate,
+    median_estimate,
+    median_ratio_estimate,
+    norm_mean_estimate,
+    norm_ratio_estimate,
+)
 
 Draw = Callable[[np.random.Generator, int], Estimate]
 EVENT = 0.01
@@ -70,6 +78,7 @@ def _error_mean(p):
     return p * sum(_TAIL) / 2 + (1 - p) * _BODY * math.exp(0.125)
 
 
+_NORM = 9.7
 _EVERY = 0.675
 """The mean of errors that are uniform over `_TAIL`."""
 
@@ -142,11 +151,37 @@ class _Mixture:
             return Estimate(math.nan, math.nan, math.nan)
         return limits[0].estimate if len(limits) == 1 else limits[0].minus(limits[1])
 
+    def kernel(self, rng, n, shares):
+        """The kernel distance of samples to 1000 real ones."""
+        (fake,), _ = self.features(rng, n, shares)
+        (real,), _ = self.features(rng, 1000, _EVEN)
+        return KernelDistance(real)(fake)
+
+    def kernel_truth(self, shares):
+        """From the exact moments of both, up to the third."""
+        one, other = self._moments(shares), self._moments(_EVEN)
+        return _mean_kernel(one, one) + _mean_kernel(other, other) - 2 * _mean_kernel(one, other)
+
+    def _moments(self, shares):
+        inside = np.diag(self._spread**2)
+        mean = shares @ self._centres
+        second = np.einsum("k,ki,kj->ij", shares, self._centres, self._centres) + inside
+        third = np.einsum("k,ki,kj,kl->ijl", shares, self._centres, self._centres, self._centres)
+        mixed = np.einsum("ij,l->ijl", inside, mean)
+        return mean, second, third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 1, 0)
+
     def balanced(self, rng, n, shares):
         """The distance of samples of which each class is given its share, to as many as there could be of real ones."""
         (fake,), (classes,) = self.features(rng, n, shares)
         (real,), _ = self.features(rng, 4000, _EVEN)
         return WeightedDistance(real).balanced(fake, torch.from_numpy(classes), torch.from_numpy(_EVEN))
+
+
+def _mean_kernel(one, other):
+    """Of the cubic kernel, between two distributions of these first three moments."""
+    dim, scales = len(one[0]), (3, 3, 1)
+    terms = zip(scales, one, other, strict=True)
+    return 1 + sum(scale * float((a * b).sum()) / dim**i for i, (scale, a, b) in enumerate(terms, 1))
 
 
 _LARGEST_OF_8 = 1.42360030604
@@ -191,6 +226,21 @@ def _kinds():
         _BODY * math.exp(0.5 * stats.norm.ppf(0.5 / 0.9)),
     )
     yield Kind("ratio of means", "norms of two routings", lambda r, n: _norm_ratio(r, n), math.exp(0.1), 1.0)
+    for p in (0.01, 0.02, 0.1):
+        mean = p * 85 + (1 - p) * _NORM * math.exp(0.05**2 / 2)
+        yield Kind("mean of norms", f"{p:g} large", lambda r, n, p=p: norm_mean_estimate(_norms(r, n, p)), mean)
+        yield Kind(
+            "ratio of means of norms",
+            f"{p:g} large, of both",
+            lambda r, n, p=p: norm_ratio_estimate(_norms(r, n, p), _norms(r, n, p)),
+            1.0,
+        )
+        yield Kind(
+            "median of ratios",
+            f"norms, {p:g} large, of both",
+            lambda r, n, p=p: median_ratio_estimate(_norms(r, n, p), _norms(r, n, p)),
+            1.0,
+        )
     for p, q in ((0.02, 0.04), (0.1, 0.2), (0.04, 0.04)):
         truth = _error_mean(p) / _error_mean(q)
         yield Kind(
@@ -218,6 +268,13 @@ def _kinds():
         yield Kind("share", f"{p:g}", lambda r, n, p=p: share_estimate(r.random(n) < p), p)
     yield Kind("McNemar", "0.04 and 0.1 visible", lambda r, n: _discordant(r, n), 1.0, 0.5)
     yield Kind("difference of paired shares", "0.04 and 0.1 visible", lambda r, n: _changed(r, n), -0.06, 0.0)
+    for share in (0.02, 0.1, 0.45):
+        yield Kind(
+            "difference of paired shares",
+            f"{share:g} each, never both",
+            lambda r, n, s=share: _exclusive(r, n, s),
+            0.0,
+        )
     yield Kind(
         "sign test",
         "0.6 smaller",
@@ -240,6 +297,13 @@ def _kinds():
         lambda r, n: spearman_estimate(r.normal(size=n), errors(r, n, 0.04)),
         0.0,
     )
+    for share in (0.1, 0.3):
+        yield Kind(
+            "Spearman",
+            f"{share:g} of the samples far out in both, to either side",
+            lambda r, n, s=share: spearman_estimate(*_together(r, n, s)),
+            0.0,
+        )
     for apart in (0.0, 0.5, 1.5, 2.5):
         truth = float(stats.norm.cdf(apart / math.sqrt(2)))
         null = 0.5 if apart else None
@@ -298,6 +362,15 @@ def _of_mixture(dim):
         0.0,
         slow=True,
     )
+    for name, shares in (("no better than real", _EVEN), ("starved classes", _UNEVEN)):
+        yield Kind(
+            "kernel distance",
+            f"{what}, {name}",
+            lambda r, n, s=shares: of.kernel(r, n, s),
+            of.kernel_truth(shares),
+            None if shares is _EVEN else 0.0,
+            slow=True,
+        )
     yield Kind(
         "FID with the shares put right",
         f"{what}, starved classes",
@@ -310,6 +383,21 @@ def _of_mixture(dim):
 def _trained(rng, n, spread):
     """What five trainings say of a mean, from n samples of each."""
     return over_trainings([mean_estimate(rng.normal(centre, 1, n)) for centre in rng.normal(0, spread, 5)]).estimate
+
+
+def _norms(rng, n, p):
+    """Nearly always the same, and several times as large where a trajectory meets a switch."""
+    return np.where(rng.random(n) < p, rng.uniform(20, 150, n), _NORM * rng.lognormal(0, 0.05, n))
+
+
+def _together(rng, n, share):
+    size = np.where(rng.random(n) < share, 8.0, 1.0)
+    return size * rng.normal(size=n), size * rng.normal(size=n)
+
+
+def _exclusive(rng, n, share):
+    first = rng.random(n)
+    return share_change(first < share, first >= 1 - share)
 
 
 def _norm_ratio(rng, n):

@@ -1,11 +1,12 @@
 """Verdicts say how large: smallest effects, equivalence, the n that would decide, readings that stand in, levels."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
-from test_claims import HIGH, LOW, NAN, claim, compare, results
+from test_claims import HIGH, LOW, NAN, WIDE, claim, compare, results
 
 from mnist_ddm.claims.contrasts import Agreement, above, below
 from mnist_ddm.claims.judge import Verdict, judge, judge_all
@@ -189,3 +190,52 @@ def test_every_claim_of_a_difference_says_what_matters():
                     or c.size
                 )
                 assert said or reading.construction or one.id in exempt, one.id
+
+
+@pytest.mark.parametrize(
+    ("mean", "stand_in", "verdict"),
+    [
+        (-1.0, LARGE, Verdict.OPEN),
+        (1.0, LARGE, Verdict.REPRODUCED),
+        (1.0, _mirrored(LARGE), Verdict.OPEN),
+        (-1.0, _mirrored(LARGE), Verdict.NOT),
+    ],
+)
+def test_what_stands_in_for_means_does_not_contradict_them(mean, stand_in, verdict):
+    """Most samples may have the smaller error, and a few, which carry the mean, the larger."""
+    rows = [{"routing": "x", "value": Estimate(mean, NAN, NAN), "sharp": stand_in}]
+    means, pairs = (replace(compare("above", "x", limit=0), columns=(column,)) for column in ("value", "sharp"))
+    judged = judge(
+        claim(readings=(Reading("means", (means,)), Reading("pairs", (pairs,), stands_in=True))), results(rows)
+    )
+    assert judged.verdict is verdict
+    if verdict is Verdict.OPEN:
+        assert judged.reason == "without an interval, means says another thing than pairs"
+        assert [cell.value for cell in judged.readings[0].cells] == [rows[0]["value"], stand_in]
+        assert judged.needed is None
+
+
+def test_a_claim_of_several_things_is_not_equivalent_where_one_of_them_is_as_said():
+    alike, as_said = Estimate(0.0, -0.1, 0.1), LARGE
+    rows = [{"routing": "a", "value": alike}, {"routing": "b", "value": as_said}, {"routing": "c", "value": WIDE}]
+    both = judge(claim(compare("above", "a", "b", limit=0, smallest=0.5)), results(rows))
+    assert both.verdict is Verdict.NOT
+    assert "no difference that matters: a" in both.reason.replace("value, ", "")
+    assert both.readings[0].p < 0.05
+    assert judge(claim(compare("above", "a", limit=0, smallest=0.5)), results(rows)).verdict is Verdict.EQUIVALENT
+    assert judge(claim(compare("above", "a", "c", limit=0, smallest=0.5)), results(rows)).verdict is Verdict.EQUIVALENT
+
+
+def test_of_many_comparisons_over_five_trainings_one_is_refuted_by_chance_as_seldom_as_said():
+    """Of eighteen nulls, each as often as not, with the level of 5% for all: normal p-values would refute in 12%."""
+    rng, refuted = np.random.Generator(np.random.Philox(2)), 0
+    half = stats.t.ppf(0.975, 4) / math.sqrt(5)
+    for _ in range(400):
+        values = rng.normal(size=(18, 5))
+        ends = [(v.mean(), half * v.std(ddof=1)) for v in values]
+        rows = [{"routing": f"r{i}", "value": Estimate(m, m - h, m + h)} for i, (m, h) in enumerate(ends)]
+        judged = judge(
+            claim(compare("above", *(f"r{i}" for i in range(18)), limit=0)), results(rows, trainings=5)
+        ).verdict
+        refuted += judged is Verdict.NOT
+    assert refuted <= 0.045 * 400

@@ -229,7 +229,9 @@ def _deciding_first(readings: Sequence[ReadingVerdict]) -> tuple[ReadingVerdict,
     rest = tuple(r for r in readings if r is not deciding)
     if deciding is not first and _contradicts(deciding, first):
         why = f"without an interval, {first.reading.name} says another thing than {deciding.reading.name}"
-        deciding = replace(deciding, verdict=Verdict.OPEN, reason=why)
+        unknown = tuple(replace(c, affirms=None, refutes=None) for c in deciding.contrasts)  # more samples of what?
+        both = tuple(dict.fromkeys((*first.cells, *deciding.cells)))
+        deciding = replace(deciding, verdict=Verdict.OPEN, reason=why, contrasts=unknown, cells=both)
     return (deciding, *rest)
 
 

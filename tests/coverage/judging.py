@@ -164,7 +164,7 @@ def judge_table(found: Mapping[str, Any]) -> str:
         f"Of {found['verdicts_that_decide']:,} verdicts that decide something, of "
         f"{found['claims_with_a_truth']} claims whose truth is known, at {found['seeds']} seeds (n = {found['n']}, "
         f"{found['steps']} steps), {found['false']} are false; for no claim at more than {100 * worst:.1f}% of the "
-        "seeds. The truth is that of the reading that decides, which is another one where means have no interval. After "
+        "seeds. The truth is that of the reading that decides: another one where means have no interval. After "
         f"Holm's correction {found['runs_with_a_false_verdict_after_holm']} of the {found['seeds']} runs "
         "holds a false one.",
         "",

@@ -262,7 +262,7 @@ def _mean_above(values: Array, other: Array) -> Array:
 
 
 def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
-    """The `auc` of `rounded` scores with the hull of two intervals; NaN under `MIN_POSITIVES` positives or negatives.
+    """The `auc` with the hull of two intervals; NaN under `MIN_POSITIVES` positives or negatives.
 
     DeLong's on the logit supposes no distribution, and is far too narrow where few positives are nearly always above
     the others; Newcombe's (2006, his method 5) is right there, for scores that are distributed about as normal ones.
@@ -270,7 +270,6 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
     events, others = int(positive.sum()), int((~positive).sum())
     if min(events, others) < MIN_POSITIVES:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    scores = rounded(scores)
     value = auc(scores, positive)
     if not 0 < value < 1:
         # Complete separation has no variance; as many rarer ones as there are would show no exception to a share.

@@ -151,6 +151,10 @@ def test_the_headline_joins_stability_and_quality_by_routing():
     with_classes = Results("gaussian", {**tables, "quality-within-classes": Table(balanced, "", rows)})
     assert [(s.label, s.y) for s in within_classes(with_classes).series] == [("top1", [0.7]), ("full", [0.4])]
     assert "the order is Full 0.4, Top-1 0.7, instead of Top-1 3, Full 9." in shares(with_classes)
+    # A distance alone mixes two things, so the first sentence says both.
+    assert stability(with_classes).endswith(
+        "is Full, and it has the worst FID, and with every class at its share of the data the best."
+    )
     assert [s.label for s in in_the_paper(Results("mnist", {}, in_paper="mnist")).series] == ["top1", "top2", "full"]
     assert in_the_paper(both) is None  # beside data that are not in the paper
 
@@ -202,6 +206,10 @@ def test_a_routing_whose_samples_lack_a_class_is_named_and_not_ranked():
     assert [series.label for series in within_classes(some).series] == ["top1", "full"]
     assert "nan" not in " ".join((said, order(some), stability(some)))
     assert "image" not in said
+    assert stability(some).endswith(
+        "is Top-1, and it has the worst FID, and with every class at its share of the data the worst."
+    )
+    assert stability(results(top1=0.6, top2=none, full=none, top4=none)).endswith("and it has the worst FID.")
 
 
 def test_the_monolith_is_not_passed_over_where_it_is_steadier():

@@ -121,7 +121,11 @@ def in_the_paper(results: Results) -> Plot | None:
 
 
 def stability(results: Results) -> str:
-    """What the run says of the thesis that the most stable routing is the worst, in a sentence."""
+    """What the run says of the thesis that the most stable routing is the worst, in a sentence.
+
+    Where classes are known, the same sentence says where that routing stands with every class at its share of the data:
+    a distance alone mixes the two.
+    """
     measured = points(results)
     routed = {name: both for name, both in measured.items() if name in _ROUTINGS}
     if len(routed) < 2:
@@ -129,15 +133,26 @@ def stability(results: Results) -> str:
             "the run has no step-refinement errors." if _distances(results, *_ALL) else "the run has no FIDs."
         )
     steady = min(routed, key=lambda name: routed[name][0].value)
-    order = _best_first({name: fid for name, (_, fid) in routed.items()})
-    place = {order[0]: "the best", order[-1]: "the worst"}.get(steady, "neither the best nor the worst")
+    place = _place(steady, {name: fid for name, (_, fid) in routed.items()})
+    apart = {name: fid for name, fid in _distances(results, *_WITHIN).items() if name in routed}
+    within = (
+        f", and with every class at its share of the data {_place(steady, apart)}"
+        if steady in apart and len(apart) > 1
+        else ""
+    )
     whole = measured.get(MONOLITH)
     steadier = whole is not None and whole[0].value < routed[steady][0].value
     beside = " (the monolith, which routes nothing, is steadier still)" if steadier else ""
     return (
         "The paper's steadiest routing, Full, has its worst FID; here the steadiest routing is "
-        f"{routing_label(steady)}{beside}, and it has {place} FID."
+        f"{routing_label(steady)}{beside}, and it has {place} FID{within}."
     )
+
+
+def _place(name: str, distances: Mapping[str, float]) -> str:
+    """Where one of several stands, in words."""
+    order = _best_first(distances)
+    return {order[0]: "the best", order[-1]: "the worst"}.get(name, "neither the best nor the worst")
 
 
 def order(results: Results) -> str:

@@ -17,9 +17,9 @@ from mnist_ddm.systems.gaussian import load
 
 ALL = [
     "top1", "top2", "top4", "full", "uniform", "misaligned2", "once", "once=prior", "each", "label", "posterior",
-    "top-p=0.9", "commit=0.8", "full@T=4", "top2@T=0.1", "misaligned2+equal", "full+clip", "top2@centroids",
-    "full@centroids=static", "full@T=2+clip+equal", "gumbel", "gumbel2", "median", "geometric", "top1@likelihood",
-    "full@clean", "full@density", "gumbel@density", "full@implied", "each~0.8~top1",
+    "top-p=0.9", "min-p=0.05", "commit=0.8", "full@T=4", "top2@T=0.1", "misaligned2+equal", "full+clip",
+    "top2@centroids", "full@centroids=static", "full@T=2+clip+equal", "gumbel", "gumbel2", "median", "geometric",
+    "top1@likelihood", "full@clean", "full@density", "gumbel@density", "full@implied", "each~0.8~top1",
     "full@T=2~0.8~gumbel~0.25~top2+equal", "top2@fault=flipped", "full@T=2@fault=stale", "top1@fault=permuted",
 ]  # fmt: skip
 
@@ -100,6 +100,7 @@ def test_a_spelling_is_read_back(name):
 
 WRONG = """
 top0 top top-k best full3 top2@T= top2.5 full@T=0 full@T=-1 full@T=nan full@x=1 full+clip=2 top-p=0 top-p=1.1 top-p
+min-p min-p=0 min-p=1.1 min-p=x
 commit=2 commit=x once=router top1@centroids=x +clip gumbel0 gumbel=x median2 geometric=1 full@density=2 full@clean=x
 full@fault full@fault=wrong
 each~0.8 ~0.8~top1 each~0.8~ each~1~top1 each~0~top1 each~x~top1 each~0.5~top1~0.8~full each~top1 each~~top1
@@ -175,6 +176,41 @@ def test_top_p_is_the_smallest_set_of_at_least_p(row, p):
     assert total >= p - 1e-12
     assert total - full[chosen].min() < p + 1e-12
     torch.testing.assert_close(weights[chosen], full[chosen] / total, rtol=1e-9, atol=1e-12)
+
+
+@given(row=logit_rows, p=st.floats(0.001, 1))
+def test_min_p_asks_those_of_at_least_p_and_never_nobody(row, p):
+    logits = torch.tensor([row], dtype=torch.float64)
+    routing = parse_routing(f"min-p={p}")
+    weights, full, first = (parse_routing(n).weights(logits, context(1))[0] for n in (f"min-p={p}", "full", "top1"))
+    share = parse_routing(f"min-p={p}").p
+    enough = full >= share
+    chosen = enough if enough.any() else first > 0
+    assert torch.equal(routing.chosen(logits, context(1))[0], chosen)
+    assert torch.equal(weights > 0, chosen)
+    assert int(chosen.sum()) <= routing.most_experts(8)
+    torch.testing.assert_close(weights[chosen], full[chosen] / full[chosen].sum(), rtol=1e-9, atol=1e-12)
+
+
+def test_min_p_lies_between_full_and_top1():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    place = context(2)
+
+    def weights(name):
+        return parse_routing(name).weights(logits, place)
+
+    assert torch.equal(weights("min-p=1e-9"), weights("full"))
+    assert torch.equal(weights("min-p=0.51"), weights("top1"))
+    assert torch.equal(weights("min-p=0.25")[1], weights("full")[1])  # each has just as much
+    assert weights("min-p=0.1")[0].tolist() == pytest.approx([*torch.tensor([3.0, 2.0]).softmax(0).tolist(), 0, 0])
+    assert [parse_routing(f"min-p={p}").most_experts(8) for p in (1e-9, 0.01, 0.12500001, 0.3, 0.5, 1)] == [
+        8,
+        8,
+        8,
+        3,
+        2,
+        1,
+    ]
 
 
 def test_commit_keeps_the_expert_it_was_once_sure_of():

@@ -23,6 +23,7 @@ STRATEGIES: Mapping[str, str] = {
     "each": "each",
     "commit": "commit=0.9",
     "top-p": "top-p=0.9",
+    "min-p": "min-p=0.01",
     "label": "label",
     "posterior": "posterior",
     "gumbel": "gumbel, gumbel2, ...",

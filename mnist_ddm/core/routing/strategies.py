@@ -1,5 +1,6 @@
 """The strategies: which experts a state is given to."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -98,6 +99,40 @@ class TopP(Routing):
         before = probability.cumsum(dim=1) - probability
         kept = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, before < self.p)
         return logits.masked_fill(~kept, -torch.inf).softmax(dim=1)
+
+
+@final
+@dataclass(frozen=True)
+class MinP(Routing):
+    r"""The experts whose probability is at least p, renormalised: :math:`S = \{k : p_t(k \mid x_t) \ge p\}`.
+
+    Where no expert has as much, the most probable one alone. Unlike `TopP`, which drops a share of the weight whoever
+    has it, it drops every small weight and no large one, so that it tells whether the many small weights of experts far
+    off their data do harm. As p goes to 0 it becomes the full ensemble, from a half on it is Top-1.
+
+    Attributes:
+        p: in ``(0, 1]``.
+    """
+
+    p: float
+    needs_router = True
+
+    @property
+    def name(self) -> str:
+        return f"min-p={number(self.p)}"
+
+    def check(self, n_experts: int) -> None:
+        """Fits every pool."""
+
+    def most_experts(self, n_experts: int) -> int:
+        return min(n_experts, max(1, math.floor((1 + 1e-6) / self.p)))  # float32 may round one up to p
+
+    def weights(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        return logits.masked_fill(~self.chosen(logits, context), -torch.inf).softmax(dim=1)
+
+    def chosen(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        first = logits.argsort(dim=1, descending=True, stable=True)[:, :1]
+        return (logits.softmax(dim=1) >= self.p).scatter(1, first, True)
 
 
 @final

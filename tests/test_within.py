@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from mnist_ddm.analyses import within
+from mnist_ddm.analyses.quality import Quality, QualitySettings
 from mnist_ddm.analyses.systems import features_named
 from mnist_ddm.analyses.within import ClassesApart, told
+from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import real
 from mnist_ddm.metrics.frechet import KernelDistance, frechet_distance
 from mnist_ddm.metrics.strata import (
@@ -22,8 +24,12 @@ from mnist_ddm.metrics.strata import (
     recall_within,
 )
 from mnist_ddm.metrics.weighted import WeightedDistance, balanced_kernel_distance
+from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.systems.gaussian import GaussianMeasures, load
+
+CENTRES = torch.tensor([[0.0, 0, 0, 0], [4, 0, 0, 0], [0, 3, 0, 2]], dtype=torch.float64)
+WIDTHS = torch.tensor([0.5, 1.0, 0.3], dtype=torch.float64)
 
 
 def rng(seed):
@@ -38,9 +44,7 @@ def mixture(seed, n, shares):
     """Vectors of three classes with these shares of draws, and the class of each."""
     random = rng(seed)
     classes = torch.from_numpy(random.choice(3, size=n, p=shares))
-    centres = torch.tensor([[0.0, 0, 0, 0], [4, 0, 0, 0], [0, 3, 0, 2]], dtype=torch.float64)
-    widths = torch.tensor([0.5, 1.0, 0.3], dtype=torch.float64)
-    return centres[classes] + widths[classes, None] * torch.from_numpy(random.normal(size=(n, 4))), classes
+    return CENTRES[classes] + WIDTHS[classes, None] * torch.from_numpy(random.normal(size=(n, 4))), classes
 
 
 PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
@@ -233,6 +237,87 @@ def test_words_say_which_part_is_shares():
         return {"routing": routing, "fid": fid, "fid_shares": shares, "fid_balanced": Estimate(*balanced)}
 
     rows = [row("full", 0.2, 0.1, (0.05, 0.04, 0.06)), row("top1", 1.9, 1.75, (0.01, 0.0, 0.02))]
-    (words,) = told(rows)
-    assert words == ("FID less that of full: top1 +1.700, shares alone +1.650, within classes -0.040 [-0.054, -0.026].")
-    assert told(rows[1:]) == ()
+    rows += [row("top-p=0.9", 0.1, 0.1, (0.04, 0.03, 0.05)), row("misaligned2", 2.0, 1.0, (1.0, 0.9, 1.1))]
+    paired = {("full", "top1"): Estimate(0.04, 0.03, 0.06), ("top-p=0.9", "full"): Estimate(-0.01, -0.02, -0.005)}
+    (words,) = told(rows, paired)
+    assert words == (
+        "FID less that of full, within classes paired by noise: top1 +1.700, shares alone +1.650, within classes "
+        "-0.040 [-0.060, -0.030]; top-p=0.9 -0.100, shares alone +0.000, within classes -0.010 [-0.020, -0.005]."
+    )
+    assert told(rows[1:], paired) == ()
+
+
+def paired(seed, n, move=0.0, alike=0.9):
+    """Samples of two routings from the same noise and their classes: the first starve some, and are moved."""
+    random = rng(seed)
+    noise, starved = torch.from_numpy(random.normal(size=(n, 4))), random.choice(3, size=n, p=[0.6, 0.15, 0.25])
+    other = np.where(random.random(n) < alike, starved, random.choice(3, size=n, p=PRIOR))
+    of = [torch.from_numpy(classes) for classes in (starved, other)]
+    first, second = (CENTRES[classes] + WIDTHS[classes, None] * noise for classes in of)
+    return first + torch.tensor([0, 0, 0, move], dtype=torch.float64), of[0], second, of[1]
+
+
+def test_a_paired_difference_is_nothing_of_the_same_and_turns_round():
+    real, _ = mixture(1, 2000, PRIOR)
+    distance = WeightedDistance(real)
+    a, of_a, b, of_b = paired(3, 400, move=0.5)
+    same = distance.balanced_difference(a, of_a, a, of_a, PRIOR)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    one, other = (
+        distance.balanced_difference(a, of_a, b, of_b, PRIOR),
+        distance.balanced_difference(b, of_b, a, of_a, PRIOR),
+    )
+    assert other.value == pytest.approx(-one.value, rel=0.05)
+    apart = distance.balanced(a, of_a, PRIOR), distance.balanced(b, of_b, PRIOR)
+    assert one.value == pytest.approx(apart[0].value - apart[1].value, abs=0.02)
+    with pytest.raises(InputError, match="as many of both, not 400 and 399"):
+        distance.balanced_difference(a, of_a, b[:-1], of_b[:-1], PRIOR)
+
+
+def test_pairing_by_noise_makes_a_difference_narrower():
+    real, _ = mixture(1, 2000, PRIOR)
+    distance = WeightedDistance(real)
+    widths = []
+    for seed in range(12):
+        a, of_a, b, of_b = paired(seed, 400, move=0.2)
+        own = [distance.balanced(x, of, PRIOR) for x, of in ((a, of_a), (b, of_b))]
+        one, other = distance.balanced_difference(a, of_a, b, of_b, PRIOR), difference(*own)
+        widths.append((one.high - one.low) / (other.high - other.low))
+    assert np.median(widths) < 0.9
+
+
+def test_a_paired_difference_is_not_told_where_one_of_the_two_cannot_be():
+    real, _ = mixture(1, 2000, PRIOR)
+    distance = WeightedDistance(real)
+    a, of_a, b, of_b = paired(3, 400)
+    lacking = torch.where(of_b == 1, 0, of_b)
+    assert math.isnan(distance.balanced_difference(a, of_a, b, lacking, PRIOR).value)
+    few = torch.where((of_b == 1) & ((of_b == 1).cumsum(0) > 3), 0, of_b)
+    found = distance.balanced_difference(a, of_a, b, few, PRIOR)
+    assert (math.isnan(found.value), math.isnan(found.low)) == (False, True)
+
+
+def test_a_paired_difference_has_no_interval_where_a_group_takes_most_of_a_class():
+    """Groups are of samples, which lie in two divisions at once: of four of a class three can meet in one."""
+    real, _ = mixture(1, 2000, PRIOR)
+    first = torch.tensor([0] * 136 + [1] * 132 + [2] * 132)
+    second = torch.tensor([0] * 40 + [1] * 2 + [2] * 94 + ([0] * 40 + [1] + [2] * 91) * 2)
+    vectors, _ = mixture(2, 400, PRIOR)
+    distance = WeightedDistance(real)
+    assert math.isfinite(distance.balanced(vectors, second, PRIOR).low)
+    found = distance.balanced_difference(vectors, first, vectors, second, PRIOR)
+    assert (math.isfinite(found.value), math.isnan(found.low)) == (True, True)
+    spread = torch.arange(400) % 3
+    assert math.isfinite(distance.balanced_difference(vectors, first, vectors, spread, PRIOR).low)
+
+
+def test_each_routing_is_paired_with_full_within_classes_as_well(answered):
+    """That dropping the last tenth of the weight changes little within classes needs a paired difference."""
+    settings = QualitySettings(n=120, steps=3, routings=("full", "top-p=0.9", "top2", "top1"))
+    tables = {table.name: table for table in answered(Quality(), load(), settings).tables}
+    rows = {(row["routing"], row["than"]): row["fid_balanced_difference"] for row in tables["quality-differences"].rows}
+    assert {("top-p=0.9", "full"), ("top-p=0.9", "top2"), ("full", "top2")} <= rows.keys()
+    within = {row["routing"]: row["fid_balanced"] for row in tables["quality-within-classes"].rows}
+    apart = rows["top-p=0.9", "full"]
+    assert math.isnan(apart.value) == (math.isnan(within["top-p=0.9"].value) or math.isnan(within["full"].value))
+    assert any("top-p=0.9" in note and "within classes" in note for note in tables["quality-within-classes"].notes)

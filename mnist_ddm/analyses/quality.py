@@ -13,10 +13,10 @@ from torch import Tensor
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
 from mnist_ddm.analyses.columns import FID, ROUTING, N, of_paper
 from mnist_ddm.analyses.paper import paper_values
-from mnist_ddm.analyses.quality_differences import DIFFERENCES, difference_table
+from mnist_ddm.analyses.quality_differences import DIFFERENCES, balanced_differences, difference_table
 from mnist_ddm.analyses.settings import JoinedSettings, TrajectorySettings
 from mnist_ddm.analyses.systems import features_named, fitting
-from mnist_ddm.analyses.within import WITHIN, ClassesApart, parts_plot
+from mnist_ddm.analyses.within import WITHIN, ClassesApart, Classified, parts_plot
 from mnist_ddm.core.field import MONOLITH
 from mnist_ddm.core.measures import Classifier
 from mnist_ddm.core.noise import Purpose, generator
@@ -159,6 +159,7 @@ class Quality(Analysis[QualitySettings]):
         adherence: list[Row] = []
         limits: dict[str, dict[int, FrechetLimit]] = {}
         on: dict[str, NDArray[np.bool_]] = {}
+        seen: dict[str, Classified] = {}
         floors = {n: frechet_floor(pool, features, n) for n in {sampling.n for sampling in samplings.values()}}
         for routing, sampling in samplings.items():
             recording = recordings[sampling]
@@ -184,6 +185,7 @@ class Quality(Analysis[QualitySettings]):
             rows.append({**row, "paper_fid": paper.get(routing)})
             if apart is not None and len(vectors) > 1:
                 within.append({**what, "fid": row["fid"], **apart.measured(images, vectors)})
+                seen[routing] = Classified(vectors, apart.classes.of(images))
             if pool.measures.classifier is not None and apart is not None:
                 shares = apart.classes.shares
                 classes.append({**what, **_classified(pool.measures.classifier, recording, images, shares)})
@@ -196,9 +198,9 @@ class Quality(Analysis[QualitySettings]):
         )
         tables = [
             Table(_TABLE, title, tuple(rows), _notes(common, _hash(statistics))),
-            difference_table(samplings, limits, on),
+            difference_table(samplings, limits, on, apart.differences(seen) if apart is not None else None),
         ]
-        tables += [apart.table(within)] if apart is not None and within else []
+        tables += [apart.table(within, balanced_differences(tables[-1]))] if apart is not None and within else []
         tables += [_class_table(classes)] if classes else []
         tables += [_adherence_table(adherence)] if adherence else []
         plots = (_plot(rows, features.name, common), _fidelity_plot(rows), *([parts_plot(within)] if within else []))

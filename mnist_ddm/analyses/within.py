@@ -1,7 +1,7 @@
 """Quality with the shares of the classes taken apart: how wrong they are, what that costs, and what is left of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -28,7 +28,6 @@ from mnist_ddm.metrics.strata import (
     recall_within,
 )
 from mnist_ddm.metrics.weighted import WeightedDistance, balanced_kernel_distance
-from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import Estimate
 from mnist_ddm.tables.table import FRACTION, Column, Row, Schema, Table, Value
 
@@ -53,7 +52,24 @@ WITHIN = Schema(
 )
 _BASE = "full"
 """What the other routings are compared with in words, where it is there."""
-_TOLD = ("top1", "top2", "gumbel", "once", "each", "label", "monolith")
+
+
+@final
+@dataclass(frozen=True)
+class Classified:
+    """Samples of one routing.
+
+    Attributes:
+        vectors: their features, shape ``(n, dim)``.
+        classes: of each, shape ``(n,)``.
+    """
+
+    vectors: Tensor
+    classes: Tensor
+
+    def first(self, n: int) -> "Classified":
+        """The first n of them."""
+        return Classified(self.vectors[:n], self.classes[:n])
 
 
 @final
@@ -103,6 +119,20 @@ class ClassesApart:
         """The Frechet distance of some samples with the classes' shares put right."""
         return self._distance.balanced(vectors, self.classes.of(images), self.classes.shares)
 
+    def differences(self, seen: Mapping[str, Classified]) -> Callable[[str, str, int], Estimate | None]:
+        """How much larger that distance is of one routing than another's, of their first n samples, paired.
+
+        ``None`` for a routing whose samples were not seen.
+        """
+
+        def of(first: str, second: str, n: int) -> Estimate | None:
+            if not {first, second} <= seen.keys():
+                return None
+            a, b = seen[first].first(n), seen[second].first(n)
+            return self._distance.balanced_difference(a.vectors, a.classes, b.vectors, b.classes, self.classes.shares)
+
+        return of
+
     def measured(self, images: Tensor, vectors: Tensor) -> dict[str, Value]:
         """The columns of `WITHIN` but for keys and the plain distance, of samples ``(n, ...)`` and their features."""
         shares, seen = self.classes.shares, self.classes.of(images)
@@ -133,8 +163,13 @@ class ClassesApart:
         rows = [(self.training_classes == c).nonzero()[:count, 0] for c, count in enumerate(counts.tolist())]
         return torch.cat(rows)
 
-    def table(self, rows: Sequence[Row]) -> Table:
-        """The table of some routings."""
+    def table(self, rows: Sequence[Row], differences: Mapping[tuple[str, str], Estimate]) -> Table:
+        """The table of some routings.
+
+        Args:
+            rows: of each.
+            differences: of the distances with the shares put right of two of them, paired.
+        """
         notes = (
             f"Classes: {self.classes.what}. Shares put right: samples are weighted so that each class has its share of "
             "the data; extrapolated to infinite n, with the interval of a jackknife. With fewer than four samples of a "
@@ -145,7 +180,7 @@ class ClassesApart:
             "class imbalance above chance: total variation between the shares of samples and data, less its mean for "
             "as many independent draws. recall: share of real states that have a sample of their class as near as that "
             "sample's 5th neighbour.",
-            *told(rows),
+            *told(rows, differences),
         )
         return Table(WITHIN, "Quality within classes, and what the classes' shares cost", tuple(rows), notes)
 
@@ -173,23 +208,26 @@ def parts_plot(rows: Sequence[Row]) -> Plot:
     return Plot("quality-parts", "bars", "How much of a Frechet distance is class shares?", "routing", "FID", parts)
 
 
-def told(rows: Sequence[Row]) -> tuple[str, ...]:
-    """In words, for routings beside the full ensemble, which part of a difference of distances is shares."""
+def told(rows: Sequence[Row], differences: Mapping[tuple[str, str], Estimate]) -> tuple[str, ...]:
+    """In words, for routings beside the full ensemble, which part of a difference of distances is shares.
+
+    Args:
+        rows: of `WITHIN`.
+        differences: of the distances with the shares put right of two routings, paired, in either order.
+    """
     by_routing: Mapping[str, Row] = {str(row["routing"]): row for row in rows}
     base = by_routing.get(_BASE)
     if base is None:
         return ()
     words = []
-    for routing in _TOLD:
-        row = by_routing.get(routing)
-        if row is None:
+    for routing, row in by_routing.items():
+        if routing == _BASE:
             continue
         ends = [(row[key], base[key]) for key in ("fid", "fid_shares")]
         (whole, shares) = (a - b if isinstance(a, float) and isinstance(b, float) else math.nan for a, b in ends)
-        mine, its = row["fid_balanced"], base["fid_balanced"]
-        if math.isnan(whole) or not isinstance(mine, Estimate) or not isinstance(its, Estimate):
+        within = _paired(differences, routing, _BASE)
+        if math.isnan(whole) or within is None:
             continue
-        within = difference(mine, its)
         if math.isnan(within.value):
             words.append(f"{routing} {whole:+.3f}, shares alone {shares:+.3f}, within classes not told")
             continue
@@ -197,4 +235,12 @@ def told(rows: Sequence[Row]) -> tuple[str, ...]:
         words.append(
             f"{routing} {whole:+.3f}, shares alone {shares:+.3f}, within classes {within.value:+.3f}{interval}"
         )
-    return (f"FID less that of {_BASE}: {'; '.join(words)}.",) if words else ()
+    return (f"FID less that of {_BASE}, within classes paired by noise: {'; '.join(words)}.",) if words else ()
+
+
+def _paired(differences: Mapping[tuple[str, str], Estimate], first: str, second: str) -> Estimate | None:
+    """That of two routings, whichever of them comes first where it is known."""
+    if (first, second) in differences:
+        return differences[first, second]
+    other = differences.get((second, first))
+    return None if other is None else Estimate(-other.value, -other.high, -other.low)

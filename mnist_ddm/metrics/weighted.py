@@ -125,6 +125,75 @@ class WeightedDistance:
         half = student_quantile((1 + LEVEL) / 2, groups - 1) * error
         return Estimate(best, best - half, best + half)
 
+    def balanced_difference(
+        self, first: Tensor, first_classes: Tensor, second: Tensor, second_classes: Tensor, shares: Tensor
+    ) -> Estimate:
+        """How much larger the first distance of `balanced` is than the second, of paired samples.
+
+        Sample i of both started from the same noise, so each group of the jackknife leaves the same samples out of
+        both, and the same real ones. Samples that agree cancel.
+
+        Args:
+            first: vectors ``(n, dim)``.
+            first_classes: of these, shape ``(n,)``.
+            second: as many vectors, in the same order.
+            second_classes: of these.
+            shares: of the classes in the data, shape ``(C,)``.
+
+        Returns:
+            The difference of the extrapolated distances, with its interval; without one, or NaN, where `balanced` of
+            one of the two has none, and where one group would take more than half of a class of either.
+
+        Raises:
+            InputError: if there are not as many samples of both.
+        """
+        if len(first) != len(second):
+            raise InputError(f"paired samples are as many of both, not {len(first)} and {len(second)}")
+        both = ((first, first_classes), (second, second_classes))
+        counts = [classes.bincount(minlength=len(shares)) for _, classes in both]
+        fewest = min(int(count[shares > 0].min()) for count in counts)
+        if fewest == 0:
+            return Estimate(math.nan, math.nan, math.nan)
+
+        def of(kept: Tensor) -> tuple[Moments, Moments]:
+            one, other = (moments(x[kept], balancing_weights(classes[kept], shares)) for x, classes in both)
+            return one, other
+
+        whole = of(torch.ones(len(first), dtype=torch.bool))
+        value = _apart(self._whole, whole)
+        groups = min(GROUPS, fewest)
+        order = torch.zeros(len(first), dtype=torch.int64)
+        joint = first_classes * len(shares) + second_classes  # a group gets its part of each pair of classes
+        order = order.scatter(0, joint.argsort(stable=True), torch.arange(len(first)))
+        if (
+            min(len(first), len(self._real)) < 4 * GROUPS
+            or groups < _FEWEST
+            or any(2 * most > count for most, count in _taken(order % groups, both, counts, shares))
+        ):
+            return Estimate(value, math.nan, math.nan)
+        from_fake = _numbers(_apart(self._whole, of(kept)) for kept in _without_each(order, groups))
+        from_real = _numbers(_apart(left, whole) for left in self._left_out)
+        error = math.hypot(_error(from_fake), _error(from_real))
+        best = value + sum((len(left) - 1) * (value - float(left.mean())) for left in (from_fake, from_real))
+        if len(first) < 2 * first.shape[1]:
+            return Estimate(best, math.nan, math.nan)
+        half = student_quantile((1 + LEVEL) / 2, groups - 1) * error
+        return Estimate(best, best - half, best + half)
+
+
+def _apart(real: Moments, both: tuple[Moments, Moments]) -> float:
+    """How much farther the first of two is from the real ones."""
+    return real.distance(both[0]) - real.distance(both[1])
+
+
+def _taken(
+    group: Tensor, both: tuple[tuple[Tensor, Tensor], ...], counts: list[Tensor], shares: Tensor
+) -> Iterator[tuple[int, int]]:
+    """For each class of the data, of either of two: the most that one group has of it, and how many there are."""
+    for (_, classes), count in zip(both, counts, strict=True):
+        for c in (shares > 0).nonzero()[:, 0].tolist():
+            yield int(group[classes == c].bincount().max()), int(count[c])
+
 
 def _without_each(order: Tensor, groups: int) -> Iterator[Tensor]:
     """What is kept without each group of the jackknife in turn; every so many in ``order`` are a group."""

@@ -115,6 +115,8 @@ def _range(values):
     return np.subtract(*np.quantile(values, [0.75, 0.25], axis=-1))
 
 
+_MOVED = 0.3
+"""How far one of two sets of samples is from the real ones, in one dimension."""
 _CLASSES = 10
 _EVEN, _UNEVEN = np.full(_CLASSES, 0.1), np.array([0.05, 0.27, 0.08, 0.1, 0.12, 0.02, 0.09, 0.12, 0.06, 0.09])
 """Shares of classes: of real images, and of the samples of a routing that starves some."""
@@ -175,6 +177,15 @@ class _Mixture:
         (fake,), (classes,) = self.features(rng, n, shares)
         (real,), _ = self.features(rng, 4000, _EVEN)
         return WeightedDistance(real).balanced(fake, torch.from_numpy(classes), torch.from_numpy(_EVEN))
+
+    def balanced_difference(self, rng, n, move):
+        """How much larger that distance is of samples that starve classes, and are moved, than of even ones."""
+        (first, second), (of_first, of_second) = self.features(rng, n, _UNEVEN, _EVEN)
+        (real,), _ = self.features(rng, 4000, _EVEN)
+        first[:, 0] += move
+        classes = (torch.from_numpy(of_first), torch.from_numpy(of_second))
+        shares = torch.from_numpy(_EVEN)
+        return WeightedDistance(real).balanced_difference(first, classes[0], second, classes[1], shares)
 
 
 def _mean_kernel(one, other):
@@ -378,6 +389,15 @@ def _of_mixture(dim):
         0.0,
         slow=True,
     )
+    for move, name in ((0.0, "no better than even ones"), (_MOVED, "moved, and even ones"))[dim > 8 :]:
+        yield Kind(
+            "difference of FIDs with the shares put right",
+            f"{what}, starved classes {name}, from the same noise",
+            lambda r, n, move=move: of.balanced_difference(r, n, move),
+            move**2,
+            0.0 if move else None,
+            slow=True,
+        )
 
 
 def _trained(rng, n, spread):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,6 +119,12 @@ def test_the_table_says_which_fault_gives_which_order(answered, monkeypatch):
     assert len({row["fid_monolith"].value for row in rows.values()}) == 1
     assert rows["permuted"]["fid_full"].low > rows[NONE]["fid_full"].high
     assert rows[EQUAL]["fid_top1"] == rows[NONE]["fid_top1"]
+    spelled = f"full@T={rows[NONE]['t_router']:g}"
+    weights = sample(load(), Sampling(spelled, 160, steps=3), ("weights",)).observed["weights"].double().numpy()
+    along = -(weights * np.log(np.maximum(weights, 1e-300))).sum(axis=2).mean() / math.log(load().n_experts)
+    assert rows[NONE]["entropy_along"].value == pytest.approx(along, rel=1e-6)
+    assert rows[NONE]["entropy_along"].low > rows[NONE]["entropy"]  # it is less sure where it samples
+    assert rows[EQUAL]["entropy_along"].value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("entropy", [0.0, 1.0, math.nan])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
+import numpy as np
 import torch
 
 from mnist_ddm.analyses.analysis import Analysis, Answer, Need, Sizes
@@ -24,7 +25,8 @@ from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.frechet import extract, frechet_distance
 from mnist_ddm.metrics.frechet_limit import FrechetLimit
 from mnist_ddm.metrics.real import frechet_floor, real_features
-from mnist_ddm.stats.intervals import Estimate
+from mnist_ddm.stats.intervals import Estimate, mean_estimate
+from mnist_ddm.stats.summaries import entropy
 from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 STRATEGIES = ("top2", MONOLITH, "top1", "full")
@@ -38,13 +40,15 @@ _UNMATCHED: Row = {"t_router": None, "entropy": None}
 _HOTTEST = 1e3
 """Temperatures are sought between this and its inverse."""
 _STATES = 100
+_WEIGHTS = "weights"
 _TABLE = Schema(
     "faults",
     (
         Column("fault", "fault", "key"),
         Column("is", "what is wrong", "note"),
         Column("t_router", "T", "note"),
-        Column("entropy", "entropy / ln K", "note"),
+        Column("entropy", "entropy at noised training states / ln K", "note"),
+        Column("entropy_along", "entropy of Full's weights along its trajectories / ln K", optional=True),
         *(Column(f"fid_{name}", f"FID {name}", optional=name == MONOLITH) for name in STRATEGIES),
         *(
             Column(f"difference_{b}_{a}", f"FID {b} - {a}", optional=True)
@@ -85,7 +89,8 @@ class Faults(Analysis[FaultSettings]):
 
     A fault also makes a router flatter or sharper. Its logits are divided by the temperature that brings their mean
     entropy to Paris' (Table 9), on training states noised to 0.9, ..., 0.1, so that faults differ in what they are
-    alone. Top-1 does not depend on it, nor does the monolith on any.
+    alone. Top-1 does not depend on it, nor does the monolith on any. Along sampled trajectories, where the paper's
+    entropy may be meant, a router is less sure than there; that entropy stands beside.
     """
 
     id = "faults"
@@ -102,24 +107,28 @@ class Faults(Analysis[FaultSettings]):
             raise InputError(f"an entropy in units of ln K lies between 0 and 1, not at {settings.entropy:g}")
         features_named(pool, settings.features)
         temperatures = _temperatures(pool, settings.entropy)
-        samplings = [
-            sampling for fault in temperatures for sampling in _samplings(pool, settings, fault, temperatures).values()
+        needs = [
+            Need(sampling, (_WEIGHTS,) if name == "full" else ())
+            for fault in temperatures
+            for name, sampling in _samplings(pool, settings, fault, temperatures).items()
         ]
-        return tuple(Need(sampling) for sampling in dict.fromkeys(samplings))
+        return tuple(dict.fromkeys(needs))
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: FaultSettings) -> Answer:
         temperatures = _temperatures(pool, settings.entropy)
         rulers = _Rulers(pool, settings)
         rows = []
-        for fault, (temperature, entropy) in temperatures.items():
+        for fault, (temperature, noised) in temperatures.items():
             samplings = _samplings(pool, settings, fault, temperatures)
             found = {name: rulers.distances(recordings[sampling]) for name, sampling in samplings.items()}
-            matched: Row = {"t_router": temperature, "entropy": entropy} if fault != EQUAL else _UNMATCHED
-            what: Row = {"fault": fault, "is": {**_OTHERS, **FAULTS}[fault], **matched}
+            along = _along(recordings[samplings["full"]], pool.n_experts)
+            matched: Row = {"t_router": temperature, "entropy": noised} if fault != EQUAL else _UNMATCHED
+            what: Row = {"fault": fault, "is": {**_OTHERS, **FAULTS}[fault], **matched, "entropy_along": along}
             rows.append({**what, **_row(found), "fid_floor": rulers.floor})
         notes = (
             f"T: brings the router to an entropy of {settings.entropy:g} ln K, over {_STATES} training states noised "
-            "to t = 0.9, ..., 0.1; if that cannot be reached, the nearest of temperatures up to 1000.",
+            "to t = 0.9, ..., 0.1; if that cannot be reached, the nearest of temperatures up to 1000. Beside it the "
+            "entropy of Full's weights along its trajectories, over samples and steps, as Table 9 may mean it.",
             "FID: of infinitely many samples, with its interval, where they are enough; differences are paired by "
             "noise. Top-2, Top-1, Full: yes if the three come in this order, sure if both differences exclude 0.",
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed.{noise_note(settings.n)}",
@@ -128,6 +137,12 @@ class Faults(Analysis[FaultSettings]):
             f"Routings with a router that is used wrongly, n = {settings.n}, {settings.steps} {settings.solver} steps"
         )
         return Answer((Table(_TABLE, title, tuple(rows), notes),))
+
+
+def _along(recording: Recording, experts: int) -> Estimate:
+    """The mean over samples and steps of the entropy of Full's weights, over ln K."""
+    found = np.asarray(entropy(recording.observed[_WEIGHTS].double().cpu().numpy()).mean(axis=1), dtype=np.float64)
+    return mean_estimate(found / math.log(experts))
 
 
 _Found = dict[str, tuple[float, float]]
@@ -167,16 +182,16 @@ def _logits(pool: ExpertPool, fault: str) -> torch.Tensor:
 
 
 def _matched(logits: torch.Tensor, target: float) -> tuple[float, float]:
-    def entropy(log_temperature: float) -> float:
+    def noised(log_temperature: float) -> float:
         log_p = (logits / math.exp(log_temperature)).log_softmax(dim=1)
         return float(-(log_p.exp() * log_p).sum(dim=1).mean()) / math.log(logits.shape[1])
 
     low, high = -math.log(_HOTTEST), math.log(_HOTTEST)
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if entropy(middle) < target else (low, middle)
+        low, high = (middle, high) if noised(middle) < target else (low, middle)
     rounded = float(f"{math.exp(high):.4g}")  # what is spelled in a routing is what is used
-    return rounded, entropy(math.log(rounded))
+    return rounded, noised(math.log(rounded))
 
 
 def _samplings(pool: ExpertPool, settings: FaultSettings, fault: str, temperatures: _Found) -> dict[str, Sampling]:

@@ -14,8 +14,9 @@ where `all` in place of `KEY=VALUE` is every row. FOLDER may be `card:CHECKPOINT
 is a row, with its path under the key `at`: `benchmarks/grading :: at=. :: students`, `card:paris-mini :: at=figures`.
 
 A number of no file, such as one of the paper, stands between `<!--: WHERE IT IS FROM -->` and `<!--/-->`. In every
-document each number with a decimal point, each interval, percentage and `5 of 9` stands between marks, in code, behind
-`t = ` (or another setting), in the first column of a table, which names its rows, or in one headed `paper`.
+document each number with a decimal point, each interval and percentage, `5 of 9`, `3 cases in 4`, `a factor of 7`, `7x`
+and `7 times` stand between marks, in code, behind `t = ` (or another setting), in the first column of a table, which
+names its rows, in one headed `paper`, or in one of the blocks that `record.py` writes.
 """
 
 import re
@@ -28,12 +29,16 @@ from mnist_ddm.storage.files import read_json
 _PART = r"((?:(?!-->).)+?)"
 _NUMBER = re.compile(rf"(<!--= {_PART} :: {_PART} :: {_PART} :: {_PART} -->)(.*?)(<!--/-->)", re.S)
 _ELSEWHERE = re.compile(  # what a page of results may hold beside numbers of files; a mark stays a mark when it wraps
-    r"<!--[=:] .*?<!--/-->|^<!-- (\w+) -->$.*?^<!-- (?:end of |/)\1 -->$|^```.*?^```$|`[^`]*`|\]\([^)]*\)|\$[^$]*\$"
-    r"|\b[tTpnhkMV] = (?:[\d.]+(?:, | and | to )?)+|\b(?:arXiv[ :]|Python |Sections? |Crate |BY-SA |torch )[\d.]+"
+    r"<!--[=:] .*?<!--/-->|^<!-- (runs|verdicts|coverage|judge) -->$.*?^<!-- (?:end of |/)\1 -->$"
+    r"|^```.*?^```$|`[^`]*`|\]\([^)]*\)|\$[^$]*\$"
+    r"|\b[tTnhkMV] = (?:[\d.]+(?:, | and | to )?)+|\b(?:arXiv[ :]|Python |Sections? |Crate |BY-SA |torch )[\d.]+"
     r"|\b95% (?:interval|confidence)|\"95%\"",
     re.S | re.M,
 )
-_TYPED = re.compile(r"\[-?\d[^\]]*\]|\d+\.\d+|\b\d+ ?%|\b\d[\d,]* of (?:the )?\d+")
+_TYPED = re.compile(
+    r"\[-?\d[^\]]*\]|\d+\.\d+|\b\d+ ?%|\b\d[\d,]* of (?:the )?\d+|\b\d+(?: [a-z]+)? in (?:every )?\d+"
+    r"|\bfactor of \d+|\b\d+(?:x| times)\b"
+)
 
 
 def quoted(text: str, root: Path) -> str:

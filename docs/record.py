@@ -2,12 +2,13 @@
 
     python docs/record.py plan          what `make` will do and about how long it takes
     python docs/record.py make [NAME]   makes the folders again whose code has changed, from the checkpoints that ship
-    python docs/record.py write         writes numbers, the table of runs, codecheck.yml and model cards again
+    python docs/record.py write         writes numbers, tables of results, codecheck.yml and model cards again
     python docs/record.py check         tells what does not hold; 1 if anything
 
 `docs/results/results.toml` says which command makes which folder; `marks.py`, how a page quotes a number of one.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -22,8 +23,10 @@ from typing import Any
 
 import click
 from marks import quoted, typed
+from PIL import Image
 
 from mnist_ddm.analyses.registry import ANALYSES, chosen
+from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.claims.ledger import ledger
 from mnist_ddm.cli import cli
 from mnist_ddm.cli.analyze import chosen_routings
@@ -31,10 +34,12 @@ from mnist_ddm.cli.reproduce import analyses_of
 from mnist_ddm.compute.cores import default_workers
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
+from mnist_ddm.pages.readme import verdict_block, with_verdicts
 from mnist_ddm.storage.files import LEFT_BY_SYSTEMS, read_json, write_text
-from mnist_ddm.study.crate import CRATE
+from mnist_ddm.study.crate import CRATE, check_crate
 from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
 from mnist_ddm.study.plan import Plan
+from mnist_ddm.study.results import read_manifest
 from mnist_ddm.study.study import Study
 from mnist_ddm.study.trainings import SPREAD
 from mnist_ddm.study.verify import check_files
@@ -46,13 +51,20 @@ from paris_ddm.folder import SHIPPED
 from paris_ddm.model_card import paris_model_card
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests" / "coverage"))  # where what `coverage` and `judge` measure is put into tables
+from judging import judge_table  # noqa: E402
+from measure import table as coverage_table  # noqa: E402
+
 RESULTS = ROOT / "docs" / "results"
 BUILD = ROOT / "build" / "results"
 TABLE = RESULTS / "results.toml"
 CODECHECK = ROOT / "codecheck.yml"
+PICTURES = ROOT / "docs" / "pictures" / "pictures.toml"
 _OF_CODE = frozenset(ROOT / "docs" / name for name in ("commands.md", "routings.md"))
 """Pages that `reference.py` makes of the code, which no result is in."""
-_RUNS, _MANIFEST = ("<!-- runs -->", "<!-- end of runs -->"), ("# manifest", "# end of manifest")
+_MANIFEST = ("# manifest", "# end of manifest")
+_VERDICTS = {"verdicts.md": "reproduce-mnist", "verdicts-gaussian.md": "reproduce-gaussian"}
+"""Pages, and the runs whose verdicts they show."""
 
 
 @dataclass(frozen=True)
@@ -225,13 +237,32 @@ def codecheck_manifest() -> str:
 def made() -> Iterator[tuple[Path, str]]:
     """Every document and what it should be."""
     for path in documents():
-        text = path.read_text(encoding="utf-8")
-        again = quoted(text, ROOT)
-        yield path, _between(again, _RUNS, runs_table()) if path == RESULTS / "README.md" else again
+        yield path, _with_tables(path, quoted(path.read_text(encoding="utf-8"), ROOT))
     for folder in sorted(f.parent for f in (ROOT / "checkpoints").glob("*/card.json")):
         card = paris_model_card(folder) if folder.name == SHIPPED else mnist_model_card(folder)
         yield folder / MODEL_CARD, card.text()
     yield CODECHECK, _between(CODECHECK.read_text(encoding="utf-8"), _MANIFEST, codecheck_manifest())
+
+
+def _with_tables(path: Path, text: str) -> str:
+    """A page with every block of results as it should be."""
+    for name in re.findall(r"^<!-- (\w+) -->$", text, re.M):
+        match name:
+            case "runs":
+                new = runs_table()
+            case "coverage":
+                new = coverage_table(read_json(RESULTS / "coverage" / "coverage.json")["rows"])
+            case "judge":
+                new = judge_table(read_json(RESULTS / "judge" / "judge.json"))
+            case "verdicts":
+                run = (RESULTS / _VERDICTS.get(path.name, "reproduce-mnist")).relative_to(ROOT)
+                with contextlib.chdir(ROOT):  # the page says where the run is in the checkout
+                    text = with_verdicts(text, path.name, verdict_block(run, judge_run(run)))
+                continue
+            case _:
+                continue
+        text = _between(text, (f"<!-- {name} -->", f"<!-- end of {name} -->"), f"\n{new.strip()}\n")
+    return text
 
 
 def _between(text: str, marks: tuple[str, str], new: str) -> str:
@@ -266,6 +297,7 @@ def faults() -> Iterator[str]:
         if not e.stale:
             yield from _old_tables(e)
     yield from _changed_and_unknown(known)
+    yield from _pictures()
     told = {*documents()} - _OF_CODE
     for path, text in made():
         if re.search(r"^ *<!--[=:] ", text, re.M):
@@ -286,12 +318,31 @@ def _changed_and_unknown(known: list[Entry]) -> Iterator[str]:
     for manifest in sorted(RESULTS.rglob(MANIFEST)):
         stated, folder = read_json(manifest), manifest.parent
         named = {**stated["results"], **stated.get("derived", {})}
-        rest -= {manifest, folder / CRATE, *(folder / name for name in named)}
+        rest -= {manifest, *(folder / name for name in named)}
         try:
             check_files(folder, named, stated["command"])
+            if stated["schema"] == SCHEMA:
+                rest -= {folder / CRATE}
+                if not (folder / CRATE).exists():
+                    yield f"{(folder / CRATE).relative_to(ROOT)}: not there; `mnist-ddm report` writes it"
+                check_crate(folder, MANIFEST, read_manifest(folder))
         except InputError as error:
             yield str(error).replace(f"{ROOT}/", "")
     yield from (f"{file.relative_to(ROOT)}: no run and no command of results.toml made it" for file in sorted(rest))
+
+
+def _pictures() -> Iterator[str]:
+    """Pictures beside the pages that no command made, or another one, and those that are not there."""
+    made_by, place = tomllib.loads(PICTURES.read_text(encoding="utf-8")), PICTURES.parent
+    there = {f.name for f in place.iterdir() if f.name not in {PICTURES.name, *LEFT_BY_SYSTEMS}}
+    for name in sorted(there ^ made_by.keys()):
+        why = f"no command in {PICTURES.name} makes it" if name in there else "not there"
+        yield f"{(place / name).relative_to(ROOT)}: {why}"
+    for name in sorted(there & made_by.keys()):
+        with Image.open(place / name) as picture:
+            said = picture.info.get("Command", made_by[name])  # the package writes it into what it draws
+        if said != made_by[name]:
+            yield f"{(place / name).relative_to(ROOT)}: made by `{said}`, and {PICTURES.name} says otherwise"
 
 
 def _old_tables(entry: Entry) -> Iterator[str]:

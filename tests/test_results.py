@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 STALE_AT_MOST = {"paris", "random-quality"}
@@ -72,12 +76,15 @@ def results(record, monkeypatch, tmp_path):
     """A copy of what the checks look at, to spoil."""
     (tmp_path / "docs").mkdir()
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results", symlinks=True)
-    shutil.copy(ROOT / "docs" / "why.md", tmp_path / "docs")
+    shutil.copytree(ROOT / "docs" / "pictures", tmp_path / "docs" / "pictures")
+    for name in ("why.md", "statistics.md"):
+        shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
     (tmp_path / "teacher").mkdir()
     for name in ("README.md", "teacher/README.md", "codecheck.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     places = {"RESULTS": "docs/results", "TABLE": "docs/results/results.toml", "CODECHECK": "codecheck.yml"}
+    places["PICTURES"] = "docs/pictures/pictures.toml"
     monkeypatch.setattr(record, "ROOT", tmp_path)
     for name, place in places.items():
         monkeypatch.setattr(record, name, tmp_path / place)
@@ -180,6 +187,12 @@ def test_a_mark_of_no_row_or_of_several_is_an_error(marks, small, rows):
         ("at t = 0.9, 0.8 and 0.7 it is 0.3", ["0.3"]),
         ("<!--= a :: b=1 :: c > 2 :: {value:.1f} -->1.7<!--/--> and <!--: the\npaper -->0.63<!--/-->", []),
         ("`full@T=0.5` in [0.71](a-0.5.md), [arXiv 2412.17762](https://arxiv.org/abs/2412.17762)", ["0.71"]),
+        (
+            "in 3 cases in 4, 1 in every 20, by a factor of 23, 12x, 7 times",
+            ["3 cases in 4", "1 in every 20", "factor of 23", "12x", "7 times"],
+        ),
+        ("at t = 0.9, 0.8 with p = 0.03", ["0.03"]),
+        ("<!-- foo -->\n0.03\n<!-- end of foo -->", ["0.03"]),
         ("# 2.5 ways\n\n```text\n0.25\n```\n", ["2.5"]),
         ("5 of 9 claims, 40% of them, K = 6.40, 1,200 of the 3000", ["5 of 9", "40%", "6.40", "1,200 of the 3000"]),
         ("95% intervals by Section 4.2 of arXiv:2602.02685 under Python 3.11, $w = 0.5$", []),
@@ -220,6 +233,53 @@ def test_a_result_that_was_changed_by_hand_and_one_that_nothing_made_are_faults(
     assert any(fault.startswith("docs/results/averaging/results/quality.json was changed") for fault in found)
     for name in strange:
         assert f"docs/results/{name}: no run and no command of results.toml made it" in found
+
+
+def _spoil(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.long
+def test_verdicts_tables_crates_and_pictures_are_those_of_the_files(record, results):
+    """What `made` writes as a whole, and files that are no results of a run."""
+    _spoil(results / "verdicts.md", " claims: ", "0 claims: ")
+    _spoil(results / "verdicts-gaussian.md", "| not reproduced |", "| reproduced |")
+    statistics = results.parent / "statistics.md"
+    text = statistics.read_text()
+    _spoil(statistics, "| mean | normal | 0.958 |", "| mean | normal | 0.111 |")
+    _spoil(statistics, " 15 are false", " 99 are false")
+    _spoil(results / "averaging" / "ro-crate-metadata.json", '"description": "', '"description": "not ')
+    (results / "faults" / "ro-crate-metadata.json").unlink()
+    pictures = results.parent / "pictures"
+    (pictures / "orphan.png").write_text("")
+    _spoil(record.PICTURES, "--n 24", "--n 25")
+    (pictures / "explorer.gif").unlink()
+    found = list(record.faults())
+    for page in ("results/verdicts.md", "results/verdicts-gaussian.md", "statistics.md"):
+        assert f"docs/{page}: does not say what the files say; `python docs/record.py write`" in found
+    told = "\n".join(found)
+    assert "docs/results/averaging/ro-crate-metadata.json does not say what manifest.json says" in told
+    assert "docs/results/faults/ro-crate-metadata.json: not there" in told
+    assert "docs/pictures/orphan.png: no command in pictures.toml makes it" in found
+    assert "docs/pictures/explorer.gif: not there" in found
+    assert "docs/pictures/paris-mini.png: made by `mnist-ddm sample --system paris --routing label --n 24" in told
+    record.write()
+    assert statistics.read_text() == text
+
+
+@pytest.mark.long
+def test_the_picture_of_the_small_paris_is_what_its_command_draws(record, run, tmp_path):
+    """Another machine rounds otherwise, and other code or weights draw other digits."""
+    made_by = tomllib.loads(record.PICTURES.read_text())["paris-mini.png"]
+    words = shlex.split(made_by)[1:-1]
+    assert run(*words, tmp_path / "again.png")[0] == 0
+    then, now = (
+        np.asarray(Image.open(file), dtype=float)
+        for file in (ROOT / "docs" / "pictures" / "paris-mini.png", tmp_path / "again.png")
+    )
+    assert np.abs(then - now).mean() < 1
 
 
 def test_codecheck_names_files_that_are_there_and_the_commands_that_make_them(record):

@@ -30,8 +30,20 @@ def put_verdicts(file: Path, run: Path, judgements: Sequence[Judgement]) -> None
     Raises:
         InputError: if the file cannot be read or does not hold each mark once, in order.
     """
-    text = read_text(file)
+    write_text(file, with_verdicts(read_text(file), str(file), verdict_block(run, judgements)))
+
+
+def with_verdicts(text: str, name: str, block: str) -> str:
+    """A Markdown file with another `verdict_block` between its marks.
+
+    Args:
+        text: of the file.
+        name: of the file, for the message.
+        block: the new one, with its marks.
+
+    Raises:
+        InputError: if the text does not hold each mark once, in order.
+    """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"{file} must hold {BEGIN} and, below it, {END}, once each")
-    block = verdict_block(run, judgements)
-    write_text(file, re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.S))
+        raise InputError(f"{name} must hold {BEGIN} and, below it, {END}, once each")
+    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.S)

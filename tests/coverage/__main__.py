@@ -1,7 +1,7 @@
-"""`python tests/coverage` measures the coverage of every kind of interval and writes what the documentation shows.
+"""`python tests/coverage` measures the coverage of every kind of interval, below `docs/results`.
 
 `python tests/coverage judge FOLDER FIRST LAST` judges the ledger at these seeds, and then `python tests/coverage judged
-FOLDER` writes how often it was wrong.
+FOLDER` writes how often it was wrong. `python docs/record.py write` puts the tables of both into the documentation.
 """
 
 import sys
@@ -10,11 +10,10 @@ from pathlib import Path
 from judging import judge_table, judged, run_seed
 from measure import measure_all, table
 
-from mnist_ddm.storage.files import write_json, write_text
+from mnist_ddm.storage.files import write_json
 
-DOCS = Path(__file__).parents[2] / "docs"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 TRIES = 2000
-BEGIN, JUDGE = "<!-- coverage -->\n", "<!-- judge -->\n"
 
 
 def main() -> None:
@@ -24,25 +23,16 @@ def main() -> None:
             run_seed(seed, Path(sys.argv[2]))
     elif sys.argv[1:2] == ["judged"]:
         found = judged(Path(sys.argv[2]))
-        write_json(DOCS / "results" / "judge" / "judge.json", found)
-        _put(judge_table(found), JUDGE, "judge")
+        write_json(RESULTS / "judge" / "judge.json", found)
         print(judge_table(found))
     else:
         _coverage()
 
 
-def _put(text: str, begin: str, name: str) -> None:
-    page = DOCS / "statistics.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    end = f"<!-- end of {name} -->"
-    write_text(page, before + begin + "\n" + text + "\n" + end + rest.partition(end)[2])
-
-
 def _coverage() -> None:
     tries = int(sys.argv[1]) if len(sys.argv) > 1 else TRIES
     rows = measure_all(tries)
-    write_json(DOCS / "results" / "coverage" / "coverage.json", {"tries": tries, "rows": rows})
-    _put(table(rows), BEGIN, "coverage")
+    write_json(RESULTS / "coverage" / "coverage.json", {"tries": tries, "rows": rows})
     print(table(rows))
 
 

@@ -50,8 +50,12 @@ def measure(kind: Kind, n: int, tries: int, seed: int = 0) -> Coverage:
 
 
 def measure_all(tries: int) -> list[dict[str, Any]]:
-    """Every kind at every n; kinds that resample are tried a tenth as often."""
-    return [asdict(measure(kind, n, max(tries // 10, 50) if kind.slow else tries)) for kind in KINDS for n in SIZES]
+    """Every kind at every n, as JSON has it; kinds that resample are tried a tenth as often."""
+    rows = [asdict(measure(kind, n, max(tries // 10, 50) if kind.slow else tries)) for kind in KINDS for n in SIZES]
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in rows
+    ]
 
 
 def shown(row: dict[str, Any]) -> str:
@@ -64,12 +68,12 @@ def shown(row: dict[str, Any]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """For people: a row for each kind, a column for each n."""
+    """For people: a row for each kind, a column for each n, of what `measure_all` returns."""
     lines = ["| interval | data | " + " | ".join(f"n = {n}" for n in SIZES) + " | power at n = 100 |"]
     lines.append("|---" * (len(SIZES) + 3) + "|")
     for i in range(0, len(rows), len(SIZES)):
         group = rows[i : i + len(SIZES)]
         power = next(row["power"] for row in group if row["n"] == 100)
         cells = [group[0]["interval"], group[0]["data"], *map(shown, group)]
-        lines.append("| " + " | ".join([*cells, "" if math.isnan(power) else f"{power:.2f}"]) + " |")
+        lines.append("| " + " | ".join([*cells, "" if power is None else f"{power:.2f}"]) + " |")
     return "\n".join(lines) + "\n"

@@ -15,9 +15,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_documented_table_is_the_measured_one():
     stored = json.loads((DOCS / "results" / "coverage" / "coverage.json").read_text())
-    rows = [{k: math.nan if v is None else v for k, v in row.items()} for row in stored["rows"]]
-    assert table(rows) in (DOCS / "statistics.md").read_text()
-    assert [(row["interval"], row["data"], row["n"]) for row in rows] == [
+    assert table(stored["rows"]) in (DOCS / "statistics.md").read_text()
+    assert [(row["interval"], row["data"], row["n"]) for row in stored["rows"]] == [
         (kind.interval, kind.data, n) for kind in KINDS for n in SIZES
     ]
 

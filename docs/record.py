@@ -15,9 +15,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,16 @@ from PIL import Image
 
 from mnist_ddm.analyses.registry import ANALYSES, chosen
 from mnist_ddm.claims.judge import judge_run
-from mnist_ddm.claims.ledger import ledger
+from mnist_ddm.claims.ledger import claim_named, ledger
 from mnist_ddm.cli import cli
 from mnist_ddm.cli.analyze import chosen_routings
-from mnist_ddm.cli.reproduce import analyses_of
+from mnist_ddm.cli.reproduce import analyses_of, trainings_of
 from mnist_ddm.compute.cores import default_workers
-from mnist_ddm.errors import InputError
+from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card
 from mnist_ddm.pages.readme import verdict_block, with_verdicts
 from mnist_ddm.storage.files import LEFT_BY_SYSTEMS, read_json, write_text
+from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.crate import CRATE, check_crate
 from mnist_ddm.study.folder import MANIFEST, SCHEMA, _code
 from mnist_ddm.study.plan import Plan
@@ -120,34 +122,115 @@ def asked_by(command: str) -> tuple[str, dict[str, Any]]:
     return name, cli.get_command(top, name).make_context(name, words, parent=top).params
 
 
-def study_of(entry: Entry) -> Study:
-    """What the command of a run asks."""
+def studies_of(entry: Entry, empty: RecordingStore) -> list[Study]:
+    """What the command of a run asks, of each of its trainings.
+
+    Args:
+        entry: of the run.
+        empty: where nothing is recorded: of a model that is not there yet, whose place the one that ships takes.
+
+    Raises:
+        InputError: if a system cannot be loaded.
+    """
     name, asked = asked_by(entry.command)
     of_system = {key: asked[key] for key in ("device", *(option.name for option in installed_options()))}
-    if name == "reproduce":
-        of_system["checkpoint"] = next(iter(of_system["checkpoint"]), None)
-        pool = load_system(asked["system"], **of_system)
-        return Study(pool, analyses_of(tuple(ledger().claims.values())), scale=asked["scale"], seed=asked["seed"])
-    choices = {key: asked[key] for key in ("n", "steps", "seed", "solver", "distance", "features")}
-    names = chosen(asked["analyses"], asked["groups"], asked["without"])
-    pool = load_system(asked["system"], **of_system)
-    return Study(pool, names, **choices, routings=chosen_routings(asked["routings"]))
+    trainings = trainings_of(asked["system"], of_system) if name == "reproduce" else [of_system]
+    studies = []
+    for number, options in enumerate(trainings):
+        there = {key: value for key, value in options.items() if not _is_to_be_made(value)}
+        pool, store = load_system(asked["system"], **there), empty if len(there) < len(options) else None
+        if name == "reproduce":
+            claims = tuple(map(claim_named, asked["only"])) or tuple(ledger().claims.values())
+            more = {"scale": asked["scale"], "seed": asked["seed"] + number}
+            studies.append(Study(pool, analyses_of(claims), store=store, **more))
+        else:
+            choices = {key: asked[key] for key in ("n", "steps", "seed", "solver", "distance", "features")}
+            names = chosen(asked["analyses"], asked["groups"], asked["without"])
+            studies.append(Study(pool, names, store=store, **choices, routings=chosen_routings(asked["routings"])))
+    return studies
 
 
-def expected(wanted: list[Entry], workers: int) -> Iterator[tuple[Entry, float | str]]:
-    """About how many seconds each folder takes, or why that is not known; what two need is counted once."""
+def _is_to_be_made(value: object) -> bool:
+    """Whether an option names what a command before makes, and has not yet."""
+    place = ROOT / str(value)
+    return isinstance(value, str | Path) and (ROOT / "build") in place.parents and not place.exists()
+
+
+def trained_seconds(command: str) -> float | None:
+    """About how long a training takes on one core, by the cards of what ships; ``None`` if they do not tell."""
+    digits, paris = (ROOT / "checkpoints" / name for name in ("mnist-classroom", SHIPPED))
+    match shlex.split(command)[1:]:
+        case ["train", *rest] if "--preset" not in rest:
+            cards = [read_json(f) for f in digits.glob("*.json")]
+        case ["train-experts", *rest] if "--preset" not in rest:
+            cards = [read_json(f) for f in digits.glob("expert-*.json")]
+        case ["paris", "train-mini", *rest] if "--share" in rest:
+            told = read_json(paris / "card.json")["trained"]
+            return sum(part["seconds"] for name, part in told.items() if name.startswith(("expert-", "router", "mono")))
+        case _:
+            return None
+    return sum(card["figures"]["seconds"] for card in cards if "seconds" in card.get("figures", {}))
+
+
+@dataclass
+class Cost:
+    """About how many seconds a folder takes.
+
+    Attributes:
+        recording: with all workers.
+        tables: after it.
+        training: before it, on one core.
+        unknown: what is not in these numbers, and why.
+    """
+
+    recording: float = 0.0
+    tables: float = 0.0
+    training: float = 0.0
+    unknown: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = {"training on one core": self.training, "recording": self.recording, "tables": self.tables}
+        known = [f"{shown_duration(seconds)} of {what}" for what, seconds in told.items() if seconds]
+        left_out = [f"not counted: {', '.join(self.unknown)}"] if self.unknown else []
+        return ", ".join([*(known or ["nothing to wait for"]), *left_out])
+
+
+def expected(wanted: list[Entry], workers: int) -> Iterator[tuple[Entry, Cost]]:
+    """About how long each folder takes; what two need is counted once."""
     counted: dict[str, dict[Any, set[str]]] = {}
-    for entry in wanted:
-        if not entry.is_run:
-            yield entry, "not planned by the package"
-            continue
-        try:
-            study = study_of(entry)
-        except InputError as error:
-            yield entry, str(error)
-            continue
-        seen = counted.setdefault(json.dumps(dict(study.pool.fingerprints)), {})
-        yield entry, not_counted(study.plan(), seen).seconds(workers)
+    trained: set[str] = set()
+    with tempfile.TemporaryDirectory() as place:
+        for entry in wanted:
+            cost = Cost()
+            for command in entry.before:
+                seconds = trained_seconds(command)
+                if seconds is None:
+                    cost.unknown.append(f"`{command}`")
+                elif command not in trained:
+                    cost.training += seconds
+                trained.add(command)
+            if entry.is_run:
+                _count(entry, cost, counted, RecordingStore(Path(place)), workers)
+            else:
+                cost.unknown.append(f"`{entry.command}`")
+            yield entry, cost
+
+
+def _count(
+    entry: Entry, cost: Cost, counted: dict[str, dict[Any, set[str]]], empty: RecordingStore, workers: int
+) -> None:
+    """Add what recordings and tables of a run take."""
+    try:
+        studies = studies_of(entry, empty)
+    except InputError as error:
+        cost.unknown.append(str(error))
+        return
+    for study in studies:
+        model = entry.command if study.store is empty else json.dumps(dict(study.pool.fingerprints))
+        cost.recording += not_counted(study.plan(), counted.setdefault(model, {})).seconds(workers)
+        if study.table_seconds is None:
+            cost.unknown.append("tables that nobody timed")
+        cost.tables += study.table_seconds or 0
 
 
 def not_counted(plan: Plan, seen: dict[Any, set[str]]) -> Plan:
@@ -160,12 +243,18 @@ def not_counted(plan: Plan, seen: dict[Any, set[str]]) -> Plan:
 
 def tell_plan(wanted: list[Entry]) -> None:
     """Say what is made and how long it takes."""
-    total, workers = 0.0, default_workers()
-    for entry, told in expected(wanted, workers):
-        shown = told if isinstance(told, str) else shown_duration(told)
-        print(f"{entry.name}: {shown}{f', after {_listed(entry.before)}' if entry.before else ''}", flush=True)
-        total += 0 if isinstance(told, str) else told
-    print(f"{len(wanted)} folders, {shown_duration(total)} of recording with {workers} workers, where it is known")
+    total, workers = Cost(), default_workers()
+    for entry, cost in expected(wanted, workers):
+        print(f"{entry.name}: {cost}{f'; after {_listed(entry.before)}' if entry.before else ''}", flush=True)
+        total.recording += cost.recording
+        total.tables += cost.tables
+        total.training += cost.training
+        total.unknown += [entry.name] if cost.unknown else []
+    print(
+        f"{len(wanted)} folders with {workers} workers: {total}\n"
+        "Recordings by the pace of this machine at this moment, which other work slows; tables as they took before; "
+        "trainings by the cards of what ships."
+    )
 
 
 def _listed(commands: tuple[str, ...]) -> str:
@@ -179,9 +268,22 @@ def is_made(entry: Entry) -> bool:
     return (stated.get("schema"), stated.get("state"), stated.get("code")) == (SCHEMA, "finished", _code())
 
 
+def to_make(names: list[str]) -> list[Entry]:
+    """The folders that are asked for, or all runs, without those that this code made.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    known = [e.name for e in entries()]
+    for name in names:
+        if name not in known:
+            raise unknown("folder of results", name, known, f"{TABLE.relative_to(ROOT)} has all")
+    return [e for e in entries() if (e.name in names if names else e.is_run) and not is_made(e)]
+
+
 def make(names: list[str]) -> None:
     """Make folders again; what was stopped goes on where it was."""
-    wanted = [e for e in entries() if (e.name in names if names else e.is_run) and not is_made(e)]
+    wanted = to_make(names)
     tell_plan(wanted)
     for entry in wanted:
         print(f"== {entry.name}", flush=True)
@@ -199,13 +301,17 @@ def make(names: list[str]) -> None:
 
 
 def _run(entry: Entry, command: str) -> None:
-    words = shlex.split(command)
-    if words[0] == "mnist-ddm":
+    """Run a command of the package or a script by this Python.
+
+    Raises:
+        InputError: if it fails; it said why.
+    """
+    program, *words = shlex.split(command)
+    if program == "mnist-ddm":
         out = ["--out", str((BUILD / entry.name).relative_to(ROOT))] if command == entry.command else []
-        words = [sys.executable, "-m", "mnist_ddm", *words[1:], *out]
-    else:
-        words[0] = sys.executable
-    subprocess.run(words, cwd=ROOT, check=True)
+        words = ["-m", "mnist_ddm", *words, *out]
+    if code := subprocess.run([sys.executable, *words], cwd=ROOT).returncode:
+        raise InputError(f"{entry.name}: what it says above ended this with exit code {code}: `{command}`")
 
 
 def documents() -> list[Path]:
@@ -366,10 +472,18 @@ def check() -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Do what the command line says; bad input is one line and exit code 2."""
+    try:
+        _main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _main() -> None:
     match sys.argv[1:]:
         case ["plan", *names]:
-            tell_plan([e for e in entries() if (e.name in names if names else e.is_run) and not is_made(e)])
+            tell_plan(to_make(names))
         case ["make", *names]:
             make(names)
         case ["write"]:
@@ -377,7 +491,8 @@ def main() -> None:
         case ["check"]:
             check()
         case _:
-            sys.exit(__doc__)
+            print(__doc__, file=sys.stderr)
+            sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from mnist_ddm.errors import InputError
+from mnist_ddm.storage.recordings import RecordingStore
+
 ROOT = Path(__file__).parents[1]
 STALE_AT_MOST = {"paris", "random-quality"}
 """Folders that may be of older code. Names only ever go from here: a new result is of the code that it came with."""
@@ -48,8 +51,9 @@ def test_old_results_only_become_fewer(record):
 
 def test_every_command_is_one_of_the_package_and_has_a_plan(record):
     """That of the exact system is made here; those of trained ones take seconds each."""
-    ((_, seconds),) = record.expected([entry for entry in record.entries() if entry.name == "gaussian-roughness"], 1)
-    assert seconds > 0
+    ((_, cost),) = record.expected([entry for entry in record.entries() if entry.name == "gaussian-roughness"], 1)
+    assert min(cost.recording, cost.tables) > 0
+    assert cost.unknown == []
     for entry in record.entries():
         if entry.is_run:
             assert record.asked_by(entry.command)[1]["system"] in ("gaussian", "mnist", "paris")
@@ -58,14 +62,75 @@ def test_every_command_is_one_of_the_package_and_has_a_plan(record):
 def test_what_two_folders_need_is_counted_once(record, monkeypatch):
     one, other = (record.Entry(name, "mnist-ddm analyze --system gaussian --n 8 --steps 4", "") for name in "ab")
     (_, first), (_, second) = record.expected([one, other], 1)
-    assert first > 0
-    assert second == 0
+    assert first.recording > 0
+    assert second.recording == 0
+    assert second.tables == first.tables > 0
 
 
-def test_final_states_alone_are_counted_too(record):
+def test_a_plan_counts_every_training_what_is_asked_of_it_and_what_comes_before(record, tmp_path):
+    (entry,) = (entry for entry in record.entries() if entry.name == "trainings")
+    studies = record.studies_of(entry, RecordingStore(tmp_path))
+    assert [study.settings["quality"].seed for study in studies] == [0, 1, 2, 3, 4]
+    assert "regime-map" not in studies[0].analyses  # none of its claims needs it
+    cards = (ROOT / "checkpoints" / "mnist-classroom").glob("*.json")
+    whole = sum(json.loads(f.read_text()).get("figures", {}).get("seconds", 0) for f in cards)
+    assert record.trained_seconds(entry.before[0]) == pytest.approx(whole)
+    (stage,) = (entry for entry in record.entries() if entry.name == "sizes/stage-400")
+    assert 0 < record.trained_seconds(stage.before[0]) < whole
+    assert record.trained_seconds("mnist-ddm train --preset tiny --out build/tiny") is None
+
+
+def test_a_plan_names_what_it_does_not_count(record):
+    one = record.Entry("a", "python tests/coverage", "", before=("mnist-ddm train --preset tiny --out build/t",))
+    ((_, cost),) = record.expected([one], 1)
+    told = "nothing to wait for, not counted: `mnist-ddm train --preset tiny --out build/t`, `python tests/coverage`"
+    assert str(cost) == told
+
+
+def test_every_command_is_run_by_this_python(record):
+    for entry in record.entries():
+        for command in (*entry.before, entry.command):
+            assert shlex.split(command)[0] in ("mnist-ddm", "python")
+
+
+def test_a_name_that_is_none_and_a_command_that_fails_are_one_line_and_exit_code_2(record, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["record.py", "make", "averagin"])
+    with pytest.raises(SystemExit) as ended:
+        record.main()
+    assert ended.value.code == 2
+    assert "did you mean 'averaging'" in one_line_of(capsys)
+    failing = record.Entry("a", "python -c raise(SystemExit(3))", "")
+    monkeypatch.setattr(record, "to_make", lambda names: [failing])
+    with pytest.raises(SystemExit) as ended:
+        record.main()
+    assert ended.value.code == 2
+    assert one_line_of(capsys).startswith("a: what it says above ended this with exit code 3: `python -c")
+
+
+def one_line_of(capsys):
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_what_benchmarks_measured_is_copied_whole_or_not_at_all(tmp_path):
+    copy, source, target = script("benchmarks"), tmp_path / "from", tmp_path / "to"
+    source.mkdir()
+    for name in copy.MEASURED[1:]:
+        (source / f"{name}.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match="grading"):
+        copy.copy(source, target)
+    assert not target.exists()
+    (source / "grading.json").write_text('{"a": 2}')
+    copy.copy(source, target)
+    assert json.loads((target / "grading.json").read_text()) == {"a": 2}
+    assert len(list(target.iterdir())) == 3
+
+
+def test_final_states_alone_are_counted_too(record, tmp_path):
     """Recordings that keep no observable are most of what some folders need."""
     (entry,) = (entry for entry in record.entries() if entry.name == "gaussian-roughness")
-    plan, seen = record.study_of(entry).plan(), {}
+    (study,) = record.studies_of(entry, RecordingStore(tmp_path))
+    plan, seen = study.plan(), {}
     assert any(not names for names in plan.missing.values())
     assert record.not_counted(plan, seen).wanted == plan.missing
     assert record.not_counted(plan, seen).wanted == {}

@@ -90,7 +90,7 @@ def reproduce(
     count = options.resolve_workers(workers, of_system["device"])
     claims = tuple(map(claim_named, only)) or tuple(ledger().claims.values())
     other = None if beside is None else read_results(run_named(beside))
-    systems = _trainings(system, of_system)
+    systems = trainings_of(system, of_system)
 
     def study_of(options_of_one: Mapping[str, Any], number: int) -> "Study":
         with waiting(console, f"loading the system {system}"):
@@ -178,7 +178,7 @@ _SIZES = tuple(sorted({50 * 2**i for i in range(9)} | {20, 30, 250, 500, 1000, 2
 """Numbers of samples that recordings are looked for with."""
 
 
-def _trainings(system: str, of_system: Mapping[str, Any]) -> list[dict[str, Any]]:
+def trainings_of(system: str, of_system: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The options that load each training; the first one's classifier measures them all, where a system has one."""
     from mnist_ddm.systems.registry import takes
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from datetime import date
 
 import numpy as np
 import pytest
@@ -40,7 +42,10 @@ def test_the_description_names_every_file_and_every_column(folder):
     told = json.loads((folder / CROISSANT).read_text())
     assert told["@type"] == "sc:Dataset"
     assert told["conformsTo"] == "http://mlcommons.org/croissant/1.0"
-    assert all(told[key] for key in ("name", "description", "license", "url", "version", "citeAs"))
+    required = ("name", "description", "license", "url", "creator", "datePublished")
+    assert all(told[key] for key in (*required, "version", "citeAs"))
+    assert date.fromisoformat(told["datePublished"])
+    assert [one["name"] for one in told["creator"]][-1] == "The mnist-ddm authors"
     files = {one["@id"]: one for one in told["distribution"] if one["@type"] == "cr:FileObject"}
     sets = [one for one in told["distribution"] if one["@type"] == "cr:FileSet"]
     for one in files.values():
@@ -50,10 +55,18 @@ def test_the_description_names_every_file_and_every_column(folder):
         assert one["encodingFormat"] == "text/csv"
     assert sorted(len(list(folder.glob(one["includes"]))) for one in sets) == [N, N]
     for records in told["recordSet"]:
-        source = {field["source"]["fileObject"]["@id"] for field in records["field"]}
+        *columns, picture = records["field"]
+        source = {field["source"]["fileObject"]["@id"] for field in columns}
         (table,) = (files[name] for name in source)
-        header = (folder / table["contentUrl"]).read_text().splitlines()[0].split(",")
-        assert [field["source"]["extract"]["column"] for field in records["field"]] == header
+        rows = list(csv.DictReader((folder / table["contentUrl"]).open()))
+        assert [field["source"]["extract"]["column"] for field in columns] == list(rows[0])
+        (own,) = (one for one in sets if one["@id"] == picture["source"]["fileSet"]["@id"])
+        assert (picture["dataType"], picture["source"]["extract"]) == ("sc:ImageObject", {"fileProperty": "content"})
+        # A row is joined with its picture by the name of the file, which is the end of the column.
+        joined, pattern = columns[0]["references"], columns[0]["source"]["transform"]["regex"]
+        assert joined == {"fileSet": {"@id": own["@id"]}, "extract": {"fileProperty": "filename"}}
+        names = {re.match(pattern, row["image"])[1] for row in rows}
+        assert names == {file.name for file in folder.glob(own["includes"])}
         assert records["key"]["@id"] in {field["@id"] for field in records["field"]}
     ids = [one["@id"] for part in ("distribution", "recordSet") for one in told[part]]
     assert len(ids) == len(set(ids))
@@ -65,6 +78,7 @@ def test_the_description_is_one_that_its_own_library_reads(folder):
     assert not dataset.metadata.ctx.issues.errors
     first = next(iter(dataset.records("training")))
     assert first["training/digit"] == 5
+    assert first["training/picture"].size == (32, 32)
 
 
 def test_nothing_is_written_over_and_bad_numbers_are_refused(folder, images, tmp_path):

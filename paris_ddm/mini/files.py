@@ -20,6 +20,12 @@ from paris_ddm.mini.data import DIGITS, SIDE, ColouredDigits, held_out_set, trai
 from paris_ddm.mini.parts import whole_folder
 
 CROISSANT = "croissant.json"
+_PUBLISHED = "2026-11-25"
+"""When these colours came into the package; they are the same for a seed since."""
+_COLOURS = ({"@type": "sc:Organization", "name": "The mnist-ddm authors"},)
+_MNIST = tuple(
+    {"@type": "sc:Person", "name": name} for name in ("Yann LeCun", "Corinna Cortes", "Christopher J. C. Burges")
+)
 _COLUMNS: Mapping[str, tuple[str, str]] = {
     "image": ("sc:Text", "name of the picture"),
     "caption": ("sc:Text", "what it shows, in one of three phrasings"),
@@ -105,6 +111,8 @@ def croissant(folder: Path, sizes: Mapping[str, int], source: str, seed: int) ->
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": "https://creativecommons.org/licenses/by-sa/3.0/",
         "url": "https://huggingface.co/datasets/ylecun/mnist",  # of what was coloured; the colours have no page
+        "creator": [*(_MNIST if source == MNIST_DIGEST else ()), *_COLOURS],
+        "datePublished": _PUBLISHED,
         "version": versions()["mnist-ddm"],
         "citeAs": "mnist-ddm: a teaching and testbed package for decentralized diffusion models",
         "distribution": files,
@@ -136,25 +144,30 @@ def _pictures(name: str) -> dict[str, Any]:
 
 
 def _records(name: str) -> dict[str, Any]:
-    def column(key: str) -> dict[str, Any]:
-        kind, told = _COLUMNS[key]
-        source = {"fileObject": {"@id": f"{name}-table"}, "extract": {"column": key}}
-        return {
-            "@type": "cr:Field",
-            "@id": f"{name}/{key}",
-            "name": f"{name}/{key}",
-            "description": told,
-            "dataType": kind,
-            "source": source,
-        }
+    """Rows of the table, each with the picture whose name it has."""
 
+    def entry(key: str, told: str, kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
+        named = {"@type": "cr:Field", "@id": f"{name}/{key}", "name": f"{name}/{key}"}
+        return {**named, "description": told, "dataType": kind, "source": source}
+
+    def of_file(wanted: str) -> dict[str, Any]:
+        return {"fileSet": {"@id": f"{name}-pictures"}, "extract": {"fileProperty": wanted}}
+
+    columns = {
+        key: entry(key, told, kind, {"fileObject": {"@id": f"{name}-table"}, "extract": {"column": key}})
+        for key, (kind, told) in _COLUMNS.items()
+    }
+    columns["image"]["source"]["transform"] = {
+        "regex": f"^(?:{name}/)?(.+)$"
+    }  # the name of the file without its folder
+    columns["image"]["references"] = of_file("filename")
     return {
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
         "description": f"a row for each picture of the split {name}",
         "key": {"@id": f"{name}/image"},
-        "field": [column(key) for key in _COLUMNS],
+        "field": [*columns.values(), entry("picture", "the picture itself", "sc:ImageObject", of_file("content"))],
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from mnist_ddm.cli import cli
 from mnist_ddm.errors import InputError
-from mnist_ddm.models.checkpoint import read_part_card
+from mnist_ddm.models.checkpoint import open_system, read_part_card, read_system_card, share_part, write_figures
 from mnist_ddm.models.model_card import MODEL_CARD, mnist_model_card, write_model_card
 from mnist_ddm.tables.terminal import shown_value
 from paris_ddm.model_card import paris_model_card
@@ -47,6 +48,32 @@ def test_the_results_in_the_metadata_are_those_of_the_card(name):
     assert model["name"] == name
     told = {m["name"]: m["value"] for result in model["results"] for m in result["metrics"]}
     assert told == {f"FID, {row['routing']}, n = {row['n']}": row["fid"] for row in stated}
+
+
+def test_a_part_of_another_system_and_a_note_are_told(tiny_checkpoint, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_checkpoint, tmp_path / "source")
+    system = replace(read_system_card(tiny_checkpoint), partition="random")
+    open_system(folder, system)
+    share_part(tmp_path / "source", "monolith", folder, system)
+    told = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**told, "note": "Of older code."}))
+    _, body = parsed(mnist_model_card(folder).text())
+    assert "| monolith (trained for source) |" in body
+    assert "\nOf older code.\n" in body
+    write_figures(folder, {})
+    assert "Of older code." in mnist_model_card(folder).text()
+    (folder / "card.json").write_text(json.dumps({**told, "note": 3}))
+    with pytest.raises(InputError, match="no text"):
+        mnist_model_card(folder)
+
+
+def test_what_ships_says_whose_parts_it_has_and_that_its_seed_is_of_older_code():
+    for name in ("mnist-classroom", "mnist-random"):
+        assert "older code" in (CHECKPOINTS / name / MODEL_CARD).read_text()
+    for part in ("monolith", "classifier"):
+        ours, other = (read_part_card(CHECKPOINTS / name, part) for name in ("mnist-random", "mnist-classroom"))
+        assert (ours.sha256, ours.taken_from, other.taken_from) == (other.sha256, "mnist-classroom", "")
 
 
 def test_every_finished_part_stands_with_its_figures_and_others_as_not_trained(tiny_checkpoint, tmp_path):

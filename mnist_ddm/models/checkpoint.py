@@ -69,6 +69,7 @@ class PartCard:
         figures: what was measured while training.
         versions: of the software; of what was changed while it was trained, all versions in their order.
         command: that trained it.
+        taken_from: the name of the system that it was trained for, if it was copied from there.
     """
 
     part: str
@@ -78,6 +79,7 @@ class PartCard:
     figures: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
+    taken_from: str = ""
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("steps", "batch") if not isinstance(self.recipe.get(name), int)]
@@ -180,6 +182,18 @@ def read_figures(folder: Path) -> dict[str, Any]:
     return figures
 
 
+def read_note(folder: Path) -> str:
+    """What `card.json` says of a training beside its settings; empty if nothing.
+
+    Raises:
+        InputError: if it is no text.
+    """
+    note = read_json(folder / CARD).get("note", "")
+    if not isinstance(note, str):
+        raise InputError(f"the note in {folder / CARD} is no text; restore or delete it")
+    return note
+
+
 def write_figures(folder: Path, figures: dict[str, Any]) -> None:
     """Put measured figures on a system's card."""
     write_json(folder / CARD, {**read_json(folder / CARD), "figures": figures})
@@ -207,7 +221,9 @@ def share_part(source: Path, part: str, folder: Path, system: SystemCard) -> Non
     if system_digest(replace(other, partition=system.partition)) != system_digest(system):
         raise InputError(f"{source} differs from {folder} in more than the partition; train the {part} instead")
     model = load_part(source, part, other)
-    save_part(folder, model, replace(read_part_card(source, part), system=system_digest(system)))
+    card = read_part_card(source, part)
+    name = card.taken_from or source.resolve().name
+    save_part(folder, model, replace(card, system=system_digest(system), taken_from=name))
 
 
 def read_part_card(folder: Path, part: str) -> PartCard:

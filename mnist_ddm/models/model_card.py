@@ -16,6 +16,7 @@ from mnist_ddm.models.checkpoint import (
     is_finished,
     part_names,
     read_figures,
+    read_note,
     read_part_card,
     read_system_card,
 )
@@ -143,6 +144,7 @@ def mnist_model_card(folder: Path) -> ModelCard:
             f"A decentralized diffusion model of {data}: {card.n_experts} experts that were trained apart "
             f"({ways.get(card.partition, card.partition)}), a router that joins them while they sample, a monolith "
             f"with their whole budget, and the classifier of the metrics. Seed {card.seed}.",
+            *([note] if (note := read_note(folder)) else []),
             *([f"Classes: {', '.join(classes)}."] if (classes := _classes(card)) else []),
             f"Preset `{card.preset}` ({preset.purpose}). Experts and monolith: {preset.size('expert')} an evaluation; "
             f"they {start}. Router: {preset.size('router')}. They predict the velocity of the path "
@@ -174,7 +176,8 @@ def _parts(folder: Path, names: Sequence[str]) -> Table:
             told = {key: card.figures.get(key) for key in ("images", "seconds", "first_loss", "last_loss")}
             accuracy = next((v for k, v in card.figures.items() if k.endswith("accuracy")), None)
             recipe = {key: card.recipe[key] for key in ("steps", "batch")}
-            rows.append({"part": name, **told, **recipe, "accuracy": accuracy})
+            of = f" (trained for {card.taken_from})" if card.taken_from else ""
+            rows.append({"part": name + of, **told, **recipe, "accuracy": accuracy})
         else:
             rows.append({"part": f"{name} (not trained)"} | {c.key: None for c in _PARTS[1:]})
     return Table(Schema("parts", _PARTS), "AdamW, one-cycle learning rate, averaged weights", tuple(rows))

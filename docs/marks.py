@@ -29,7 +29,7 @@ from mnist_ddm.storage.files import read_json
 _PART = r"((?:(?!-->).)+?)"
 _NUMBER = re.compile(rf"(<!--= {_PART} :: {_PART} :: {_PART} :: {_PART} -->)(.*?)(<!--/-->)", re.S)
 _ELSEWHERE = re.compile(  # what a page of results may hold beside numbers of files; a mark stays a mark when it wraps
-    r"<!--[=:] .*?<!--/-->|^<!-- (runs|verdicts|coverage|judge) -->$.*?^<!-- (?:end of |/)\1 -->$"
+    r"<!--[=:] .*?<!--/-->|^<!-- (runs|verdicts|two|coverage|judge) -->$.*?^<!-- (?:end of |/)\1 -->$"
     r"|^```.*?^```$|`[^`]*`|\]\([^)]*\)|\$[^$]*\$"
     r"|\b[tTnhkMV] = (?:[\d.]+(?:, | and | to )?)+|\b(?:arXiv[ :]|Python |Sections? |Crate |BY-SA |torch )[\d.]+"
     r"|\b95% (?:interval|confidence)|\"95%\"",

@@ -29,6 +29,7 @@ from PIL import Image
 from mnist_ddm.analyses.registry import ANALYSES, chosen
 from mnist_ddm.claims.judge import judge_run
 from mnist_ddm.claims.ledger import claim_named, ledger
+from mnist_ddm.claims.word import markdown
 from mnist_ddm.cli import cli
 from mnist_ddm.cli.analyze import chosen_routings
 from mnist_ddm.cli.reproduce import analyses_of, trainings_of
@@ -80,6 +81,7 @@ class Entry:
         note: how it was recorded, where the command alone does not tell.
         before: commands whose results that one reads.
         stale: whether it was recorded by older code and is to be made again.
+        awaited: whether it was not made yet.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Entry:
     note: str = ""
     before: tuple[str, ...] = ()
     stale: bool = False
+    awaited: bool = False
 
     @property
     def folder(self) -> Path:
@@ -324,8 +327,11 @@ def runs_table() -> str:
     lines = ["| folder | command | paper |", "|---|---|---|"]
     for e in entries():
         told = f"{_listed(e.before)}, then `{e.command}`" if e.before else f"`{e.command}`"
-        more = "; ".join(filter(None, (e.note, "recorded by older code" if e.stale else "")))
-        lines.append(f"| [{e.name}]({e.name}) | {told}{f' ({more})' if more else ''} | {e.paper} |")
+        states = ("recorded by older code" if e.stale else "", "not made yet" if e.awaited else "")
+        more = "; ".join(filter(None, (e.note, *states)))
+        lines.append(
+            f"| {e.name if e.awaited else f'[{e.name}]({e.name})'} | {told}{f' ({more})' if more else ''} | {e.paper} |"
+        )
     return "\n".join(lines)
 
 
@@ -360,6 +366,8 @@ def _with_tables(path: Path, text: str) -> str:
                 new = coverage_table(read_json(RESULTS / "coverage" / "coverage.json")["rows"])
             case "judge":
                 new = judge_table(read_json(RESULTS / "judge" / "judge.json"))
+            case "two":
+                new = verdicts_of_two()
             case "verdicts":
                 run = (RESULTS / _VERDICTS.get(path.name, "reproduce-mnist")).relative_to(ROOT)
                 with contextlib.chdir(ROOT):  # the page says where the run is in the checkout
@@ -369,6 +377,14 @@ def _with_tables(path: Path, text: str) -> str:
                 continue
         text = _between(text, (f"<!-- {name} -->", f"<!-- end of {name} -->"), f"\n{new.strip()}\n")
     return text
+
+
+def verdicts_of_two() -> str:
+    """The table of the claims about two systems: a run of the small Paris beside that of the digits."""
+    run, beside = RESULTS / "reproduce-paris-two", RESULTS / "reproduce-mnist"
+    if not (run / MANIFEST).exists():
+        return f"`{run.name}` was not made yet."
+    return markdown(judge_run(run, beside), f"[{run.name}]({run.name}): `{read_manifest(run).command}`.")
 
 
 def _between(text: str, marks: tuple[str, str], new: str) -> str:
@@ -395,12 +411,14 @@ def faults() -> Iterator[str]:
     """What does not hold of the results, one line each."""
     known = entries()
     there = set(folders())
-    for name in sorted(there ^ {e.name for e in known}):
+    for e in (e for e in known if e.awaited and e.name in there):
+        yield f"{e.name}: it is there, and results.toml says awaited = true"
+    for name in sorted(there ^ {e.name for e in known if not e.awaited or e.name in there}):
         yield f"{name}: {'no command in results.toml makes it' if name in there else 'not there'}"
     for e in (e for e in known if e.is_run and e.name in there):
         if (e.schema != SCHEMA) != e.stale:
             yield f"{e.name}: its manifest has schema {e.schema} of {SCHEMA}, and results.toml says stale = {e.stale}"
-        if not e.stale:
+        elif not e.stale:
             yield from _old_tables(e)
     yield from _changed_and_unknown(known)
     yield from _pictures()

@@ -18,8 +18,8 @@ def verdict_block(run: Path, judgements: Sequence[Judgement]) -> str:
     """What stands between the marks: the command, the counts, the table, and the note on many claims."""
     manifest = read_manifest(run)
     what = (
-        f"`{manifest.command}` ({manifest.seconds:.0f} s, torch {manifest.versions.get('torch', '-')}); "
-        f"every file of the run is in `{run}`."
+        f"`{manifest.command}` ({manifest.seconds:.0f} s beside the recordings that were there before, torch "
+        f"{manifest.versions.get('torch', '-')}); every file of the run is in `{run}`."
     )
     return f"{BEGIN}\n\n{markdown(judgements, what)}\n\n{END}"
 

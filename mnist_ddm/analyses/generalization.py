@@ -37,7 +37,6 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate, auc_estimate, spearman_estimate
-from mnist_ddm.stats.tests import rounded
 from mnist_ddm.tables.table import CORRELATION, FRACTION, Column, Row, Schema, Table
 
 ROUTINGS = ("top1", "top2", "full")
@@ -133,7 +132,7 @@ class Generalization(Analysis[RefinementSettings]):
                         **refinement_cells(error, event),
                         **beside,
                         "spearman": spearman_estimate(largest, error),
-                        "auc": auc_estimate(rounded(largest), error > np.quantile(error, _UNSTABLE)),
+                        "auc": auc_estimate(largest, error > np.quantile(error, _UNSTABLE)),
                         **paper_cells(paper.get(f"{regime.stated} {r}", {}), _PAPER),
                     }
                 )

@@ -35,7 +35,6 @@ from mnist_ddm.core.visits import Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Array, Estimate, auc_estimate, bounded_mean_estimate, spearman_estimate
-from mnist_ddm.stats.tests import rounded
 from mnist_ddm.tables.table import CORRELATION, FRACTION, PERCENT, Column, Row, Schema, Table, Value
 
 ROUTINGS = ("top1", "top2")
@@ -171,7 +170,7 @@ def _predictors(recording: Recording) -> dict[str, Array]:
         "g": gap.max(axis=1),
         "s_eff": switch,
         "s_int": np.asarray(trapezoid(score, -times, axis=1), dtype=np.float64),
-        "l_eff": rounded(sensitivity),
+        "l_eff": sensitivity,
         "l_eff_plus_s_eff": _standardised(sensitivity) + _standardised(switch),
     }
 

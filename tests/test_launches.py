@@ -98,6 +98,13 @@ def test_only_a_map_differentiates_what_is_captured():
     assert capture.captured == []
 
 
+def test_what_is_captured_in_inference_mode_serves_those_outside_of_it_too():
+    replayed = Replayed(double, Rerun())
+    for mode in (torch.inference_mode, torch.no_grad, torch.inference_mode):
+        with mode():
+            assert replayed(torch.ones(2, 1), torch.ones(2)).equal(torch.full((2, 1), 2.0))
+
+
 def test_what_was_captured_stays_in_its_process():
     replayed = Replayed(double, Rerun())
     replayed(torch.ones(1, 1), torch.ones(1))

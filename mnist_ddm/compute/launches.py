@@ -129,8 +129,14 @@ class Replayed:
         key = (what, tuple((tensor.shape, tensor.dtype) for tensor in like))
         if key not in self._known:
             function = {"value": self._function, "pull": self._pull, "push": self._push}[what]
-            # What is captured serves everybody, so no mode of whoever asks first has a part in it.
-            with torch.no_grad(), torch._C.DisableTorchFunction(), _exact_products(what, like[0].device):
+            # What is captured serves everybody, so no mode of whoever asks first has a part in it. To leave the mode of
+            # inference turns derivatives on, so that comes first.
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                torch._C.DisableTorchFunction(),
+                _exact_products(what, like[0].device),
+            ):
                 held = tuple(tensor.detach().clone() for tensor in like)
                 self._known[key] = (held, *self._capture(function, held))
         return self._known[key]

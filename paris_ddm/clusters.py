@@ -36,7 +36,7 @@ class Clusters:
 
     def nearest(self, embeddings: Tensor) -> Tensor:
         """The cluster of the nearest centroid for embeddings ``(B, dim)``, int64, shape ``(B,)``."""
-        nearest = torch.cdist(embeddings.double().cpu(), self.centroids.double().cpu()).argmin(dim=1)
+        nearest = torch.cdist(embeddings.cpu().double(), self.centroids.cpu().double()).argmin(dim=1)
         return nearest.to(embeddings.device)
 
     def of_caption(self, pooled: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Clusters:
         """
         if self.text_bias.numel() == 0:
             return self.prior.expand(len(pooled), -1)
-        logits = pooled.double().cpu() @ self.text_weight.double().T + self.text_bias.double()
+        logits = pooled.cpu().double() @ self.text_weight.double().T + self.text_bias.double()
         return logits.softmax(dim=1)
 
 
@@ -104,7 +104,7 @@ def two_stage_kmeans(embeddings: Tensor, n_clusters: int, fine: int = FINE, seed
         raise InputError(f"{n} images do not make {n_clusters} clusters; give more")
     if fine < n_clusters:
         raise InputError(f"the first stage must have at least {n_clusters} clusters, not {fine}")
-    x = embeddings.double().cpu().numpy()
+    x = embeddings.cpu().double().numpy()
     first = MiniBatchKMeans(min(fine, n), random_state=seed, n_init=1, batch_size=4096).fit_predict(x)
     kept, place, counts = np.unique(first, return_inverse=True, return_counts=True)
     if len(kept) < n_clusters:
@@ -123,7 +123,7 @@ def summarise(embeddings: Tensor, assignment: Tensor, n_clusters: int, made: dic
     """Centroids and shares of an assignment ``(N,)`` of embeddings ``(N, dim)``."""
     counts = assignment.bincount(minlength=n_clusters).double()
     sums = torch.zeros(n_clusters, embeddings.shape[1], dtype=torch.float64)
-    sums.index_add_(0, assignment, embeddings.double().cpu())
+    sums.index_add_(0, assignment, embeddings.cpu().double())
     return Clusters((sums / counts[:, None]).float(), counts / counts.sum(), made=made)
 
 

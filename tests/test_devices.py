@@ -1,25 +1,32 @@
 """What a GPU would refuse, without one: see `elsewhere.py`. And which device a name means."""
 
 import os
+import re
 import time
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 from elsewhere import DEVICE, Elsewhere
 
+import mnist_ddm
+import paris_ddm
 from mnist_ddm.cli import cli
 from mnist_ddm.compute import devices
 from mnist_ddm.compute.parallel import run_jobs
+from mnist_ddm.core.empirical import EmpiricalReference
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.recording import sample
 from mnist_ddm.core.visits import Noising, Sampling, start
 from mnist_ddm.errors import InputError
+from mnist_ddm.figures.points import save_scatter
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract
-from mnist_ddm.systems import gaussian, mnist
+from mnist_ddm.systems import contract, gaussian, mnist
+from mnist_ddm.systems.simple import SimplePool
 from mnist_ddm.terminal.options import resolve_workers
 
 
@@ -97,6 +104,35 @@ def test_networks_and_what_measures_them_give_the_same_bits_elsewhere(elsewhere)
     with elsewhere:
         theirs = measured.__wrapped__(DEVICE)
     assert all(a.equal(b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_what_is_told_drawn_and_promised_of_states_elsewhere_is_that_of_states_here(elsewhere, tmp_path):
+    def found(device, picture):
+        states, clusters = torch.arange(8.0).reshape(4, 2).to(device), torch.tensor([0, 1, 1, 0]).to(device)
+        pool = SimplePool([lambda x, t: x] * 2, lambda x, t: x, (states, clusters))
+        save_scatter(states, ("x", "y"), states, picture, {})
+        contract._columns(gaussian.load(device))
+        return pool.prior, pool.measures.fingerprint
+
+    def posterior(device):
+        reference = EmpiricalReference(torch.eye(3, 2).to(device), torch.tensor([0, 1, 1]).to(device), 2)
+        return reference.posterior(torch.zeros(2, 2).to(device), torch.full((2,), 0.5).to(device)).cpu()
+
+    (prior, fingerprint), weights = found("cpu", tmp_path / "here.png"), posterior("cpu")
+    with elsewhere:
+        prior_there, fingerprint_there = found(DEVICE, tmp_path / "there.png")
+        weights_there = posterior(DEVICE)
+    assert prior_there.equal(prior)
+    assert fingerprint_there == fingerprint
+    assert weights_there.equal(weights)
+    assert (tmp_path / "there.png").read_bytes() == (tmp_path / "here.png").read_bytes()
+
+
+def test_nothing_is_widened_before_it_is_moved():
+    """A device without float64 refuses to widen."""
+    for package in (mnist_ddm, paris_ddm):
+        for file in sorted(Path(package.__file__).parent.rglob("*.py")):
+            assert not re.search(r"double\(\)\.(cpu|to)\(", file.read_text(encoding="utf-8")), file
 
 
 @pytest.mark.parametrize("routing", ["full", "top2", "top1", "once", "gumbel", "misaligned2"])

@@ -91,7 +91,7 @@ def _noisings(pool: ExpertPool, settings: NoisingSettings) -> tuple[Noising, Noi
 
 
 def _rows(pool: ExpertPool, recording: Recording) -> tuple[Row, ...]:
-    truth, prior = recording.cluster.numpy(), pool.prior.double().cpu().numpy()
+    truth, prior = recording.cluster.numpy(), pool.prior.cpu().double().numpy()
     log_router = _log_router(recording)
     exact = recording.observed.get("reference-posterior")
     rows: list[Row] = []

@@ -178,7 +178,7 @@ def _logits(pool: ExpertPool, fault: str) -> torch.Tensor:
         t = clean.new_full((len(clean),), moment)
         x = interpolate(clean, noise, t)
         parts.append(pool.router_logits(x, t) if fault == NONE else faulty_logits(fault, pool, x, t))
-    return torch.cat(parts).double().cpu()
+    return torch.cat(parts).cpu().double()
 
 
 def _matched(logits: torch.Tensor, target: float) -> tuple[float, float]:

@@ -314,7 +314,7 @@ def _adherence(pool: ExpertPool, recording: Recording, images: Tensor) -> list[R
     batches = torch.arange(len(images)).split(_JUDGED_AT_ONCE)
     rows: list[Row] = []
     for name, judge in pool.measures.adherence.items():
-        right = torch.cat([judge(images[i], condition.select(i)) for i in batches]).double().cpu()
+        right = torch.cat([judge(images[i], condition.select(i)) for i in batches]).cpu().double()
         asked = right[~right.isnan()]
         rows.append({"judge": name, "share": share_estimate((asked > 0).numpy()) if len(asked) else None})
     return rows

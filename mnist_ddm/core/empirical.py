@@ -63,7 +63,7 @@ class EmpiricalReference(Reference):
 
     def posterior(self, x: Tensor, t: Tensor) -> Tensor:
         flat, time = widened(x.detach()).flatten(1), widened(t)
-        member = one_hot(self._clusters, self._n_clusters).double().to(flat.device)
+        member = one_hot(self._clusters, self._n_clusters).to(flat.device).double()
         parts = zip(flat.split(_ROWS), time.split(_ROWS), strict=True)
         return torch.cat([self._weights(states, times) @ member for states, times in parts]).to(x)
 

@@ -82,7 +82,7 @@ def _save(
 
 
 def _columns(places: Tensor) -> tuple[list[float], list[float]]:
-    x, y = places.detach().double().cpu().T.tolist()
+    x, y = places.detach().cpu().double().T.tolist()
     return x, y
 
 

@@ -87,5 +87,5 @@ def router_accuracy(pool: ExpertPool, n: int = 2000) -> dict[str, float]:
         x = interpolate(states, noise, times)
         batches = zip(x.split(_BATCH), times.split(_BATCH), strict=True)
         guess = torch.cat([pool.router_logits(a, b).argmax(dim=1) for a, b in batches])
-        accuracy[str(t)] = round(float((guess == clusters).double().mean()), 4)
+        accuracy[str(t)] = round(float((guess.cpu() == clusters.cpu()).double().mean()), 4)
     return accuracy

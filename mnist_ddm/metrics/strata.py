@@ -63,7 +63,7 @@ def classes_of(pool: ExpertPool) -> Classes:
     if not measures.embeddings:
         raise InputError(f"the system {pool.name!r} has no classes: neither a classifier nor an embedding")
     name, embedding = next(iter(measures.embeddings.items()))
-    centroids = embedding.centroids.double().cpu()
+    centroids = embedding.centroids.cpu().double()
 
     def nearest(shown: Tensor) -> Tensor:
         return torch.cdist(extract(embedding.features, shown), centroids).argmin(dim=1)

@@ -235,8 +235,8 @@ def _columns(pool: ExpertPool) -> None:
     if not pool.measures.has_real_states or pool.n_experts == 1:
         return
     states, clusters = pool.measures.real_states(_REAL)
-    order = torch.randperm(len(states), generator=torch.Generator().manual_seed(0)).to(states.device)
-    states, clusters = states[order], clusters[order].to(states.device)
+    order = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))
+    states, clusters = states[order.to(states.device)], clusters.cpu()[order]
     noise, half = initial_noise(sample_seeds(1, len(states)), pool.state_shape).to(states), len(states) // 2
     if half < pool.n_experts:
         return
@@ -247,11 +247,11 @@ def _columns(pool: ExpertPool) -> None:
         x = interpolate(states, noise, t)
         with torch.no_grad():
             for answers, asked in ((said, t), (turned, 1 - t)):
-                answers.append(pool.router_logits(x, asked).double().log_softmax(dim=1))
+                answers.append(pool.router_logits(x, asked).cpu().double().log_softmax(dim=1))
     # The order is found on one half of the states and judged on the other, or a weak router would look permuted.
-    found = torch.zeros(pool.n_experts, pool.n_experts, dtype=torch.float64, device=states.device)
+    found = torch.zeros(pool.n_experts, pool.n_experts, dtype=torch.float64)
     found.index_add_(0, clusters[:half], said[0][:half].exp())
-    columns = linear_sum_assignment(found.cpu().numpy(), maximize=True)[1].tolist()
+    columns = linear_sum_assignment(found.numpy(), maximize=True)[1].tolist()
     readings = {
         "": said,
         "has its time the other way; t = 1 is noise and t = 0 is data": turned,
@@ -259,7 +259,7 @@ def _columns(pool: ExpertPool) -> None:
             logits[:, columns] for logits in said
         ],
     }
-    rows = torch.arange(half, len(states), device=states.device)
+    rows = torch.arange(half, len(states))
     error = {why: [-float(v[rows, clusters[half:]].mean()) for v in values] for why, values in readings.items()}
     best = min(error, key=lambda why: sum(error[why]))
     good = error[best][0] < math.log(pool.n_experts) / 2

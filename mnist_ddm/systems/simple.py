@@ -69,7 +69,8 @@ class SimplePool(ExpertPool):
         self._decode, self._draw, self._name = decode, draw, name
         self._shape = tuple(real[0].shape[1:]) if real is not None and state_shape is None else tuple(state_shape or ())
         known = training or real
-        shares = known[1].bincount(minlength=len(experts)).double() if known else torch.ones(len(experts)).double()
+        counts = known[1].cpu().bincount(minlength=len(experts)) if known else torch.ones(len(experts))
+        shares = counts.double()
         self._prior = shares / shares.sum()
         self._measures = StatesMeasures(len(experts), self.decode, real, training or real)
 
@@ -133,7 +134,7 @@ class StatesMeasures(Measures):
     @cached_property
     def _fingerprint(self) -> str:
         parts = [values for given in (self._held_out, self._training) if given for values in given]
-        return digest([[list(v.shape), digest(v.double().cpu().flatten().tolist())] for v in parts]) if parts else ""
+        return digest([[list(v.shape), digest(v.cpu().double().flatten().tolist())] for v in parts]) if parts else ""
 
     @property
     def fingerprint(self) -> str:

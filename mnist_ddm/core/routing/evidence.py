@@ -66,9 +66,9 @@ class Captioned(LogitModifier):
     def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         memory, pool = context.samples.memory, context.pool
         if self.name not in memory:  # a caption stays what it is along a trajectory
-            posterior = pool.condition_posterior(context.samples.condition).double().cpu()
+            posterior = pool.condition_posterior(context.samples.condition).cpu().double()
             told = posterior.clamp(min=torch.finfo(posterior.dtype).tiny).log()
-            memory[self.name] = _beside_prior(told, pool.prior.double().cpu()).to(logits)
+            memory[self.name] = _beside_prior(told, pool.prior.cpu().double()).to(logits)
         return logits + memory[self.name]
 
 

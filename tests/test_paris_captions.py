@@ -1,16 +1,21 @@
 """Captions and pictures from files, as people have them."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.systems.registry import load_system
 from paris_ddm.captions import read_captions
+from paris_ddm.config import Details
 from paris_ddm.images import read_image
 from paris_ddm.mini.data import attributes, caption_table, captions_of
+from paris_ddm.text import _KEPT, TextEncoder
 
 
 def test_captions_are_read_as_they_are_made():
@@ -71,6 +76,31 @@ def test_captions_that_are_cut_are_counted_once(tiny_paris, tmp_path, caplog):
     caplog.clear()
     load_system("paris", paris_dir=tiny_paris)
     assert not caplog.records
+
+
+def test_encodings_of_the_captions_that_were_asked_for_last_are_kept_and_no_others():
+    encoded = []
+
+    def tokenizer(captions, **options):
+        encoded.extend(captions)
+        return {"input_ids": torch.zeros(1, 4, dtype=torch.int64)}
+
+    def model(tokens):
+        return SimpleNamespace(last_hidden_state=torch.zeros(1, 4, 2), pooler_output=torch.zeros(1, 2))
+
+    tokenizer.model_max_length = 4
+    model.config = SimpleNamespace(max_position_embeddings=4)
+    encoder = TextEncoder(Path("none"), torch.device("cpu"), Details())
+    encoder._parts = tokenizer, model
+    captions = [f"caption number {i}" for i in range(600)]
+    for caption in captions:
+        encoder.embedding(caption)
+    assert len(encoder._known) == _KEPT == 512
+    encoder.pooled(captions[-_KEPT])  # is known, and now the last that was asked for
+    assert encoded == captions
+    encoder.embedding(captions[0])
+    encoder.embedding(captions[-_KEPT])
+    assert encoded == [*captions, captions[0]]
 
 
 def test_pictures_as_cameras_and_scanners_make_them(tmp_path):

@@ -4,9 +4,10 @@
         reproduce --system mnist --scale medium --workers 1
 
 Every ten milliseconds of the process's own time (`ITIMER_PROF`, so other jobs of the machine do not count) the stack is
-looked at, and the time is given to the first of these that holds: a network or what is differentiated through one, a
-random number, an import, or the innermost function of this project that is running. The command runs in this process,
-so it must have one worker; it is slowed by less than a hundredth.
+looked at, and the time since the last look is given to the first of these that holds: weights that are read, a network
+or what is differentiated through one, a random number, an import, or the innermost function of this project that is
+running. A look waits until a call of a library has returned, and then counts all that it took. The command runs in this
+process, so it must have one worker; it is slowed by less than a hundredth.
 """
 
 import argparse
@@ -14,7 +15,9 @@ import json
 import platform
 import signal
 import sys
-from collections import Counter
+import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -23,9 +26,11 @@ from mnist_ddm.cli import main as command_line
 
 INTERVAL = 0.01
 """Seconds of processor time between two looks."""
-NETWORKS, NUMBERS, IMPORTS, ELSEWHERE = "networks", "random numbers", "imports", "outside the project"
+WEIGHTS, NETWORKS, NUMBERS, IMPORTS = "weights that are read", "networks", "random numbers", "imports"
+ELSEWHERE = "outside the project"
 PACKAGE = Path(mnist_ddm.__file__).parent
-_OF_NETWORKS = ("mnist_ddm/models/", "paris_ddm/models/", "torch/nn/", "torch/autograd/", "torch/_functorch/")
+_OF_WEIGHTS = ("mnist_ddm/models/checkpoint.py", "paris_ddm/checkpoint.py", "paris_ddm/hashes.py")
+_OF_NETWORKS = ("torch/nn/", "torch/autograd/", "torch/_functorch/")
 _OF_NUMBERS = ("mnist_ddm/core/noise.py",)
 _OF_IMPORTS = ("<frozen importlib",)
 
@@ -40,23 +45,26 @@ def place(frame: FrameType | None) -> str:
         if innermost == ELSEWHERE and name.startswith((str(PACKAGE), str(PACKAGE.parent / "paris_ddm"))):
             innermost = f"{Path(name).relative_to(PACKAGE.parent)}: {frame.f_code.co_qualname}"
         frame = frame.f_back
-    kinds = {NETWORKS: _OF_NETWORKS, NUMBERS: _OF_NUMBERS, IMPORTS: _OF_IMPORTS}
+    kinds = {WEIGHTS: _OF_WEIGHTS, NETWORKS: _OF_NETWORKS, NUMBERS: _OF_NUMBERS, IMPORTS: _OF_IMPORTS}
     return next((kind for kind, parts in kinds.items() if any(p in f for f in files for p in parts)), innermost)
 
 
-def profile(arguments: list[str]) -> Counter[str]:
-    """Run a command of `mnist-ddm` and count what it does."""
-    seen: Counter[str] = Counter()
+def profile(run: Callable[[], object]) -> dict[str, float]:
+    """Call a function and return the seconds of processor time that each `place` took."""
+    seen: defaultdict[str, float] = defaultdict(float)
+    last = time.process_time()
 
     def look(_: int, frame: FrameType | None) -> None:
-        seen[place(frame)] += 1
+        nonlocal last
+        now = time.process_time()
+        seen[place(frame)] += now - last
+        last = now
 
     before = signal.signal(signal.SIGPROF, look)
     signal.siginterrupt(signal.SIGPROF, False)
     signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
-    sys.argv[1:] = arguments
     try:
-        command_line()
+        run()
     except SystemExit as ended:
         if ended.code:
             raise
@@ -72,13 +80,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
-    seen = profile(given.command)
-    total = sum(seen.values())
+    sys.argv[1:] = given.command
+    seen = profile(command_line)
+    total, largest = sum(seen.values()), sorted(seen.items(), key=lambda item: -item[1])
     told = {
         "command": " ".join(["mnist-ddm", *given.command]),
         "machine": platform.processor() or platform.machine(),
-        "minutes of processor time": total * INTERVAL / 60,
-        "shares of it": {name: count / total for name, count in seen.most_common() if count >= total / 1000},
+        "minutes of processor time": total / 60,
+        "shares of it": {name: each / total for name, each in largest if each >= total / 1000},
     }
     text = json.dumps(told, indent=1)
     given.out.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,44 @@
+"""What `check.sh` says of itself: its minutes, and the wheels that it needs."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("check.sh")
+ROOT = SCRIPT.parents[2]
+MINUTES = 8
+
+
+def test_all_that_it_may_wait_for_is_within_its_minutes():
+    timeouts = re.findall(r"timeout --kill-after=(\d+) (\d+) ", SCRIPT.read_text(encoding="utf-8"))
+    assert len(timeouts) == SCRIPT.read_text(encoding="utf-8").count("timeout ") == 3
+    assert sum(int(more) + int(seconds) for more, seconds in timeouts) <= 60 * MINUTES
+
+
+def test_whatever_its_tests_import_is_a_dependency_or_a_wheel_that_it_names():
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    known = {re.split(r"[^\w-]", name)[0] for name in named} | {"mnist_ddm", "paris_ddm"} | set(sys.stdlib_module_names)
+    known |= set(re.search(r"pip download (.*?)#\n", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)[1].split())
+    for file in (ROOT / "tests" / "conftest.py", *SCRIPT.parent.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= known, file
+
+
+def test_only_wheels_that_are_not_there_are_installed_and_all_at_once(tmp_path):
+    for name in ("pytest-1.0-py3-none-any.whl", "not_there-1.0-py3-none-any.whl", "nor_here-2.0-py3-none-any.whl"):
+        (tmp_path / name).touch()
+    python, said = tmp_path / "python", tmp_path / "said"
+    python.write_text(f'#!/bin/sh\n[ "$1" = - ] && exec "{sys.executable}" "$@"\necho "$@" >> "{said}"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(python), "WHEELS": str(tmp_path)}
+    subprocess.run(["sh", SCRIPT], check=True, env=environment, capture_output=True)
+    installing, *rest = said.read_text().splitlines()
+    wheels = [Path(word).name for word in installing.split() if word.endswith(".whl")]
+    assert wheels == ["nor_here-2.0-py3-none-any.whl", "not_there-1.0-py3-none-any.whl"]
+    assert [line.split()[0] for line in rest] == ["-m", "tests/device/benchmark.py"]

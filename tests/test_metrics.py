@@ -1,5 +1,6 @@
 import hashlib
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mnist_ddm.analyses.quality import Quality, QualitySettings
 from mnist_ddm.analyses.settings import RefinementSettings
 from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
-from mnist_ddm.metrics import perceptual
+from mnist_ddm.metrics import frechet, manifold, perceptual
 from mnist_ddm.metrics.fidelity import ALL, nearest_training_distance
 from mnist_ddm.metrics.frechet import ENOUGH, KernelDistance, extract, frechet_distance
 from mnist_ddm.metrics.frechet_limit import LimitDistance
@@ -128,13 +129,26 @@ class Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("measure", [lambda a, b: KernelDistance(a)(b), precision_and_coverage])
-def test_what_compares_all_with_all_does_so_a_block_at_a_time(measure):
-    """At n = 20,000 a table of all pairs with 10,000 real vectors would take 1.6 GB."""
-    real, fake = _features(1100), _features(1500, seed=1)
+def _plain(real, fake):
+    return astuple(KernelDistance(real)(fake))
+
+
+def _stratified(real, fake):
+    classes = torch.arange(len(fake)) % 2
+    return astuple(KernelDistance(real).stratified(fake, classes, torch.full((len(fake),), 1 / len(fake)).double()))
+
+
+@pytest.mark.parametrize("measure", [_plain, _stratified, precision_and_coverage])
+def test_what_compares_all_with_all_does_so_a_tile_at_a_time(measure, monkeypatch):
+    """At n = 20,000 a table of all pairs with 10,000 real vectors would take 1.6 GB, one row of blocks 80 MB."""
+    real, fake = _features(1100), _features(2500, seed=1)
+    whole = measure(real, fake)
+    for module in (frechet, manifold):
+        monkeypatch.setattr(module, "_WIDEST", 1100)
     with Largest() as largest:
-        measure(real, fake)
-    assert largest.bytes == 512 * 1500 * 8
+        parts = measure(real, fake)
+    assert largest.bytes == 512 * 1100 * 8
+    assert parts == pytest.approx(whole, rel=1e-11)
 
 
 def test_the_kernel_distances_interval_covers_the_truth_about_as_often_as_it_says():

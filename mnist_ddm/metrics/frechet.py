@@ -6,6 +6,7 @@ of different extractors cannot be compared, nor can Frechet distances of differe
 """
 
 import math
+from collections.abc import Iterator
 from typing import final
 
 import numpy as np
@@ -21,6 +22,8 @@ _BATCH = 512
 ENOUGH = 200
 """Samples for an interval of the kernel distance."""
 _NORMAL = normal_quantile((1 + LEVEL) / 2)
+_WIDEST = 10_240
+"""So many vectors are compared with `_BATCH` others at once, which limits memory; up to it sums have one order."""
 
 
 @final
@@ -66,7 +69,7 @@ class KernelDistance:
     r"""The kernel distance to one set of real feature vectors.
 
     The squared maximum mean discrepancy with the kernel :math:`k(x, y) = (x \cdot y / d + 1)^3`, as its unbiased
-    estimate over all pairs, a block of them at a time; it may be negative. The interval is that of the first-order
+    estimate over all pairs, a tile of them at a time; it may be negative. The interval is that of the first-order
     terms of a two-sample U-statistic (Serfling 1980, chapter 5), of the samples' as of a mean (`stats/intervals.py`);
     near 0 it is only approximate. A cube is led by the rarest samples, so of fewer than `ENOUGH` it is not given: it
     would miss a distance that such samples make more than one time in ten (`tests/coverage`).
@@ -105,12 +108,15 @@ class KernelDistance:
         """
         itself = _itself(fake)
         within, counts = fake.new_zeros(len(fake)), classes.bincount()[classes].double()
+        # Within its own class a sample is compared with the others alone, which then stand for all.
+        instead = weights * counts / (counts - 1).clamp(min=1)
         for part in torch.arange(len(fake)).split(_BATCH):
-            pairs = _kernel(fake[part], fake)
-            same = classes[part, None] == classes
-            # Within its own class a sample is compared with the others alone, which then stand for all.
-            own = (pairs * same).sum(dim=1) - itself[part]
-            within[part] = (pairs * ~same) @ weights + own * (weights * counts / (counts - 1).clamp(min=1))[part]
+            own, others = -itself[part], fake.new_zeros(len(part))
+            for _, beside, pairs in _tiles(fake[part], fake):
+                same = classes[part, None] == classes[beside]
+                own += (pairs * same).sum(dim=1)
+                others += pairs.mul_(~same) @ weights[beside]
+            within[part] = others + own * instead[part]
         fake_to_real, real_to_fake = self._across(fake, weights)
         value = float(weights @ within + self._rows.mean() - 2 * weights @ fake_to_real)
         if len(fake) < ENOUGH:
@@ -127,12 +133,11 @@ class KernelDistance:
 
     def _across(self, fake: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Each sample's mean kernel to the real vectors, and each of those' weighted mean to the samples."""
-        to_real, to_fake = fake.new_zeros(len(fake)), []
-        for part in self._real.split(_BATCH):
-            pairs = _kernel(fake, part)
-            to_real += pairs.sum(dim=1)
-            to_fake.append(weights @ pairs)
-        return to_real / len(self._real), torch.cat(to_fake)
+        to_real, to_fake = fake.new_zeros(len(fake)), fake.new_zeros(len(self._real))
+        for some, part, pairs in _tiles(fake, self._real, high=True):
+            to_real[some] += pairs.sum(dim=1)
+            to_fake[part] += weights[some] @ pairs
+        return to_real / len(self._real), to_fake
 
 
 def _itself(x: Tensor) -> Tensor:
@@ -140,11 +145,21 @@ def _itself(x: Tensor) -> Tensor:
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    base = (a @ b.T).div_(a.shape[1]).add_(1)
-    return base.square().mul_(base)
+    return (a @ b.T).div_(a.shape[1]).add_(1).pow_(3)
+
+
+def _tiles(a: Tensor, b: Tensor, *, high: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
+    """The kernel of all pairs, in wide or high tiles: which of ``a``, which of ``b``, and their table."""
+    tall, wide = (_WIDEST, _BATCH) if high else (_BATCH, _WIDEST)
+    for i in range(0, len(a), tall):
+        for j in range(0, len(b), wide):
+            rows, columns = slice(i, i + tall), slice(j, j + wide)
+            yield rows, columns, _kernel(a[rows], b[columns])
 
 
 def _row_means(x: Tensor) -> Tensor:
     """For each vector the mean kernel to all the others, shape ``(N,)``."""
-    sums = torch.cat([_kernel(part, x).sum(dim=1) for part in x.split(_BATCH)])
+    sums = x.new_zeros(len(x))
+    for rows, _, pairs in _tiles(x, x):
+        sums[rows] += pairs.sum(dim=1)
     return (sums - _itself(x)) / (len(x) - 1)

@@ -14,6 +14,8 @@ from mnist_ddm.errors import InputError
 NEIGHBOURS = 5
 _BATCH = 512
 """Real vectors that are compared with all others at once, which limits memory."""
+_WIDEST = 4096
+"""Samples with which those are compared at once."""
 
 
 @final
@@ -52,9 +54,12 @@ def manifold(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Manifold:
     for part in real.split(_BATCH):
         # The nearest of all is the vector itself, at distance 0.
         radius = torch.cdist(part, real, compute_mode=exact).kthvalue(min(k, len(real) - 1) + 1, dim=1).values
-        inside = torch.cdist(part, fake, compute_mode=exact) <= radius[:, None]
-        on |= inside.any(dim=0)
-        covered.append(inside.any(dim=1))
+        near = torch.zeros(len(part), dtype=torch.bool)
+        for some in torch.arange(len(fake)).split(_WIDEST):
+            inside = torch.cdist(part, fake[some], compute_mode=exact) <= radius[:, None]
+            on[some] |= inside.any(dim=0)
+            near |= inside.any(dim=1)
+        covered.append(near)
     return Manifold(on, torch.cat(covered))
 
 

@@ -55,7 +55,7 @@ demo: before-demo $(READY)
 	@cat docs/demo/after.txt
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -rs --numprocesses 2 --dist loadgroup
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadgroup

@@ -34,6 +34,8 @@ def test_a_row_has_the_same_bits_in_a_batch_of_any_size_and_at_any_place(network
             first, last = torch.arange(size), torch.arange(size).roll(-1)
             assert torch.equal(evaluate(first)[0], alone), size
             assert torch.equal(evaluate(last)[-1], alone), size
+        if network == "expert":
+            assert torch.equal(evaluate(torch.arange(2048) % max(SIZES))[0], alone)
 
 
 @pytest.mark.parametrize("n", [0, 1, MULTIPLE, MULTIPLE + 1, LARGEST, 2 * LARGEST + 3])

@@ -23,6 +23,7 @@ def test_whatever_its_tests_import_is_a_dependency_or_a_wheel_that_it_names():
     named = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     known = {re.split(r"[^\w-]", name)[0] for name in named} | {"mnist_ddm", "paris_ddm"} | set(sys.stdlib_module_names)
     known |= set(re.search(r"pip download (.*?)#\n", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)[1].split())
+    known |= {file.stem for file in SCRIPT.parent.glob("*.py")}
     for file in (ROOT / "tests" / "conftest.py", *SCRIPT.parent.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

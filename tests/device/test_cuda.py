@@ -109,14 +109,16 @@ def test_a_trajectory_repeats_its_bits(pools):
     assert sample(pools[1], visits).final.equal(sample(pools[1], visits).final)
 
 
-def fitted(folder, device, steps):
+def fitted(folder, device, steps, after_step=lambda module: None):
+    """A tiny network after some steps of training on noise, from what a state in the folder left."""
     recipe = replace(preset_named("tiny").recipes["expert"], steps=steps, batch=16)
     images = torch.randint(0, 256, (200, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = preset_named("tiny").build("expert", 10, 10)
     data = TrainingData(images, torch.zeros(200, dtype=torch.int64))
-    fit = Fit("expert", Streams(0, 0, 0), "", VelocityObjective(), recipe, data, folder / "state", device, False)
+    place = folder / "state"
+    fit = Fit("expert", Streams(0, 0, 0), "", VelocityObjective(), recipe, data, place, device, False, after_step)
     return fit(network, lambda done: None)
 
 

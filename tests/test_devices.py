@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from elsewhere import DEVICE, Elsewhere
+from test_field import Spoiled
 
 import mnist_ddm
 import paris_ddm
@@ -20,8 +21,9 @@ from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds
 from mnist_ddm.core.observables import OBSERVABLES
 from mnist_ddm.core.recording import sample
-from mnist_ddm.core.visits import Noising, Sampling, start
-from mnist_ddm.errors import InputError
+from mnist_ddm.core.solvers import StepGrid, solver_named
+from mnist_ddm.core.visits import Noising, Sampling, start, trajectory
+from mnist_ddm.errors import InputError, NotFiniteError
 from mnist_ddm.figures.points import save_scatter
 from mnist_ddm.metrics.fidelity import classify
 from mnist_ddm.metrics.frechet import extract
@@ -136,8 +138,8 @@ def test_nothing_is_widened_before_it_is_moved():
 
 
 @pytest.mark.parametrize("routing", ["full", "top2", "top1", "once", "gumbel", "misaligned2"])
-def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks(routing):
-    """For which rows each expert gets, and whether all is finite; nothing that is sent there is waited for."""
+def test_an_evaluation_of_a_trajectory_waits_for_a_device_once_however_many_experts_it_asks(routing):
+    """For which rows each expert gets, and whether all before was finite; nothing that is sent there is waited for."""
     device = Elsewhere(float64=True)
     with device:
         field = make_field(gaussian.load(DEVICE), routing)
@@ -146,7 +148,24 @@ def test_an_evaluation_waits_for_a_device_twice_however_many_experts_it_asks(rou
         field.evaluate(x, t, samples)  # at first some draw what they keep
         device.looks.clear()
         assert field.evaluate(x, t, samples).calls.device.type == "cpu"
-    assert device.looks == {"to the CPU": 1, "_local_scalar_dense": 1}
+        assert device.looks == {"to the CPU": 1, "_local_scalar_dense": 1}  # alone it looks whether all is finite
+        device.looks.clear()
+        for _ in trajectory(field, solver_named("heun"), StepGrid(3), x, samples):
+            pass
+    assert device.looks == {"to the CPU": 5, "_local_scalar_dense": 1}  # the last step is one of Euler's
+
+
+@pytest.mark.parametrize("part", ["router", 1])
+def test_a_number_elsewhere_that_is_none_is_named_with_its_sample_and_step(part):
+    def said(device, solver, steps):
+        with pytest.raises(NotFiniteError) as error:
+            sample(Spoiled(gaussian.load(device), part, float("nan")), Sampling("full", 3, solver=solver, steps=steps))
+        return str(error.value)
+
+    for way in (("euler", 2), ("heun", 4)):  # of the first the last evaluation is wrong
+        ours = said("cpu", *way)
+        with Elsewhere(float64=True):
+            assert said(DEVICE, *way) == ours
 
 
 def test_auto_is_the_best_device_that_there_is(monkeypatch, capsys):

@@ -7,6 +7,7 @@ depend on its companions.
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -46,6 +47,47 @@ class Evaluation:
     experts: Tensor | None = None
 
 
+@final
+class Watch:
+    """Looks whether what a field says along a trajectory is finite, without a wait of its own.
+
+    On the CPU it looks at once. On other devices the answer comes here with what the next evaluation brings, and the
+    last one when the watch is closed.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing to look at."""
+        self._unseen: tuple[Tensor, Callable[[], None]] | None = None
+
+    def add(self, unsure: Tensor, look: Callable[[], None]) -> None:
+        """Take what an evaluation found.
+
+        Args:
+            unsure: whether a closer look is wanted, one truth value.
+            look: raises an error if something is not finite.
+        """
+        self._unseen = unsure, look
+        if unsure.device.type == "cpu":
+            self.close()
+
+    def bring(self, chosen: Tensor) -> Tensor:
+        """Truth values ``(B, K)`` to the CPU, and with them what was not looked at yet."""
+        if self._unseen is None:
+            return chosen.cpu()
+        (unsure, look), self._unseen = self._unseen, None
+        both = torch.cat([chosen.flatten(), unsure[None]]).cpu()
+        if both[-1]:
+            look()
+        return both[:-1].reshape(chosen.shape)
+
+    def close(self) -> None:
+        """Look at what was not looked at yet."""
+        if self._unseen is not None:
+            (unsure, look), self._unseen = self._unseen, None
+            if unsure:
+                look()
+
+
 class VelocityField(ABC):
     """A velocity field :math:`v(x, t)` over the states of a pool."""
 
@@ -75,6 +117,7 @@ class VelocityField(ABC):
         all_experts: bool = False,
         keep_experts: bool = False,
         weights: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> Evaluation:
         """Evaluate the field.
 
@@ -86,6 +129,11 @@ class VelocityField(ABC):
             all_experts: evaluate every expert and return its velocity; the routed velocity is made from those.
             keep_experts: return the velocities of the experts that the routing asks for, and 0 for the others.
             weights: of the experts ``(B, K)``, instead of the routing's; the router is not evaluated then.
+            watch: of a trajectory, which may look only at the next evaluation whether all is finite; whoever gives it
+                closes it. Without one, the look is here.
+
+        Raises:
+            NotFiniteError: if something is not finite, at this evaluation or at one that the watch has not looked at.
         """
 
 
@@ -142,13 +190,15 @@ class RoutedField(VelocityField):
         all_experts: bool = False,
         keep_experts: bool = False,
         weights: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> Evaluation:
         logits, context = None, RoutingContext(x, t, interval, samples, self._pool)
         if weights is None:
             logits, weights = self._decide(context)
         chosen = weights > negligible_weight(x.dtype)
-        # A device is waited for here, and once more when all is done, however many experts there are.
-        here = chosen.cpu()
+        # A device is waited for here alone, however many experts there are.
+        along = watch or Watch()
+        here = along.bring(chosen)
         asked = torch.ones_like(here) if all_experts else here
         velocity = torch.zeros_like(x)
         kept = all_experts or keep_experts
@@ -163,8 +213,15 @@ class RoutedField(VelocityField):
                 experts[rows, k] = v
             weight = torch.where(chosen[rows, k], weights[rows, k], 0)
             velocity = velocity.index_add(0, rows, expand_time(weight, v) * v)
-        if (row := first_bad_row(velocity, weights, logits)) is not None:
-            raise self._fault(row, x, t, samples, interval, logits, weights)
+        decided = weights
+
+        def look() -> None:
+            if (row := first_bad_row(velocity, decided, logits)) is not None:
+                raise self._fault(row, x, t, samples, interval, logits, decided)
+
+        along.add(_unsure(velocity, weights, logits).any(), look)
+        if watch is None:
+            along.close()
         return Evaluation(velocity, context.experts.evaluations(here), logits, weights, experts)
 
     def _fault(
@@ -248,6 +305,7 @@ class MonolithField(VelocityField):
         all_experts: bool = False,
         keep_experts: bool = False,
         weights: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> Evaluation:
         velocity = asked_velocity(self._pool, None, x, t, samples.condition)
         if (row := first_bad_row(velocity)) is not None:
@@ -268,20 +326,26 @@ def make_field(pool: ExpertPool, name: str) -> VelocityField:
 def first_bad_row(velocity: Tensor, weights: Tensor | None = None, logits: Tensor | None = None) -> int | None:
     """The first row whose velocity or weights are not finite, or whose logits are NaN; ``None`` if there is none.
 
-    One reduction of each and one look at the result; the exact search follows only if a sum is not finite.
+    One look, unless a sum is not finite.
     """
     with torch.no_grad():
-        parts = [part.detach().flatten(1) for part in (velocity, weights) if part is not None]
-        sums = torch.stack([part.sum(dim=1).to(velocity.dtype) for part in parts]).sum(dim=0)
-        # A logit may be minus infinity: an expert that is never asked for.
-        unsure = ~sums.isfinite() if logits is None else ~sums.isfinite() | logits.detach().isnan().any(dim=1)
-        if not unsure.any():
+        if not _unsure(velocity, weights, logits).any():
             return None
+        parts = (part.flatten(1) for part in (velocity, weights) if part is not None)
         bad = torch.stack([~part.isfinite().all(dim=1) for part in parts]).any(dim=0)  # a sum may only be too large
         if logits is not None:
             bad |= logits.isnan().any(dim=1)
         rows = bad.nonzero()[:, 0].tolist()
     return int(rows[0]) if rows else None
+
+
+@torch.no_grad()
+def _unsure(velocity: Tensor, weights: Tensor | None, logits: Tensor | None) -> Tensor:
+    """Rows that deserve an exact search, by one reduction of each part, shape ``(B,)``; nothing is looked at."""
+    parts = [part.detach().flatten(1) for part in (velocity, weights) if part is not None]
+    sums = torch.stack([part.sum(dim=1).to(velocity.dtype) for part in parts]).sum(dim=0)
+    # A logit may be minus infinity: an expert that is never asked for.
+    return ~sums.isfinite() if logits is None else ~sums.isfinite() | logits.detach().isnan().any(dim=1)
 
 
 def not_finite(pool: ExpertPool, row: int, t: Tensor, samples: Samples, interval: int, culprit: str) -> NotFiniteError:

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.core.field import Evaluation, RoutedField, VelocityField, make_field
+from mnist_ddm.core.field import Evaluation, RoutedField, VelocityField, Watch, make_field
 from mnist_ddm.core.flow import interpolate, velocity_target
 from mnist_ddm.core.noise import MAX_SEED, Purpose, initial_noise, normals, sample_seeds
 from mnist_ddm.core.pool import ExpertPool
@@ -278,6 +278,8 @@ def trajectory(
 ) -> Iterator[Visit]:
     """Integrate from ``t = 1`` to ``t = 0`` and yield each visited state with the field's evaluation there.
 
+    On a device a number that is not finite ends it at the next evaluation, so that nothing waits for the look.
+
     Args:
         field: what to integrate.
         solver: how.
@@ -286,17 +288,17 @@ def trajectory(
         samples: whose states they are; its memory is changed along the way.
         all_experts: numbers of the visited states at which all experts are evaluated.
     """
-    evaluation, before = None, None
+    evaluation, before, watch = None, None, Watch()
     calls = torch.zeros(len(x))
     for step in range(grid.size):
         t, t_next, interval = grid.time(step), grid.time(step + 1), grid.interval(step)
-        evaluation = field.evaluate(x, _times(t, x), samples, interval, all_experts=step in all_experts)
+        evaluation = field.evaluate(x, _times(t, x), samples, interval, all_experts=step in all_experts, watch=watch)
         calls = calls + evaluation.calls
         yield Visit(x, t, evaluation, samples, field, calls, step, grid.size, interval)
         later: list[Tensor] = []
 
         def velocity(state: Tensor, time: float, interval: int = interval, later: list[Tensor] = later) -> Tensor:
-            there = field.evaluate(state, _times(time, state), samples, interval)
+            there = field.evaluate(state, _times(time, state), samples, interval, watch=watch)
             later.append(there.calls)
             return there.velocity
 
@@ -306,6 +308,7 @@ def trajectory(
         x = solver.step(velocity, x, t, t_next, evaluation.velocity, before, noise)
         before = Slope(t, evaluation.velocity)
         calls = sum(later, calls)
+    watch.close()
     assert evaluation is not None  # a grid has at least one step
     yield Visit(x, 0.0, evaluation, samples, field, calls, grid.size, grid.size, grid.steps - 1)
 

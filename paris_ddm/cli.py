@@ -40,6 +40,7 @@ def paris() -> None:
 @options.seed
 @options.data_dir
 @options.workers
+@options.device
 def train_mini(
     preset: str,
     out: Path | None,
@@ -49,6 +50,7 @@ def train_mini(
     seed: int,
     data_dir: Path | None,
     workers: int | None,
+    device: str,
 ) -> None:
     """Train a small model in the release's format from scratch: VAE, text and image towers, experts, router.
 
@@ -64,7 +66,7 @@ def train_mini(
 
     begin = time.monotonic()
     preset_named(preset)
-    count = options.resolve_workers(workers, "cpu")
+    count = options.resolve_workers(workers, device)
     plan = MiniPlan(
         images=load_images(data_dir, relabel=relabel),
         out=out or Path("runs") / f"paris-{preset}{'' if clusters == 'embedding' else f'-{clusters}'}",
@@ -73,13 +75,14 @@ def train_mini(
         command=options.command_line(),
         clusters=clusters,
         source=share,
+        device=device,
     )
 
     def run(names: Sequence[str], jobs: Sequence[Job], costs: Sequence[float]) -> None:
         if jobs:
             console.print(f"{', '.join(names) if len(names) < 12 else f'{len(names)} jobs'} into {plan.out}")
             with progress_bars(list(names), console, costs) as update:
-                run_jobs(list(jobs), count, update)
+                run_jobs(list(jobs), count, update, device)
 
     build(plan, run, console.print)
     console.print(f"{plan.out} ({time.monotonic() - begin:.0f} s)")

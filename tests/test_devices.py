@@ -206,6 +206,17 @@ def test_each_worker_sees_the_gpu_after_that_of_the_one_before(three_gpus, monke
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
 
 
+def test_workers_of_one_gpu_all_see_it(three_gpus, monkeypatch, tmp_path):
+    """So ten parts of a training can share it, each in a process of its own."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    gpus = devices.shared_gpus("cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # is put back after the test
+    assert resolve_workers(10, "cuda") == 10
+    for _ in range(10):
+        devices.take_gpu(gpus, tmp_path)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
 def seen(report):
     time.sleep(0.2)  # so that no worker takes both jobs
     return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
@@ -218,11 +229,14 @@ def test_jobs_on_several_gpus_run_in_processes_that_see_one_each(three_gpus):
     assert os.environ.get("CUDA_VISIBLE_DEVICES") is None
 
 
-def test_what_auto_chose_is_told(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": ""})
+def test_the_device_is_told_whoever_chose_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(devices, "available_devices", lambda: {"cpu": "", "cuda:0": "A1"})
+    plan = ["reproduce", "--system", "gaussian", "--plan"]
+    monkeypatch.setattr("mnist_ddm.systems.registry.load_system", lambda *given, **options: gaussian.load("cpu"))
+    for chosen, told in (("auto", "cuda:0 (A1)"), ("cuda", "cuda (A1)"), ("cuda:0", "cuda:0 (A1)")):
+        cli.main([*plan, "--device", chosen], standalone_mode=False)
+        assert f"device: {told}" in capsys.readouterr().err
     arguments = ["--system", "gaussian", "--n", "2", "--steps", "2", "--out", str(tmp_path / "a.png")]
-    cli.main(["sample", "--device", "auto", *arguments], standalone_mode=False)
-    assert "device: cpu" in capsys.readouterr().err
     cli.main(["sample", *arguments], standalone_mode=False)
     assert "device" not in capsys.readouterr().err
 

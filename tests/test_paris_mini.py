@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from PIL import Image
 
 from mnist_ddm.errors import InputError
 from mnist_ddm.storage.files import read_json
+from mnist_ddm.training.loop import Fitted
+from mnist_ddm.versions import versions
 from paris_ddm.check import check, detail_table
 from paris_ddm.clusters import fit_text, summarise, two_stage_kmeans
 from paris_ddm.config import DiTRouterConfig, read_config
@@ -22,6 +25,8 @@ from paris_ddm.mini.data import (
     is_held_out,
     training_set,
 )
+from paris_ddm.mini.objectives import CaptionedVelocityObjective
+from paris_ddm.mini.plan import fit_part
 from paris_ddm.mini.tokenizer import write_tokenizer
 from paris_ddm.pool import ParisPool, ParisSettings
 from paris_ddm.realise import cluster_images
@@ -61,6 +66,22 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tiny_paris, tiny_pa
     assert told == [f"{plan.out} is finished"]
     with pytest.raises(InputError, match="another preset, seed or data"):
         build(replace(plan, seed=1), run_in_turn, told.append)
+
+
+def test_parts_are_trained_on_the_device_that_was_chosen(tiny_paris_plan, tmp_path, monkeypatch):
+    asked = {}
+
+    def fit(**given):
+        asked.update(given)
+        return lambda model, report: Fitted(model, [{"step": 1, "loss": 1.0}], 0.0, versions())
+
+    monkeypatch.setattr("paris_ddm.mini.plan.Fit", fit)
+    plan = replace(tiny_paris_plan(tmp_path), device="cuda:1")
+    make = partial(torch.nn.Linear, 1, 1)
+    found = fit_part(plan, "expert-3", "expert", 3, make, CaptionedVelocityObjective(), [0], lambda done: None)
+    assert asked["device"] == "cuda:1"
+    assert found.model.weight.device.type == "cpu"
+    assert plan.describe() == replace(plan, device="cpu").describe()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tiny_paris_plan, tmp_path):

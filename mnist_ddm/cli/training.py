@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mnist_ddm.compute.devices import chosen_device
 from mnist_ddm.compute.parallel import backend_named, run_jobs
 from mnist_ddm.data import load_images, title_of, to_state
 from mnist_ddm.data.labels import labels_said
@@ -49,7 +48,6 @@ def train(
         InputError: if what is asked for cannot be trained.
     """
     console = Screen()
-    device = chosen_device(device)
     count = options.resolve_workers(workers, device)
     with waiting(console, "loading the data"):
         images = load_images(data_dir, relabel=relabel)

@@ -18,8 +18,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def _chosen(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """The device that `auto` stands for, which is told; other names are checked where they are used."""
-    if value != "auto" or context.resilient_parsing:
+    """The device that a name means, which is told unless it is the default."""
+    if value == "cpu" or context.resilient_parsing:
         return value
     from mnist_ddm.compute.devices import chosen_device, described
 

@@ -54,13 +54,13 @@ def chunk_file(plan: MiniPlan, split: str, rows: range) -> Path:
 def encode(plan: MiniPlan, split: str, rows: range, report: OnProgress) -> None:
     """Latents and embeddings of some images."""
     data = plan.training if split == "training" else plan.held_out
-    codec = ImageCodec(plan.folder, torch.device("cpu"))
-    encoder = ImageEncoder(plan.out / IMAGE_ENCODER, torch.device("cpu"))
+    device = torch.device(plan.device)
+    codec, encoder = ImageCodec(plan.folder, device), ImageEncoder(plan.out / IMAGE_ENCODER, device)
     latents, features = [], []
     for batch in torch.tensor(list(rows)).split(256):
-        images = data.images(batch)
-        latents.append(codec.encode(images))
-        features.append(encoder.embed(images))
+        images = data.images(batch).to(device)
+        latents.append(codec.encode(images).cpu())
+        features.append(encoder.embed(images).cpu())
         report((int(batch[-1]) - rows.start + 1) / len(rows))
     tensors = {"latents": torch.cat(latents), "features": torch.cat(features)}
     write_tensors(chunk_file(plan, split, rows), tensors)

@@ -53,6 +53,7 @@ class MiniPlan:
         clusters: what they are, of `CLUSTERINGS`.
         source: a finished model of the same preset, seed and data, whose parts that do not depend on the clusters are
             taken; ``None`` to train all.
+        device: where parts are trained and images encoded; whatever it is, results lie on the CPU.
     """
 
     images: Images
@@ -62,6 +63,7 @@ class MiniPlan:
     command: str = ""
     clusters: str = "embedding"
     source: Path | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.clusters not in CLUSTERINGS:
@@ -140,12 +142,13 @@ def fit_part(
         recipe=plan.recipe(kind),
         data=data,
         state_file=plan.work / f"{name}.safetensors",
+        device=plan.device,
     )(model, report)
     write_text(plan.out / "losses" / f"{name}.csv", loss_log(fitted.rows))
     said = {"seconds": round(fitted.seconds, 1), "rows": len(data)}
     begun_otherwise = {"versions": changed(fitted.versions)} if changed(fitted.versions) else {}
     write_json(plan.work / f"{name}.json", said | begun_otherwise)
-    fitted.model.eval().requires_grad_(False)
+    fitted.model.cpu().eval().requires_grad_(False)
     return fitted
 
 

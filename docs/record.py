@@ -323,16 +323,33 @@ def documents() -> list[Path]:
 
 
 def runs_table() -> str:
-    """Every folder with its command, as a table."""
-    lines = ["| folder | command | paper |", "|---|---|---|"]
+    """Every folder with its command and the code that made it, as a table."""
+    every = (read_json(e.folder / MANIFEST) for e in entries() if (e.folder / MANIFEST).exists())
+    stated = [one for one in every if "code" in one]
+    changed = sum(bool((one.get("git") or {}).get("dirty")) for one in stated)
+    lines = [
+        f"{len(stated)} runs were made by {len({one['code'] for one in stated})} states of the code, {changed} of them "
+        "with changes that no commit has (+); later code may give other numbers where it changed what they measure.",
+        "",
+        "| folder | command | paper | code |",
+        "|---|---|---|---|",
+    ]
     for e in entries():
         told = f"{_listed(e.before)}, then `{e.command}`" if e.before else f"`{e.command}`"
         states = ("recorded by older code" if e.stale else "", "not made yet" if e.awaited else "")
         more = "; ".join(filter(None, (e.note, *states)))
         lines.append(
-            f"| {e.name if e.awaited else f'[{e.name}]({e.name})'} | {told}{f' ({more})' if more else ''} | {e.paper} |"
+            f"| {e.name if e.awaited else f'[{e.name}]({e.name})'} | {told}{f' ({more})' if more else ''} "
+            f"| {e.paper} | {code_of(e)} |"
         )
     return "\n".join(lines)
+
+
+def code_of(entry: Entry) -> str:
+    """The code that made a run: its commit, with a plus if there were changes; empty for what is no run."""
+    file = entry.folder / MANIFEST
+    told = (read_json(file).get("git") or {}) if file.exists() else {}
+    return f"`{told['commit'][:8]}{'+' if told['dirty'] else ''}`" if told else ""
 
 
 def codecheck_manifest() -> str:

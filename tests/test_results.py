@@ -46,6 +46,17 @@ def test_folders_commands_and_documents_agree(record):
     assert list(record.faults()) == []
 
 
+def test_the_table_of_runs_says_which_code_made_each(record):
+    table = record.runs_table()
+    for entry in record.entries():
+        file = entry.folder / "manifest.json"
+        git = json.loads(file.read_text()).get("git") if file.exists() else None
+        code = f"`{git['commit'][:8]}{'+' if git['dirty'] else ''}`" if git else ""
+        assert f"| {entry.paper} | {code} |" in next(
+            line for line in table.splitlines() if f"`{entry.command}`" in line
+        )
+
+
 def test_old_results_only_become_fewer(record):
     assert {entry.name for entry in record.entries() if entry.stale} <= STALE_AT_MOST
 

@@ -141,7 +141,7 @@ class Faults(Analysis[FaultSettings]):
 
 def _along(recording: Recording, experts: int) -> Estimate:
     """The mean over samples and steps of the entropy of Full's weights, over ln K."""
-    found = np.asarray(entropy(recording.observed[_WEIGHTS].double().cpu().numpy()).mean(axis=1), dtype=np.float64)
+    found = np.asarray(entropy(recording.observed[_WEIGHTS].cpu().double().numpy()).mean(axis=1), dtype=np.float64)
     return mean_estimate(found / math.log(experts))
 
 

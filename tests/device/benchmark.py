@@ -2,18 +2,21 @@
 
     python tests/device/benchmark.py [--device cuda] [--seconds 260] [--quick]
 
-Forwards of each preset by batch, eager and captured, in each precision; a step of training; then, from an empty cache
-and without the start-up of Python, whole analyses on the shipped checkpoint. What the seconds do not reach is named in
-the table, which is printed whatever happens.
+Start-up by itself; forwards of each preset by batch, eager and captured, in each precision; a step of training, and
+what ten experts take by it; then, from an empty cache and without the start-up of Python, whole analyses on the shipped
+checkpoint; forwards compiled by `torch.compile`; and `reproduce --scale full` in what is left. What the seconds do not
+reach is named in the table, which is printed whatever happens.
 """
 
 import argparse
 import json
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +45,14 @@ STUDIES = {
     "group sensitivity, n = 1000": (tuple(analysis.id for analysis in analyses_in("sensitivity")), 1000),
 }
 TRAINED_STEPS, TRAINED_BATCH = 60, 64
+EXPERTS, EXPERT_STEPS = 10, 10_000
+"""Of the aim for training: so many experts for so many steps of `TRAINED_BATCH`, one after the other."""
+COMPILED_BATCHES = (128, 2048)
+STARTS = {
+    "python and torch": ("-c", "import torch"),
+    "the shipped checkpoint": ("-c", "from mnist_ddm.systems.mnist import load; load({device!r})"),
+    "mnist-ddm info": ("-m", "mnist_ddm", "info"),
+}
 
 
 def synchronize(device: torch.device) -> None:
@@ -50,22 +61,53 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def starts(device: str) -> list[dict[str, object]]:
+    """Seconds until a process of its own has ended that does nothing but begin."""
+    rows: list[dict[str, object]] = []
+    for name, arguments in STARTS.items():
+        begin = time.perf_counter()
+        program = [sys.executable, *(argument.format(device=device) for argument in arguments)]
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
+        rows.append({"what": name, "s": round(time.perf_counter() - begin, 2)})
+    return rows
+
+
+def whole(arguments: list[str], cap: float) -> list[dict[str, object]]:
+    """Seconds of a whole command from an empty cache, start-up included, which is ended at the cap."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "MNIST_DDM_CACHE": str(Path(folder) / "cache")}
+        program = [sys.executable, "-m", "mnist_ddm", *arguments]
+        begin = time.perf_counter()
+        try:
+            subprocess.run(program, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL, timeout=cap)
+            done = True
+        except subprocess.TimeoutExpired:
+            done = False
+        seconds = round(time.perf_counter() - begin, 1)
+    return [{"command": " ".join(arguments), "s": seconds, "finished": done}]
+
+
 @torch.no_grad()
-def forwards(device: torch.device, precision: str) -> list[dict[str, object]]:
-    """Milliseconds and TFLOP/s of one forward."""
+def forwards(
+    device: torch.device, precision: str, batches: Sequence[int] = BATCHES, *, compiled: bool = False
+) -> list[dict[str, object]]:
+    """Milliseconds and TFLOP/s of one forward; of what is compiled also the seconds that this takes."""
     rows: list[dict[str, object]] = []
     for name in PRESETS:
         preset = preset_named(name)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = preset.build("expert", 10, 10).to(device).eval().requires_grad_(False)
-        for batch in BATCHES:
+        for batch in batches:
             x, t = torch.randn(batch, 1, SIDE, SIDE, device=device), torch.rand(batch, device=device)
-            ways = {"eager": network}
+            ways: dict[str, Callable[..., torch.Tensor]] = {"eager": network}
             if device.type == "cuda":
                 ways["captured"] = Replayed(network, CudaGraphs())
+            if compiled:
+                ways = {"compiled": torch.compile(network, mode="reduce-overhead", dynamic=False)}
             for way, function in ways.items():
                 with computing_in(precision, device):
+                    began = time.perf_counter()
                     for _ in range(3):
                         function(x, t)
                     synchronize(device)
@@ -76,6 +118,7 @@ def forwards(device: torch.device, precision: str) -> list[dict[str, object]]:
                 seconds = (time.perf_counter() - begin) / REPEATS
                 rate = preset.sizes["expert"].flops * batch / seconds / 1e12
                 row = {"preset": name, "precision": precision, "batch": batch, "launches": way}
+                row |= {"compile_s": round(begin - began, 1)} if compiled else {}
                 rows.append(row | {"ms": round(1e3 * seconds, 3), "TFLOP/s": round(rate, 2)})
     return rows
 
@@ -104,7 +147,9 @@ def training(device: torch.device, steps: int) -> list[dict[str, object]]:
             fit(network, lambda done: None)
         half = moments[len(moments) // 2 :]
         ms = 1e3 * (half[-1] - half[0]) / (len(half) - 1)
-        rows.append({"preset": name, "batch": TRAINED_BATCH, "ms": round(ms, 2)})
+        told = {"preset": name, "batch": TRAINED_BATCH, "ms": round(ms, 2)}
+        minutes = ms * EXPERTS * EXPERT_STEPS / 60_000
+        rows.append({**told, "minutes of ten experts": round(minutes, 1), "steps of each": EXPERT_STEPS})
     return rows
 
 
@@ -122,9 +167,18 @@ def study(device: str, precision: str, name: str, n: int | None) -> list[dict[st
     return [row | {"recorded_s": round(recorded - begin, 2), "answered_s": round(ended - recorded, 2)}]
 
 
-def sections(device: torch.device, quick: bool) -> Iterator[tuple[str, str, Callable[[], list[dict[str, object]]]]]:
-    """What is measured, in the order of what matters: the table's part, what it is, and how."""
+def sections(
+    device: torch.device, quick: bool, left: Callable[[], float]
+) -> Iterator[tuple[str, str, Callable[[], list[dict[str, object]]]]]:
+    """What is measured, in the order of what matters: the table's part, what it is, and how.
+
+    Args:
+        device: on which.
+        quick: few samples.
+        left: seconds that may still be used.
+    """
     precisions = ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32",)
+    yield "start-up", "processes", partial(starts, str(device))
     if not quick:
         yield "forwards", "float32", partial(forwards, device, "float32")
     yield "training", "a step", partial(training, device, 6 if quick else TRAINED_STEPS)
@@ -134,6 +188,12 @@ def sections(device: torch.device, quick: bool) -> Iterator[tuple[str, str, Call
     if not quick:
         for precision in precisions[1:]:
             yield "forwards", precision, partial(forwards, device, precision)
+        if device.type == "cuda":
+            compiled = partial(forwards, device, "tf32", COMPILED_BATCHES, compiled=True)
+            yield "forwards", "compiled, tf32", compiled
+    system, scale = ("gaussian", "small") if quick else ("mnist", "full")
+    asked = ["reproduce", "--system", system, "--scale", scale, "--device", str(device), "--out", "run"]
+    yield "whole", f"reproduce, {scale}", lambda: whole(asked, max(1.0, left()))
 
 
 def main() -> None:
@@ -148,8 +208,12 @@ def main() -> None:
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     table: dict[str, Any] = {"device": model, "torch": torch.__version__, "not measured": []}
     try:
-        for part, what, measure in sections(device, arguments.quick):
-            if time.monotonic() - begin > arguments.seconds:
+
+        def left() -> float:
+            return float(arguments.seconds - (time.monotonic() - begin))
+
+        for part, what, measure in sections(device, arguments.quick, left):
+            if left() < 0:
                 table["not measured"].append(f"{part}: {what}")
                 continue
             table["measuring"] = f"{part}: {what}"

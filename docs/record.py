@@ -81,7 +81,6 @@ class Entry:
         note: how it was recorded, where the command alone does not tell.
         before: commands whose results that one reads.
         stale: whether it was recorded by older code and is to be made again.
-        awaited: whether it was not made yet.
     """
 
     name: str
@@ -90,7 +89,6 @@ class Entry:
     note: str = ""
     before: tuple[str, ...] = ()
     stale: bool = False
-    awaited: bool = False
 
     @property
     def folder(self) -> Path:
@@ -336,12 +334,8 @@ def runs_table() -> str:
     ]
     for e in entries():
         told = f"{_listed(e.before)}, then `{e.command}`" if e.before else f"`{e.command}`"
-        states = ("recorded by older code" if e.stale else "", "not made yet" if e.awaited else "")
-        more = "; ".join(filter(None, (e.note, *states)))
-        lines.append(
-            f"| {e.name if e.awaited else f'[{e.name}]({e.name})'} | {told}{f' ({more})' if more else ''} "
-            f"| {e.paper} | {code_of(e)} |"
-        )
+        more = "; ".join(filter(None, (e.note, "recorded by older code" if e.stale else "")))
+        lines.append(f"| [{e.name}]({e.name}) | {told}{f' ({more})' if more else ''} | {e.paper} | {code_of(e)} |")
     return "\n".join(lines)
 
 
@@ -399,8 +393,6 @@ def _with_tables(path: Path, text: str) -> str:
 def verdicts_of_two() -> str:
     """The table of the claims about two systems: a run of the small Paris beside that of the digits."""
     run, beside = RESULTS / "reproduce-paris-two", RESULTS / "reproduce-mnist"
-    if not (run / MANIFEST).exists():
-        return f"`{run.name}` was not made yet."
     return markdown(judge_run(run, beside), f"[{run.name}]({run.name}): `{read_manifest(run).command}`.")
 
 
@@ -428,9 +420,7 @@ def faults() -> Iterator[str]:
     """What does not hold of the results, one line each."""
     known = entries()
     there = set(folders())
-    for e in (e for e in known if e.awaited and e.name in there):
-        yield f"{e.name}: it is there, and results.toml says awaited = true"
-    for name in sorted(there ^ {e.name for e in known if not e.awaited or e.name in there}):
+    for name in sorted(there ^ {e.name for e in known}):
         yield f"{name}: {'no command in results.toml makes it' if name in there else 'not there'}"
     for e in (e for e in known if e.is_run and e.name in there):
         if (e.schema != SCHEMA) != e.stale:

@@ -55,8 +55,8 @@ from paris_ddm.model_card import paris_model_card
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "coverage"))  # where what `coverage` and `judge` measure is put into tables
-from judging import judge_table  # noqa: E402
-from measure import table as coverage_table  # noqa: E402
+from judging import judge_table  # noqa: E402 (from the folder above)
+from measure import table as coverage_table  # noqa: E402 (as that)
 
 RESULTS = ROOT / "docs" / "results"
 BUILD = ROOT / "build" / "results"

@@ -130,7 +130,7 @@ def test_pairs_decide_by_those_that_differ():
 
 
 def test_a_rank_correlation_of_what_varies_together_without_order_is_covered():
-    """Some samples are far out in both, to either side: normal theory, which covers 0.90, knows nothing of it."""
+    """Some samples are far out in both, to either side: normal theory, which covers 0.9, knows nothing of it."""
     held = 0
     for i in range(400):
         r = rng(i)

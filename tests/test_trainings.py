@@ -16,7 +16,7 @@ from mnist_ddm.study.results import read_manifest, read_results
 from mnist_ddm.study.trainings import joined_plot, joined_table
 from mnist_ddm.systems.mnist import MnistPool
 from mnist_ddm.tables.files import from_json, to_json
-from mnist_ddm.tables.table import FRACTION, P_VALUE, PERCENT, Column, Schema, Table
+from mnist_ddm.tables.table import FRACTION, P_VALUE, PERCENT, RATIO, Column, Schema, Table
 
 NAN = math.nan
 
@@ -38,6 +38,18 @@ def test_the_interval_over_trainings_is_students():
 def test_trainings_that_happen_to_agree_are_no_surer_than_their_samples():
     found = over_trainings([Estimate(0.0, 0.0, 0.07)] * 4).estimate
     assert (found.value, found.low, found.high) == pytest.approx((0.0, 0.0, 0.035))
+
+
+@pytest.mark.parametrize(
+    "value", [lambda v: v, lambda v: Estimate(v, 0.9 * v, 1.1 * v), lambda v: Estimate(v, NAN, NAN)]
+)
+def test_ratios_are_put_together_as_logarithms(value):
+    """Twice and half make once, with an interval or without; as numbers they would make 1.25."""
+    schema = Schema("toy", (Column("key", "key", "key"), Column("ratio", "ratio", kind=RATIO)))
+    tables = [Table(schema, "a table", ({"key": "a", "ratio": value(v)},)) for v in (2.0, 0.5)]
+    joined = joined_table(tables, schema)[0].rows[0]["ratio"]
+    assert joined.value == pytest.approx(1)
+    assert math.isnan(joined.low) or joined.low * joined.high == pytest.approx(1)
 
 
 def test_what_has_no_interval_in_one_training_has_none_together():

@@ -227,7 +227,7 @@ def test_a_claim_of_several_things_is_not_equivalent_where_one_of_them_is_as_sai
 
 
 def test_of_many_comparisons_over_five_trainings_one_is_refuted_by_chance_as_seldom_as_said():
-    """Of eighteen nulls, each as often as not, with the level of 5% for all: normal p-values would refute in 12%."""
+    """Of eighteen nulls, each as often as not, with the level of 5% for all: normal p-values would refute in 11%."""
     rng, refuted = np.random.Generator(np.random.Philox(2)), 0
     half = stats.t.ppf(0.975, 4) / math.sqrt(5)
     for _ in range(400):

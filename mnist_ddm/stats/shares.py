@@ -38,7 +38,7 @@ def share_change(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimat
 
     .. math:: p - q \pm 1.96 \sqrt{(p + q - (p - q)^2) / (n + 2)},
 
-    and holds that the two shares exclude each other. NaN for fewer than two samples.
+    which knows that a sample with one of the two has not the other. NaN for fewer than two samples.
     """
     n, a, b = len(first), int((first & ~second).sum()), int((second & ~first).sum())
     value = (a - b) / n

@@ -124,7 +124,12 @@ def _levels(values: Sequence[Value], kind: Kind) -> Levels | None:
         levels = over_trainings([_mapped(e, lambda end: math.log(end) if end > 0 else -math.inf) for e in estimates])
         return replace(levels, estimate=_mapped(levels.estimate, math.exp))
     numbers = [float(v) for v in values if isinstance(v, int | float) and not math.isnan(v)]
-    return over_values(numbers) if len(numbers) == len(values) else None
+    if len(numbers) < len(values):
+        return None
+    if not kind.as_logarithms or min(numbers) <= 0:
+        return over_values(numbers)
+    levels = over_values([math.log(number) for number in numbers])
+    return replace(levels, estimate=_mapped(levels.estimate, math.exp))
 
 
 def _mapped(estimate: Estimate, function: Callable[[float], float]) -> Estimate:

@@ -84,7 +84,7 @@ def small_map(monkeypatch):
     At each point Jacobians of three routings are looked at.
     """
     monkeypatch.setattr(GaussianPool, "error_levels", ("", "error=4"))
-    monkeypatch.setattr(GaussianPool, "rough_routers", ("rough=50",))
+    monkeypatch.setattr(GaussianPool, "roughnesses", (50.0,))
 
 
 @pytest.fixture(scope="session")

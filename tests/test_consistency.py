@@ -9,9 +9,11 @@ from mnist_ddm.analyses.consistency import ConsistencySettings, RouterConsistenc
 from mnist_ddm.core.consistency import PARTS, router_consistency
 from mnist_ddm.core.field import make_field
 from mnist_ddm.core.noise import sample_seeds, signs
+from mnist_ddm.core.routing import RoutingContext, Samples, parse_routing
+from mnist_ddm.core.routing.modifiers import ROUGH
 from mnist_ddm.core.visits import Visit, start
 from mnist_ddm.errors import InputError
-from mnist_ddm.systems.gaussian import ROUGH, GaussianPool, load
+from mnist_ddm.systems.gaussian import GaussianPool, load
 
 
 def visit(pool, routing, t=0.5, n=6):
@@ -47,8 +49,7 @@ def test_a_router_at_another_temperature_has_the_right_direction_and_one_over_t_
 
 
 def test_a_rough_router_has_nearly_the_right_values_and_a_large_term_in_wrong_directions(gaussian):
-    rough = gaussian.variant("rough=50")
-    seen, exact = visit(rough, "full"), visit(gaussian, "full")
+    seen, exact = visit(gaussian, "full@rough=50"), visit(gaussian, "full")
     # Logits that are off by a change probabilities by the factor e^(2a) at the most.
     assert (seen.evaluation.weights / exact.evaluation.weights).log().abs().max() <= 2 * ROUGH + 1e-9
     found, right = (dict(zip(PARTS, router_consistency(v).T, strict=True)) for v in (seen, exact))
@@ -61,15 +62,18 @@ def test_a_rough_router_has_nearly_the_right_values_and_a_large_term_in_wrong_di
     x = torch.randn(4000, *gaussian.state_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x = x.requires_grad_()
     t = torch.full((4000,), 0.5, dtype=torch.float64)
-    added = (rough.router_logits(x, t) - gaussian.router_logits(x, t))[:, 2]
+    logits = gaussian.router_logits(x, t)
+    seeds = sample_seeds(0, len(x))
+    context = RoutingContext(x, t, 0, Samples(seeds, gaussian.condition(seeds)), gaussian)
+    added = (parse_routing("full@rough=50").logits(logits, context) - logits)[:, 2]
     (slope,) = torch.autograd.grad(added.sum(), x)
     assert float(slope.flatten(1).square().sum(dim=1).mean().sqrt()) == pytest.approx(50, rel=0.03)
 
 
-@pytest.mark.parametrize("routing", ["full@T=3", "top2"])
+@pytest.mark.parametrize("routing", ["full@T=3@rough=3", "top2@rough=3"])
 def test_the_numbers_are_those_of_matrices(gaussian, routing):
     """Built row by row with the plainest code."""
-    pool = gaussian.variant("rough=3")
+    pool = gaussian
     seen, here = visit(pool, routing, n=3), parts(pool, routing, n=3)
     for i in range(3):
         x, t = seen.x[i : i + 1], torch.full((1,), 0.5, dtype=torch.float64)
@@ -111,7 +115,7 @@ def test_the_table_says_so_too(answered):
     wrong = table.row(router="error=1", routing="full", t=0.9)
     assert wrong["ratio"].value < 0.99, "an exact router beside experts that err looks like a flat one"
     assert wrong["angle"].value > 5
-    rough = table.row(router="rough=50", routing="full", t=0.5)
+    rough = table.row(router="as it is", routing="full@rough=50", t=0.5)
     assert rough["ratio"].value > 2
     assert rough["angle"].value > 45
     assert not math.isnan(rough["asymmetry"].value)

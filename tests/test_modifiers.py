@@ -38,7 +38,7 @@ def test_modifiers_in_an_order_in_which_all_act_are_taken(text):
     assert parse_routing(text).name == text
 
 
-LOGIT_MODIFIERS = ("@T=0.001", "@likelihood", "@implied", "@clean", "@density", "@fault=stale")
+LOGIT_MODIFIERS = ("@T=0.001", "@likelihood", "@implied", "@clean", "@density", "@fault=stale", "@rough=50")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_cost_and_quality_reports_what_was_measured(answered):
 def test_the_map_of_gaussians_has_full_best_in_the_exact_corner_and_worst_in_the_far_one(
     answered, small_map, monkeypatch
 ):
-    monkeypatch.setattr(GaussianPool, "rough_routers", ())
+    monkeypatch.setattr(GaussianPool, "roughnesses", ())
     settings = RegimeSettings(n=200, steps=10, temperatures=(1.0, math.inf))
     (table,) = answered(RegimeMap(), load(), settings).tables
     rows = {(row["experts"], row["t_router"]): row for row in table.rows}
@@ -100,5 +100,5 @@ def test_a_number_fits_the_papers_if_its_interval_comes_near_enough():
 
 
 def test_a_sampling_takes_several_variants_at_once():
-    pool = Sampling("full", 2, variant="error=2,rough=5,noise=1.2").field(load()).pool
-    assert (pool.expert_error, pool.router_roughness, pool.noise_scale) == (2, 5, 1.2)
+    pool = Sampling("full", 2, variant="error=2,noise=1.2").field(load()).pool
+    assert (pool.expert_error, pool.noise_scale) == (2, 1.2)

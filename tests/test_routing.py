@@ -21,6 +21,7 @@ ALL = [
     "top2@centroids", "full@centroids=static", "full@T=2+clip+equal", "gumbel", "gumbel2", "median", "geometric",
     "top1@likelihood", "full@clean", "full@density", "gumbel@density", "full@implied", "each~0.8~top1",
     "full@T=2~0.8~gumbel~0.25~top2+equal", "top2@fault=flipped", "full@T=2@fault=stale", "top1@fault=permuted",
+    "full@T=16@rough=50", "gumbel2@rough=0.5",
 ]  # fmt: skip
 
 
@@ -102,7 +103,7 @@ WRONG = """
 top0 top top-k best full3 top2@T= top2.5 full@T=0 full@T=-1 full@T=nan full@x=1 full+clip=2 top-p=0 top-p=1.1 top-p
 min-p min-p=0 min-p=1.1 min-p=x
 commit=2 commit=x once=router top1@centroids=x +clip gumbel0 gumbel=x median2 geometric=1 full@density=2 full@clean=x
-full@fault full@fault=wrong
+full@fault full@fault=wrong full@rough full@rough=0 full@rough=-1 full@rough=x full@rough=1e7 uniform@rough=5
 each~0.8 ~0.8~top1 each~0.8~ each~1~top1 each~0~top1 each~x~top1 each~0.5~top1~0.8~full each~top1 each~~top1
 """
 

@@ -58,8 +58,8 @@ class RouterConsistency(Analysis[ConsistencySettings]):
     That is :math:`-\frac{1-t}{t} \sum_k w_k (v_k - v)(v_k - v)^T`. They are equal if the weights are the posterior of
     these experts. A router that is too flat in value has the right direction and too small a norm; one that is rough in
     x a large norm in wrong directions. But so do experts that err beside an exact router, so that the two tell of each
-    other, not which of them is off. Systems may have both as variants (`ExpertPool.rough_routers`, `error_levels`);
-    every router has temperatures.
+    other, not which of them is off. Systems may have errors as variants (`ExpertPool.error_levels`); temperature and
+    roughness (`@T=4`, `@rough=5`) are modifiers of any routing.
     """
 
     id = "router-consistency"
@@ -79,13 +79,13 @@ class RouterConsistency(Analysis[ConsistencySettings]):
         return tuple(Need(sampling, (_OBSERVABLE,)) for sampling in self._samplings(pool, settings).values())
 
     def _samplings(self, pool: ExpertPool, settings: ConsistencySettings) -> dict[tuple[str, str], Sampling]:
-        """By variant and routing: the variants, of experts or router, with the first routing alone."""
-        fields = [make_field(pool, routing) for routing in settings.compared(pool, ROUTINGS)]
+        """By variant and routing: experts that err with the first routing alone."""
+        rough = [f"full@rough={slope:g}" for slope in pool.roughnesses]
+        fields = [make_field(pool, routing) for routing in settings.compared(pool, (*ROUTINGS, *rough))]
         routings = [f.name for f in fields if isinstance(f, RoutedField) and f.routing.needs_router]
         if not routings:
             raise InputError(f"{self.id} needs routings that ask a router")
-        variants = (*pool.error_levels[1:], *pool.rough_routers)
-        wanted = [("", routing) for routing in routings] + [(variant, routings[0]) for variant in variants]
+        wanted = [("", routing) for routing in routings] + [(error, routings[0]) for error in pool.error_levels[1:]]
         return {(variant, routing): settings.sampling_of(routing, variant) for variant, routing in wanted}
 
     def answer(self, pool: ExpertPool, recordings: Mapping[Visits, Recording], settings: ConsistencySettings) -> Answer:

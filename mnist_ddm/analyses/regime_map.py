@@ -65,6 +65,19 @@ _FEW = 20
 """Samples of which the router's term is measured, as `router-consistency` measures it."""
 
 
+@dataclass(frozen=True)
+class _Level:
+    """One line of the map.
+
+    Attributes:
+        experts: the variant with their error; empty for the system as it is.
+        router: its roughness, as `rough=5`; empty for the router as it is.
+    """
+
+    experts: str
+    router: str = ""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class RegimeSettings(TrajectorySettings):
@@ -80,12 +93,12 @@ class RegimeSettings(TrajectorySettings):
     features: str = ""
     temperatures: tuple[float, ...] = TEMPERATURES
 
-    def sampling_at(self, strategy: str, temperature: float, level: str) -> Sampling:
-        """The samples of a strategy at a temperature of the router, of a variant of the system."""
-        routing = _spelled(strategy, temperature)
-        return Sampling(routing, self.n, self.seed, self.solver, self.steps, variant=level)
+    def sampling_at(self, strategy: str, temperature: float, level: "_Level") -> Sampling:
+        """The samples of a strategy at a temperature of the router, with these experts and this roughness."""
+        routing = _spelled(strategy, temperature) + (f"@{level.router}" if level.router else "")
+        return Sampling(routing, self.n, self.seed, self.solver, self.steps, variant=level.experts)
 
-    def few_at(self, strategy: str, temperature: float, level: str) -> Sampling:
+    def few_at(self, strategy: str, temperature: float, level: "_Level") -> Sampling:
         """The few samples whose Jacobians are looked at."""
         return replace(self.sampling_at(strategy, temperature, level), n=min(self.n, _FEW))
 
@@ -123,7 +136,7 @@ class RegimeMap(Analysis[RegimeSettings]):
             for level, temperature in points
             for strategy in STRATEGIES
         ]
-        if pool.rough_routers:
+        if pool.roughnesses:
             needs += [
                 Need(settings.few_at(strategy, temperature, level), observables)
                 for level, temperature in points
@@ -147,7 +160,7 @@ class RegimeMap(Analysis[RegimeSettings]):
             for temperature in settings.temperatures:
                 here = {s: known[samplings[s, temperature]] for s in STRATEGIES}
                 row = {**_row(level, temperature, here), "fid_floor": floor}
-                if pool.rough_routers:
+                if pool.roughnesses:
                     few = {name: recordings[settings.few_at(name, temperature, level)] for name in OBSERVABLES}
                     row |= _term(few["full"]) if math.isfinite(temperature) else {}
                     kept = {column.key: row[column.key] for column in _NUMBERS.columns if column.key in row}
@@ -164,7 +177,7 @@ class RegimeMap(Analysis[RegimeSettings]):
             f"Order of Paris (Table 3): {PARIS_ORDER}. Of one training and one seed; FIDs of n have no interval."
             f"{noise_note(settings.n)}",
         )
-        if pool.rough_routers:
+        if pool.roughnesses:
             notes += (
                 f"router's term: Frobenius norm, root mean square over {min(settings.n, _FEW)} samples at t = "
                 f"{_MIDDLE}, beside it the ratio to the one that the experts imply, as in router-consistency. A rough "
@@ -211,11 +224,11 @@ def _distances(
     return _Distances(fid, reference.limit(vectors), thousandths, balanced)
 
 
-def _levels(pool: ExpertPool) -> tuple[str, ...]:
-    """The variants: each error of the experts, and each rough router at the least and the largest of them."""
+def _levels(pool: ExpertPool) -> tuple[_Level, ...]:
+    """Each error of the experts, and each roughness of the router at the least and the largest of them."""
     ends = dict.fromkeys((pool.error_levels[0], pool.error_levels[-1]))
-    rough = [",".join(filter(None, (error, router))) for router in pool.rough_routers for error in ends]
-    return (*pool.error_levels, *rough)
+    smooth = (_Level(error) for error in pool.error_levels)
+    return (*smooth, *(_Level(error, f"rough={slope:g}") for slope in pool.roughnesses for error in ends))
 
 
 def _term(recording: Recording) -> dict[str, Value]:
@@ -230,17 +243,14 @@ def _root(square: Estimate) -> Estimate:
     return Estimate(*(math.sqrt(max(end, 0)) for end in (square.value, square.low, square.high)))
 
 
-def _row(level: str, temperature: float, distances: Mapping[str, _Distances]) -> Row:
+def _row(level: _Level, temperature: float, distances: Mapping[str, _Distances]) -> Row:
     fids = {strategy: found.fid for strategy, found in distances.items()}
     kids = {strategy: found.kid for strategy, found in distances.items()}
     balanced = {strategy: found.balanced for strategy, found in distances.items() if found.balanced is not None}
     order = ", ".join(sorted(STRATEGIES, key=lambda strategy: fids[strategy]))
-    error, router = (
-        ", ".join(name for name in level.split(",") if name.startswith("rough=") == rough) for rough in (False, True)
-    )
     return {
-        "experts": error or _AS_THEY_ARE,
-        "router": router or _AS_IT_IS,
+        "experts": level.experts or _AS_THEY_ARE,
+        "router": level.router or _AS_IT_IS,
         "t_router": _INFINITE if math.isinf(temperature) else temperature,
         **{f"fid_{strategy}": fid for strategy, fid in fids.items()},
         "full_over_best": fids["full"] / min(fids["top1"], fids["top2"]),

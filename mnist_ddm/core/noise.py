@@ -15,6 +15,7 @@ References:
 
 import math
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 import torch
@@ -171,6 +172,14 @@ def signs(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Numbers that are 1 or -1, each with chance a half, float32, shape ``(B, *shape)``; the same all along."""
     uniform = _uniforms(seeds, Purpose.PROBE, 0, math.prod(shape))
     return torch.where(uniform < 0.5, 1.0, -1.0).reshape(len(seeds), *shape)
+
+
+@cache
+def directions(n: int, numbers: int) -> Tensor:
+    """Unit vectors for what a synthetic system is made of, the same always; float64, shape ``(n, numbers)``."""
+    rows = [generator(0, Purpose.SYSTEM, i).standard_normal(numbers) for i in range(n)]
+    with torch.inference_mode(False):  # they are kept, and derivatives may be asked for later
+        return torch.nn.functional.normalize(torch.stack([torch.from_numpy(row) for row in rows]), dim=1)
 
 
 def subsets(seeds: Tensor, purpose: Purpose, index: int, n: int, k: int) -> Tensor:

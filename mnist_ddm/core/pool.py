@@ -222,8 +222,8 @@ class ExpertPool(ABC):
         return ("",)
 
     @property
-    def rough_routers(self) -> tuple[str, ...]:
-        """Variants whose router is ever rougher in x, with nearly the same values; none by default."""
+    def roughnesses(self) -> tuple[float, ...]:
+        """Slopes of ever rougher routers (`@rough=5`) that the map of regimes looks at too; none by default."""
         return ()
 
     def variant(self, name: str) -> "ExpertPool":

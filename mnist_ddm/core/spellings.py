@@ -40,6 +40,7 @@ MODIFIERS: Mapping[str, str] = {
     "@density": "@density",
     "@implied": "@implied",
     "+caption": "+caption",
+    "@rough": "@rough=50",
     "@fault": "@fault=flipped, @fault=stale, ...",
     "+clip": "+clip",
     "+equal": "+equal",

@@ -10,10 +10,10 @@ Expert ``k`` is the exact velocity field of :math:`N(\mu_k, s_k^2 I)`; the route
   :math:`(\sum_k w_k c_k) I + \sum_k w_k u_k (g_k - g)^T`, :math:`g_k = -r_k / V_k`, :math:`g = \sum_k w_k g_k`;
 - the flow of one expert is :math:`x(t) = \alpha \mu_k + \sqrt{V_k(t)}\, x(1)`, as :math:`V_k(1) = 1`.
 
-Three knobs leave the exact world on purpose. ``expert_error`` adds to expert ``k`` a constant vector times
+Two knobs leave the exact world on purpose. ``expert_error`` adds to expert ``k`` a constant vector times
 :math:`1 - w_k(x, t)`: the expert stays exact on its own data and is wrong away from it. ``router_temperature``
-divides the router's logits: below 1 it is overconfident, above 1 underconfident. ``router_roughness`` adds
-:math:`a \sin(\kappa\, e_k \cdot x)` to logit ``k`` with a small a and a unit vector e_k: values stay, slopes do not.
+divides the router's logits: below 1 it is overconfident, above 1 underconfident. (A router that is rough in x is a
+modifier of any routing, `@rough=50`.)
 """
 
 import math
@@ -28,13 +28,11 @@ from mnist_ddm.compute.devices import sent, widest
 from mnist_ddm.core.condition import Condition
 from mnist_ddm.core.flow import expand_time
 from mnist_ddm.core.measures import Classifier, Embedding, Features, Measures, Reference
-from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.core.noise import Purpose, directions, generator
 from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.errors import InputError, unknown
 from mnist_ddm.storage.files import digest
 
-ROUGH = 0.05
-"""The most by which a rough router's logits are off, whatever their slopes are."""
 DATA_SIZE = 10_000
 """Real states of each split that there are, as if the system had a data set."""
 _CLUSTERS, _STATES = 0, 1
@@ -53,7 +51,6 @@ class GaussianPool(ExpertPool):
         *,
         expert_error: float = 0.0,
         router_temperature: float = 1.0,
-        router_roughness: float = 0.0,
         device: str | torch.device = "cpu",
     ) -> None:
         r"""A mixture :math:`\sum_k \pi_k N(\mu_k, s_k^2 I)`.
@@ -64,7 +61,6 @@ class GaussianPool(ExpertPool):
             prior: :math:`\pi_k > 0`, shape ``(K,)``; normalised here.
             expert_error: length of the error that an expert makes far from its own data; 0 is exact.
             router_temperature: T > 0 of the router; 1 is exact.
-            router_roughness: root mean square of what is added to the slope of each logit; 0 is exact.
             device: where to compute.
 
         Raises:
@@ -84,12 +80,7 @@ class GaussianPool(ExpertPool):
         self._prior = prior.double() / prior.double().sum()
         self.expert_error = expert_error
         self.router_temperature = router_temperature
-        self.router_roughness = router_roughness
-        rows = [generator(0, Purpose.SYSTEM, i).standard_normal(means[0].numel()) for i in range(k)]
-        directions = torch.stack([torch.from_numpy(row) for row in rows])
-        self.error_directions = (
-            torch.nn.functional.normalize(directions, dim=1).reshape(means.shape).to(self._device, numbers)
-        )
+        self.error_directions = directions(k, means[0].numel()).reshape(means.shape).to(self._device, numbers)
 
     @property
     def name(self) -> str:
@@ -102,8 +93,7 @@ class GaussianPool(ExpertPool):
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        rough = [self.router_roughness] if self.router_roughness else []
-        knobs = digest([self.mixture, self.expert_error, self.router_temperature, *rough])
+        knobs = digest([self.mixture, self.expert_error, self.router_temperature])
         return {"experts": knobs, "monolith": self.mixture, "metrics": self.measures.fingerprint}
 
     @property
@@ -158,11 +148,7 @@ class GaussianPool(ExpertPool):
         return exact + self.expert_error * expand_time(elsewhere, x) * self.error_directions[expert].to(x.dtype)
 
     def router_logits(self, x: Tensor, t: Tensor) -> Tensor:
-        logits = self.posterior_logits(x, t) / self.router_temperature
-        if self.router_roughness == 0:
-            return logits
-        along = x.flatten(1) @ self.error_directions.flatten(1).to(x.dtype).T
-        return logits + ROUGH * (math.sqrt(2) * self.router_roughness / ROUGH * along).sin()
+        return self.posterior_logits(x, t) / self.router_temperature
 
     @property
     def has_monolith(self) -> bool:
@@ -196,32 +182,30 @@ class GaussianPool(ExpertPool):
         return ("", "error=0.5", "error=1", "error=2", "error=4")
 
     @property
-    def rough_routers(self) -> tuple[str, ...]:
-        return ("rough=5", "rough=50")
+    def roughnesses(self) -> tuple[float, ...]:
+        return (5.0, 50.0)
 
     def variant(self, name: str) -> ExpertPool:
-        """The system with another expert error (`error=2`) or a rough router (`rough=5`), or a common variant.
+        """The system with another expert error (`error=2`), or a common variant.
 
         Raises:
             InputError: if there is no such variant.
         """
         kind, _, value = name.partition("=")
-        if kind not in ("error", "rough"):
+        if kind != "error":
             return super().variant(name)
-        known = (*self.error_levels[1:], *self.rough_routers)
         try:
             size = float(value)
         except ValueError:
-            raise unknown(f"variant of the system {self.name!r}", name, known) from None
+            size = math.nan
         if not 0 <= size < math.inf:
-            raise unknown(f"variant of the system {self.name!r}", name, known)
+            raise unknown(f"variant of the system {self.name!r}", name, self.error_levels[1:])
         changed = GaussianPool(
             self.means,
             self.scales,
             self._prior,
-            expert_error=size if kind == "error" else self.expert_error,
+            expert_error=size,
             router_temperature=self.router_temperature,
-            router_roughness=size if kind == "rough" else self.router_roughness,
             device=self._device,
         )
         changed.noise_scale = self.noise_scale

@@ -11,7 +11,15 @@ from mnist_ddm.core.routing.density import Density
 from mnist_ddm.core.routing.draws import Gumbel, Switch
 from mnist_ddm.core.routing.evidence import Captioned, Clean, Implied, Likelihood
 from mnist_ddm.core.routing.faults import FAULTS, Faulty
-from mnist_ddm.core.routing.modifiers import Centroids, EqualWeights, LogitModifier, Temperature, WeightClip
+from mnist_ddm.core.routing.modifiers import (
+    STEEPEST,
+    Centroids,
+    EqualWeights,
+    LogitModifier,
+    Rough,
+    Temperature,
+    WeightClip,
+)
 from mnist_ddm.core.routing.strategies import (
     Commit,
     FullEnsemble,
@@ -112,6 +120,15 @@ def _temperature(base: Routing, argument: str) -> Routing:
     return Temperature(base, value)
 
 
+def _rough(base: Routing, argument: str) -> Routing:
+    value = _number(argument)
+    if value is None or not 0 < value <= STEEPEST:
+        raise InputError(
+            f"a rough router is spelled @rough=50 with a slope in (0, {STEEPEST:,.0f}], not '@rough={argument}'"
+        )
+    return Rough(base, value)
+
+
 def _centroids(base: Routing, argument: str) -> Routing:
     if argument not in ("", "static"):
         raise InputError(
@@ -146,6 +163,7 @@ _MODIFIERS: Mapping[str, Callable[[Routing, str], Routing]] = {
     "@density": _bare(Density),
     "@implied": _bare(Implied),
     "+caption": _bare(Captioned),
+    "@rough": _rough,
     "@fault": _fault,
     "+clip": _bare(WeightClip),
     "+equal": _bare(EqualWeights),

@@ -1,5 +1,6 @@
 """Strategies made of another one: its router's temperature, its weights, or its router changed."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -7,11 +8,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from mnist_ddm.compute.devices import widened
+from mnist_ddm.compute.devices import sent, widened
 from mnist_ddm.core.asked import asked_velocity
+from mnist_ddm.core.noise import directions
 from mnist_ddm.core.routing.base import Routing, RoutingContext, number
 from mnist_ddm.core.spectral import BatchFunction, linearize, spectral_norm
 
+ROUGH = 0.05
+"""The most by which the logits of `Rough` are off, whatever their slopes are."""
+STEEPEST = 1e6
+"""The largest slope of `Rough`; beyond it float32 states are too coarse to tell two of a wave's crests apart."""
 CLIP_TOLERANCE = 0.02
 """`WeightClip` measures its norms until their relative residual is at most this.
 
@@ -102,6 +108,36 @@ class Temperature(LogitModifier):
 
     def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
         return logits / self.temperature
+
+
+@final
+@dataclass(frozen=True)
+class Rough(LogitModifier):
+    r"""A strategy whose router is rough in x: its logits are right to within 0.05, and their slopes are not.
+
+    :math:`z_k + a \sin(\tfrac{\sqrt 2 s}{a}\, e_k \cdot x)` with :math:`a = 0.05` and a unit vector :math:`e_k` of
+    each expert: probabilities change by the factor :math:`e^{2a}` at the most, while what is added to the slope of each
+    logit has the root mean square s over states much wider than a wave. What stands before it gets the rough logits,
+    so a temperature does: `full@T=16@rough=50`.
+
+    Attributes:
+        base: the strategy.
+        slope: s in (0, `STEEPEST`].
+    """
+
+    base: Routing
+    slope: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}@rough={number(self.slope)}"
+
+    def logits(self, logits: Tensor, context: RoutingContext) -> Tensor:
+        x = widened(context.x).flatten(1)
+        waves = sent(directions(logits.shape[1], x.shape[1]), x.device, x.dtype)
+        # One by one: what a product of matrices gives a row depends, in its last bits, on the other rows.
+        along = torch.stack([(x * wave).sum(dim=1) for wave in waves], dim=1)
+        return logits + (ROUGH * (math.sqrt(2) * self.slope / ROUGH * along).sin()).to(logits)
 
 
 @final

@@ -6,8 +6,10 @@ import shlex
 import shutil
 import sys
 import tomllib
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,19 +38,26 @@ def marks():
 
 
 @pytest.fixture(scope="module")
-def record(marks):
-    sys.modules["marks"] = marks
-    yield script("record")
-    del sys.modules["marks"]
+def record():
+    """The modules of `docs/record.py`, and itself as `command`."""
+    names = ("marks", "folders", "make_results", "say_results", "check_results", "record")
+    sys.path.insert(0, str(ROOT / "docs"))
+    modules = [import_module(name) for name in names]
+    yield SimpleNamespace(
+        **dict(zip(("marks", "folders", "making", "saying", "checking", "command"), modules, strict=True))
+    )
+    sys.path.remove(str(ROOT / "docs"))
+    for name in names:
+        del sys.modules[name]
 
 
 def test_folders_commands_and_documents_agree(record):
-    assert list(record.faults()) == []
+    assert list(record.checking.faults()) == []
 
 
 def test_the_table_of_runs_says_which_code_made_each(record):
-    table = record.runs_table()
-    for entry in record.entries():
+    table = record.saying.runs_table()
+    for entry in record.folders.entries():
         file = entry.folder / "manifest.json"
         git = json.loads(file.read_text()).get("git") if file.exists() else None
         code = f"`{git['commit'][:8]}{'+' if git['dirty'] else ''}`" if git else ""
@@ -58,49 +67,55 @@ def test_the_table_of_runs_says_which_code_made_each(record):
 
 
 def test_old_results_only_become_fewer(record):
-    assert {entry.name for entry in record.entries() if entry.stale} <= STALE_AT_MOST
+    assert {entry.name for entry in record.folders.entries() if entry.stale} <= STALE_AT_MOST
 
 
 def test_every_command_is_one_of_the_package_and_has_a_plan(record):
     """That of the exact system is made here; those of trained ones take seconds each."""
-    ((_, cost),) = record.expected([entry for entry in record.entries() if entry.name == "gaussian-roughness"], 1)
+    ((_, cost),) = record.making.expected(
+        [entry for entry in record.folders.entries() if entry.name == "gaussian-roughness"], 1
+    )
     assert min(cost.recording, cost.tables) > 0
     assert cost.unknown == []
-    for entry in record.entries():
+    for entry in record.folders.entries():
         if entry.is_run:
-            assert record.asked_by(entry.command)[1]["system"] in ("gaussian", "mnist", "paris")
+            assert record.folders.asked_by(entry.command)[1]["system"] in ("gaussian", "mnist", "paris")
 
 
 def test_what_two_folders_need_is_counted_once(record, monkeypatch):
-    one, other = (record.Entry(name, "mnist-ddm analyze --system gaussian --n 8 --steps 4", "") for name in "ab")
-    (_, first), (_, second) = record.expected([one, other], 1)
+    one, other = (
+        record.folders.Entry(name, "mnist-ddm analyze --system gaussian --n 8 --steps 4", "") for name in "ab"
+    )
+    (_, first), (_, second) = record.making.expected([one, other], 1)
     assert first.recording > 0
     assert second.recording == 0
     assert second.tables == first.tables > 0
 
 
 def test_a_plan_counts_every_training_what_is_asked_of_it_and_what_comes_before(record, tmp_path):
-    (entry,) = (entry for entry in record.entries() if entry.name == "trainings")
-    studies = record.studies_of(entry, RecordingStore(tmp_path))
+    (entry,) = (entry for entry in record.folders.entries() if entry.name == "trainings")
+    studies = record.folders.studies_of(entry, RecordingStore(tmp_path))
     assert [study.settings["quality"].seed for study in studies] == [0, 1, 2, 3, 4]
     assert "regime-map" not in studies[0].analyses  # none of its claims needs it
     cards = (ROOT / "checkpoints" / "mnist-classroom").glob("*.json")
     whole = sum(json.loads(f.read_text()).get("figures", {}).get("seconds", 0) for f in cards)
-    assert record.trained_seconds(entry.before[0]) == pytest.approx(whole)
-    (stage,) = (entry for entry in record.entries() if entry.name == "sizes/stage-400")
-    assert 0 < record.trained_seconds(stage.before[0]) < whole
-    assert record.trained_seconds("mnist-ddm train --preset tiny --out build/tiny") is None
+    assert record.making.trained_seconds(entry.before[0]) == pytest.approx(whole)
+    (stage,) = (entry for entry in record.folders.entries() if entry.name == "sizes/stage-400")
+    assert 0 < record.making.trained_seconds(stage.before[0]) < whole
+    assert record.making.trained_seconds("mnist-ddm train --preset tiny --out build/tiny") is None
 
 
 def test_a_plan_names_what_it_does_not_count(record):
-    one = record.Entry("a", "python tests/coverage", "", before=("mnist-ddm train --preset tiny --out build/t",))
-    ((_, cost),) = record.expected([one], 1)
+    one = record.folders.Entry(
+        "a", "python tests/coverage", "", before=("mnist-ddm train --preset tiny --out build/t",)
+    )
+    ((_, cost),) = record.making.expected([one], 1)
     told = "nothing to wait for, not counted: `mnist-ddm train --preset tiny --out build/t`, `python tests/coverage`"
     assert str(cost) == told
 
 
 def test_every_command_is_run_by_this_python(record):
-    for entry in record.entries():
+    for entry in record.folders.entries():
         for command in (*entry.before, entry.command):
             assert shlex.split(command)[0] in ("mnist-ddm", "python")
 
@@ -108,13 +123,13 @@ def test_every_command_is_run_by_this_python(record):
 def test_a_name_that_is_none_and_a_command_that_fails_are_one_line_and_exit_code_2(record, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["record.py", "make", "averagin"])
     with pytest.raises(SystemExit) as ended:
-        record.main()
+        record.command.main()
     assert ended.value.code == 2
     assert "did you mean 'averaging'" in one_line_of(capsys)
-    failing = record.Entry("a", "python -c raise(SystemExit(3))", "")
-    monkeypatch.setattr(record, "to_make", lambda names: [failing])
+    failing = record.folders.Entry("a", "python -c raise(SystemExit(3))", "")
+    monkeypatch.setattr(record.making, "to_make", lambda names: [failing])
     with pytest.raises(SystemExit) as ended:
-        record.main()
+        record.command.main()
     assert ended.value.code == 2
     assert one_line_of(capsys).startswith("a: what it says above ended this with exit code 3: `python -c")
 
@@ -140,12 +155,12 @@ def test_what_benchmarks_measured_is_copied_whole_or_not_at_all(tmp_path):
 
 def test_final_states_alone_are_counted_too(record, tmp_path):
     """Recordings that keep no observable are most of what some folders need."""
-    (entry,) = (entry for entry in record.entries() if entry.name == "gaussian-roughness")
-    (study,) = record.studies_of(entry, RecordingStore(tmp_path))
+    (entry,) = (entry for entry in record.folders.entries() if entry.name == "gaussian-roughness")
+    (study,) = record.folders.studies_of(entry, RecordingStore(tmp_path))
     plan, seen = study.plan(), {}
     assert any(not names for names in plan.missing.values())
-    assert record.not_counted(plan, seen).wanted == plan.missing
-    assert record.not_counted(plan, seen).wanted == {}
+    assert record.making.not_counted(plan, seen).wanted == plan.missing
+    assert record.making.not_counted(plan, seen).wanted == {}
 
 
 @pytest.fixture
@@ -162,9 +177,9 @@ def results(record, monkeypatch, tmp_path):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     places = {"RESULTS": "docs/results", "TABLE": "docs/results/results.toml", "CODECHECK": "codecheck.yml"}
     places["PICTURES"] = "docs/pictures/pictures.toml"
-    monkeypatch.setattr(record, "ROOT", tmp_path)
+    monkeypatch.setattr(record.folders, "ROOT", tmp_path)
     for name, place in places.items():
-        monkeypatch.setattr(record, name, tmp_path / place)
+        monkeypatch.setattr(record.folders, name, tmp_path / place)
     return tmp_path / "docs" / "results"
 
 
@@ -173,14 +188,14 @@ def test_a_number_that_is_not_the_files_is_a_fault_until_it_is_written_again(rec
     page = results / "quality.md"
     text = page.read_text()
     page.write_text(re.sub(r"-->0\.071<", "-->0.701<", text, count=1))
-    assert [fault.split(":")[0] for fault in record.faults()] == ["docs/results/quality.md"]
-    record.write()
+    assert [fault.split(":")[0] for fault in record.checking.faults()] == ["docs/results/quality.md"]
+    record.saying.write()
     assert page.read_text() == text
-    assert list(record.faults()) == []
+    assert list(record.checking.faults()) == []
 
 
 def test_the_claims_about_two_systems_are_shown(record):
-    shown = record.verdicts_of_two()
+    shown = record.saying.verdicts_of_two()
     assert shown.startswith("[reproduce-paris-two](reproduce-paris-two): `mnist-ddm reproduce")
     assert "2 claims: " in shown
     for name in ("mnist-correlates-more", "mnist-larger-gap"):
@@ -193,21 +208,23 @@ def test_a_mark_at_the_begin_of_a_line_is_a_fault(record, results, indent):
     """Markdown takes it for a block of HTML, and what follows for another paragraph; in an item of a list too."""
     page = results / "quality.md"
     page.write_text(page.read_text().replace("| label | <!--=", f"label\n{indent}<!--=", 1))
-    assert "docs/results/quality.md: a line begins with a mark, which ends the paragraph there" in record.faults()
+    assert (
+        "docs/results/quality.md: a line begins with a mark, which ends the paragraph there" in record.checking.faults()
+    )
 
 
 @pytest.mark.long
 def test_a_folder_that_nothing_makes_and_one_that_is_gone_are_faults(record, results):
     (results / "mine").mkdir()
     shutil.rmtree(results / "coverage")
-    found = list(record.faults())
+    found = list(record.checking.faults())
     assert "mine: no command in results.toml makes it" in found
     assert "coverage: not there" in found
 
 
 def test_a_folder_of_older_code_has_to_be_called_so(record, results):
-    record.TABLE.write_text(record.TABLE.read_text().replace("stale = true\n", "", 1))
-    assert any(fault.startswith("paris: its manifest has schema 2 of") for fault in record.faults())
+    record.folders.TABLE.write_text(record.folders.TABLE.read_text().replace("stale = true\n", "", 1))
+    assert any(fault.startswith("paris: its manifest has schema 2 of") for fault in record.checking.faults())
 
 
 def test_a_mark_that_names_no_cell_is_an_error(marks):
@@ -295,14 +312,14 @@ def test_a_number_typed_by_hand_is_found(marks, text, typed):
 @pytest.mark.long
 def test_a_number_typed_by_hand_in_a_page_of_results_is_a_fault(record, results):
     (results / "regimes.md").write_text((results / "regimes.md").read_text() + "\nThe ratio is 0.97 here.\n")
-    assert list(record.faults()) == ["docs/results/regimes.md: typed by hand: 0.97"]
+    assert list(record.checking.faults()) == ["docs/results/regimes.md: typed by hand: 0.97"]
 
 
 @pytest.mark.long
 def test_a_number_typed_into_any_other_document_is_a_fault_too(record, results):
-    readme = record.ROOT / "README.md"
+    readme = record.folders.ROOT / "README.md"
     readme.write_text(readme.read_text() + "\nIt is better in 40% of all cases.\n")
-    assert list(record.faults()) == ["README.md: typed by hand: 40%"]
+    assert list(record.checking.faults()) == ["README.md: typed by hand: 40%"]
 
 
 @pytest.mark.long
@@ -314,7 +331,7 @@ def test_a_result_that_was_changed_by_hand_and_one_that_nothing_made_are_faults(
     for name in strange:
         (results / name).parent.mkdir(exist_ok=True)
         (results / name).write_text("{}")
-    found = list(record.faults())
+    found = list(record.checking.faults())
     assert any(fault.startswith("docs/results/averaging/results/quality.json was changed") for fault in found)
     for name in strange:
         assert f"docs/results/{name}: no run and no command of results.toml made it" in found
@@ -339,9 +356,9 @@ def test_verdicts_tables_crates_and_pictures_are_those_of_the_files(record, resu
     (results / "faults" / "ro-crate-metadata.json").unlink()
     pictures = results.parent / "pictures"
     (pictures / "orphan.png").write_text("")
-    _spoil(record.PICTURES, "--n 24", "--n 25")
+    _spoil(record.folders.PICTURES, "--n 24", "--n 25")
     (pictures / "explorer.gif").unlink()
-    found = list(record.faults())
+    found = list(record.checking.faults())
     for page in ("results/verdicts.md", "results/verdicts-gaussian.md", "statistics.md"):
         assert f"docs/{page}: does not say what the files say; `python docs/record.py write`" in found
     told = "\n".join(found)
@@ -350,14 +367,14 @@ def test_verdicts_tables_crates_and_pictures_are_those_of_the_files(record, resu
     assert "docs/pictures/orphan.png: no command in pictures.toml makes it" in found
     assert "docs/pictures/explorer.gif: not there" in found
     assert "docs/pictures/paris-mini.png: made by `mnist-ddm sample --system paris --routing label --n 24" in told
-    record.write()
+    record.saying.write()
     assert statistics.read_text() == text
 
 
 @pytest.mark.long
 def test_the_picture_of_the_small_paris_is_what_its_command_draws(record, run, tmp_path):
     """Another machine rounds otherwise, and other code or weights draw other digits."""
-    made_by = tomllib.loads(record.PICTURES.read_text())["paris-mini.png"]
+    made_by = tomllib.loads(record.folders.PICTURES.read_text())["paris-mini.png"]
     words = shlex.split(made_by)[1:-1]
     assert run(*words, tmp_path / "again.png")[0] == 0
     then, now = (
@@ -374,7 +391,7 @@ def test_codecheck_names_files_that_are_there_and_the_commands_that_make_them(re
     assert told["paper"]["title"]
     assert told["paper"]["reference"].startswith("https://")
     assert all(author["name"] for author in told["paper"]["authors"])
-    commands = {entry.command for entry in record.entries()}
+    commands = {entry.command for entry in record.folders.entries()}
     files = [one["file"] for one in told["manifest"]]
     assert len(files) == len(set(files)) > 0
     for one in told["manifest"]:

@@ -29,7 +29,7 @@ _TABLE = Schema(
 )
 _OWN = Schema(
     "averaging-variance-routings",
-    (ROUTING, TIME, Column("variance", "variance"), Column("over_full", "variance / Full's")),
+    (ROUTING, TIME, Column("variance", "variance"), Column("over_full", "variance / Full's", kind=RATIO)),
 )
 
 

@@ -17,7 +17,7 @@ from mnist_ddm.core.visits import Sampling, Visits
 from mnist_ddm.errors import InputError
 from mnist_ddm.figures.plot import Plot, banded
 from mnist_ddm.stats.intervals import Array, Estimate, bounded_mean_estimate, mean_estimate, ratio_estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table
+from mnist_ddm.tables.table import RATIO, Column, Row, Schema, Table
 
 ROUTINGS = ("full", "full@T=0.5", "full@T=4", "top2")
 _OBSERVABLE = "router-consistency@tenths"
@@ -31,10 +31,10 @@ _TABLE = Schema(
         TIME,
         Column("learned", "norm of its term"),
         Column("implied", "norm of the implied term"),
-        Column("ratio", "norm / implied"),
+        Column("ratio", "norm / implied", kind=RATIO),
         Column("angle", "angle between them", unit="deg"),
         Column("along", "part along the implied term"),
-        Column("trace_ratio", "trace / implied"),
+        Column("trace_ratio", "trace / implied", kind=RATIO),
         Column("asymmetry", "asymmetry of its term"),
         Column("asymmetry_whole", "asymmetry of the Jacobian"),
     ),

@@ -26,7 +26,7 @@ from mnist_ddm.core.recording import Recording
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.figures.plot import Plot, Series
 from mnist_ddm.stats.intervals import Estimate
-from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import RATIO, Column, Row, Schema, Table, Value
 
 ROUTINGS = (
     *("top1", "top2", "top4", "full", "uniform", "label", "once", "once=prior", "each", "posterior"),
@@ -61,9 +61,9 @@ _TABLE = Schema(
     (
         ROUTING,
         EVALUATIONS,
-        Column("cost_over_top1", "cost / top1"),
+        Column("cost_over_top1", "cost / top1", kind=RATIO),
         FID,
-        Column("fid_over_best", "FID / best"),
+        Column("fid_over_best", "FID / best", kind=RATIO),
         replace(FID_BALANCED, optional=True),
         FID_INFINITE,
         KID,

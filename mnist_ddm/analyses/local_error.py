@@ -17,13 +17,13 @@ from mnist_ddm.core.sensitivity import POINTS, STEP, SUB_STEPS
 from mnist_ddm.core.solvers import Heun
 from mnist_ddm.core.visits import Visits
 from mnist_ddm.stats.intervals import Array, Estimate, ratio_estimate
-from mnist_ddm.tables.table import PERCENT, Column, Row, Schema, Table, Value
+from mnist_ddm.tables.table import PERCENT, RATIO, Column, Row, Schema, Table, Value
 
 ROUTINGS = (MONOLITH, "top1", "top2", "full")
 _ERRORS = "local-errors"
 _AT_H = Column("error_h", f"error at h = {STEP}")
 _AT_HALF_H = Column("error_half_h", f"error at h = {STEP / 2}")
-_FACTOR = Column("factor", "factor")
+_FACTOR = Column("factor", "factor", kind=RATIO)
 _FITTED_ORDER = Column("fitted_order", "fitted order")
 _PAPER = {"error_h": "h", "error_half_h": "h/2", "factor": "factor"}
 _TABLE = Schema(

@@ -16,7 +16,7 @@ from mnist_ddm.core.pool import ExpertPool
 from mnist_ddm.core.recording import Recording
 from mnist_ddm.stats.intervals import Array, Estimate, mean_estimate, ratio_estimate
 from mnist_ddm.stats.summaries import entropy
-from mnist_ddm.tables.table import FRACTION, Column, Row
+from mnist_ddm.tables.table import FRACTION, RATIO, Column, Row
 
 _ANGLES, _LEFT_OUT, _WEIGHTS = "angles@tenths", "left-out-angles@tenths", "weights@tenths"
 OBSERVABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -71,13 +71,17 @@ def _published() -> tuple[_Published, ...]:
             _of_paris("rescue", "T=1:entropy") / math.log(experts),
         ),
         _Published(
-            Column("l_eff_top1", "L_eff of Top-1 over Full's"), "L_eff Top-1", sensitivity["top1"] / sensitivity["full"]
+            Column("l_eff_top1", "L_eff of Top-1 over Full's", kind=RATIO),
+            "L_eff Top-1",
+            sensitivity["top1"] / sensitivity["full"],
         ),
         _Published(
-            Column("l_eff_top2", "L_eff of Top-2 over Full's"), "L_eff Top-2", sensitivity["top2"] / sensitivity["full"]
+            Column("l_eff_top2", "L_eff of Top-2 over Full's", kind=RATIO),
+            "L_eff Top-2",
+            sensitivity["top2"] / sensitivity["full"],
         ),
         _Published(
-            Column("router_over_expert", f"router's term over the experts', Top-2, t = {_MIDDLE}"),
+            Column("router_over_expert", f"router's term over the experts', Top-2, t = {_MIDDLE}", kind=RATIO),
             "router's term",
             router / expert,
         ),

@@ -23,6 +23,7 @@ DIFFERENCES = Schema(
         Column("fid_difference", "difference of the FIDs of infinitely many"),
         Column("fid_than", "FID of infinitely many of the second", "note"),
         Column("precision_difference", "difference of the precisions", optional=True),
+        Column("n_precision_difference", "n of that difference", "note", optional=True),
         Column("fid_balanced_difference", "difference of the FIDs with the classes' shares put right", optional=True),
     ),
 )
@@ -74,6 +75,7 @@ def difference_table(
                 "fid_difference": None if first is None or second is None else first.minus(second),
                 "fid_than": None if second is None else second.value,
                 "precision_difference": share_change(on[a], on[b]) if a in on and b in on else None,
+                "n_precision_difference": len(on[a]) if a in on and b in on else None,
                 **({} if balanced is None else {"fid_balanced_difference": balanced(a, b, n)}),
             }
         )

@@ -14,7 +14,7 @@ from mnist_ddm.claims.ledger import Comparison
 from mnist_ddm.claims.select import Operand, number_in
 from mnist_ddm.stats.differences import difference, log_ratio, p_of_sign, point
 from mnist_ddm.stats.intervals import LEVEL, Estimate
-from mnist_ddm.stats.quantiles import normal_quantile
+from mnist_ddm.stats.quantiles import normal_quantile, normal_share
 
 
 class Agreement(Enum):
@@ -38,8 +38,8 @@ class Contrast:
         reason: why it is open, or nothing.
         small: it is as said, and smaller than what matters.
         oriented: of a difference, or a distance from a limit: the same turned so that above 0 is as said.
-        affirms: half the interval, in distances of the estimate from what must be excluded for it to be as said; 0 if
-            it is, infinite if it lies on the other side, ``None`` if that cannot be told.
+        affirms: half the interval, in distances of the estimate from each thing that must be excluded for it to be as
+            said; none if it is, infinite if it lies on the other side, ``None`` if that cannot be told.
         refutes: the same for it to be the other way or no difference that matters.
         leans: whether the estimate by itself is as said, whatever its interval; ``None`` if that cannot be told.
     """
@@ -51,8 +51,8 @@ class Contrast:
     reason: str = ""
     small: bool = False
     oriented: Estimate | None = None
-    affirms: float | None = None
-    refutes: float | None = None
+    affirms: tuple[float, ...] | None = None
+    refutes: tuple[float, ...] | None = None
     leans: bool | None = None
 
 
@@ -60,19 +60,35 @@ _BOTH = "the interval holds both outcomes"
 _NOT_SHOWN = "so many samples do not show it"
 NO_INTERVAL = "no interval is computed"
 _POSITIVE = "a ratio needs positive numbers"
-POWERFUL = 1 + normal_quantile(0.8) / normal_quantile((1 + LEVEL) / 2)
-"""So many half intervals away from what it must exclude an estimate decides four times of five."""
+POWER = 0.8
+"""What is likely enough: four times of five."""
 
 
-def growth_to(ratio: float, comparisons: int = 1) -> float:
-    """How many times the samples would exclude something four times of five, if things are as they seem.
+def growth_to(ratios: Sequence[float], level: float = 1 - LEVEL, comparisons: int = 1) -> float:
+    r"""How many times the samples would exclude several things at once four times of five, if things are as they seem.
+
+    The g at which :math:`\sum_i \Phi(z_m - \sqrt g\, z / r_i)` is 1 - `POWER`, z and :math:`z_m` the quantiles of the
+    level alone and shared by m comparisons: exact for one thing, for the two sides of an interval, and never too small.
 
     Args:
-        ratio: half the 95% interval now, in distances from what is to be excluded.
+        ratios: half the interval now, in distances from each thing that is to be excluded.
+        level: error rate of the interval.
         comparisons: that share the level (Bonferroni).
     """
-    beyond = normal_quantile(1 - (1 - LEVEL) / (2 * comparisons)) / normal_quantile((1 + LEVEL) / 2)
-    return (ratio * (beyond + POWERFUL - 1)) ** 2
+    if not ratios or max(ratios) == 0:
+        return 0.0
+    if math.isinf(max(ratios)):
+        return math.inf
+    alone, shared = (normal_quantile(1 - level / (2 * m)) for m in (1, comparisons))
+
+    def misses(root: float) -> float:
+        return sum(normal_share(shared - root * alone / ratio) for ratio in ratios if ratio > 0)
+
+    low, high = 0.0, max(ratios) * (shared + normal_quantile(1 - (1 - POWER) / len(ratios))) / alone
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if misses(middle) > 1 - POWER else (low, middle)
+    return high**2
 
 
 def above(
@@ -88,12 +104,12 @@ def above(
         return Contrast(label, Agreement.OPEN, None, shown, NO_INTERVAL, leans=leans)
     moved = difference(estimate, point(limit))
     inside = smallest > 0 and -smallest <= moved.low and moved.high <= smallest
-    affirms, refutes = _ratio(moved, abs(moved.value)), _ratio(moved, smallest - abs(moved.value))
+    affirms, refutes = _ratios(moved, abs(moved.value)), _within(moved, smallest)
     if moved.value <= 0 and affirms is not None and refutes is not None:
-        affirms, refutes = math.inf, min(affirms, refutes)
+        affirms, refutes = (math.inf,), min(affirms, refutes, key=growth_to)
     agreement, p, reason = Agreement.OPEN, p_of_sign(moved), _BOTH
     if moved.low > 0:
-        agreement, reason, affirms = Agreement.FOR, "", 0.0
+        agreement, reason, affirms = Agreement.FOR, "", ()
     elif inside:
         sides = [p_of_sign(difference(moved, point(end))) for end in (-smallest, smallest)]
         agreement, p, reason = Agreement.ALIKE, max(sides), ""
@@ -105,12 +121,17 @@ def above(
     )
 
 
-def _ratio(estimate: Estimate, distance: float) -> float | None:
+def _ratios(estimate: Estimate, *distances: float) -> tuple[float, ...] | None:
     """Half the interval in such distances; ``None`` if it has no end."""
     half = max(estimate.high - estimate.value, estimate.value - estimate.low)
     if math.isinf(half):
         return None
-    return half / distance if distance > 0 else math.inf
+    return tuple(half / distance if distance > 0 else math.inf for distance in distances)
+
+
+def _within(estimate: Estimate, limit: float) -> tuple[float, ...] | None:
+    """The same of what must be excluded on both sides for it to be within a limit of 0."""
+    return _ratios(estimate, limit - abs(estimate.value), limit + abs(estimate.value))
 
 
 def below(
@@ -143,12 +164,9 @@ def near(label: str, estimate: Estimate, centre: float, limit: float, shown: Est
     sides = [p_of_sign(difference(moved, point(end))) for end in (-limit, limit)]
     against = min(sides) if agreement is Agreement.AGAINST else 1.0
     p = max(sides) if abs(moved.value) <= limit else against
-    away, never = _ratio(moved, abs(limit - abs(moved.value))), math.inf
-    affirms, refutes = (away, never) if abs(moved.value) < limit else (never, away)
-    if away is None:
-        affirms = refutes = None
+    affirms, refutes = _within(moved, limit), _ratios(moved, abs(moved.value) - limit)
     if agreement is Agreement.FOR:
-        affirms = 0.0
+        affirms = ()
     reason = _BOTH if agreement is Agreement.OPEN else ""
     return Contrast(label, agreement, p, shown, reason, affirms=affirms, refutes=refutes, leans=leans)
 

@@ -74,6 +74,8 @@ class ReadingVerdict:
         cells: what was measured.
         stated: what the paper states beside, those of one system together.
         contrasts: the comparisons.
+        sizes: the numbers of samples of the rows that were looked at, where they say them.
+        level: error rate of the intervals that decide.
     """
 
     reading: Reading
@@ -82,6 +84,8 @@ class ReadingVerdict:
     cells: tuple[Cell, ...] = ()
     stated: tuple[Stated, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    sizes: tuple[int, ...] = ()
+    level: float = LEVEL
 
     @property
     def p(self) -> float | None:
@@ -100,9 +104,9 @@ class ReadingVerdict:
         neither would whatever the number, as things seem.
         """
         affirms, refutes = ([getattr(c, way) for c in self.contrasts] for way in ("affirms", "refutes"))
-        ways = [growth_to(ratio, len(self.contrasts)) for ratio in refutes if ratio is not None]
+        ways = [growth_to(ratios, self.level, len(self.contrasts)) for ratios in refutes if ratios is not None]
         if affirms and None not in affirms:
-            ways.append(growth_to(max(affirms)))
+            ways.append(growth_to([ratio for ratios in affirms for ratio in ratios], self.level))
         least = min(ways, default=None)
         unknown = None in affirms or None in refutes
         return None if least is None or (math.isinf(least) and unknown) else least
@@ -205,10 +209,11 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
     if growth is not None and measured_by:
         trainings = min(r.trainings for r in runs.values())
         if trainings == 1:
-            needed = min(measured_by) * max(1.0, growth)
+            needed = min(first.sizes or measured_by) * max(1.0, growth)
         else:  # it may be trainings that are lacking, not samples
             trainings_needed = trainings * max(1.0, growth)
-    return Judgement(claim, first.verdict, first.reason, readings, samples, needed, trainings_needed, sizes=measured_by)
+    sizes = first.sizes or measured_by
+    return Judgement(claim, first.verdict, first.reason, readings, samples, needed, trainings_needed, sizes=sizes)
 
 
 def _counted(run: Results, n: int) -> str:
@@ -251,6 +256,7 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
     cells: list[Cell] = []
     decided: list[Contrast] = []
     sizes: list[str] = []
+    measured_by: list[int] = []
     stated = stated_beside(claim, reading, results.in_paper)
     for comparison in reading.comparisons:
         try:
@@ -264,9 +270,13 @@ def _judge_reading(claim: Claim, reading: Reading, results: Results, runs: Mappi
                 continue
             return ReadingVerdict(reading, Verdict.ABSENT, str(missing), tuple(cells), tuple(stated))
         cells += [c for c in dict.fromkeys(operand.cell for operand in compared) if c not in cells]
+        measured_by += [operand.n for operand in compared if operand.n is not None]
         sizes += differing_sizes(claim, comparison, compared, results.in_paper)
     verdict, reason = _combined(reading, decided, list(dict.fromkeys(sizes)))
-    return ReadingVerdict(reading, verdict, reason, tuple(cells), tuple(stated), tuple(decided))
+    ends = tuple(sorted({min(measured_by), max(measured_by)})) if measured_by else ()
+    return ReadingVerdict(
+        reading, verdict, reason, tuple(cells), tuple(stated), tuple(decided), sizes=ends, level=results.level
+    )
 
 
 def _combined(reading: Reading, contrasts: Sequence[Contrast], sizes: Sequence[str]) -> tuple[Verdict, str]:

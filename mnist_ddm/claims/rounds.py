@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mnist_ddm.claims.contrasts import POWERFUL
+from mnist_ddm.claims.contrasts import POWER
 from mnist_ddm.claims.judge import LEVEL, Judgement, Verdict
 from mnist_ddm.stats.quantiles import normal_quantile, normal_share
 
@@ -45,8 +45,7 @@ class NextRound:
 
 def predicted_power(growth: float, factor: float) -> float:
     """How likely ``factor`` times the samples decide what ``growth`` times would in four of five tries."""
-    reach = POWERFUL * math.sqrt(factor / growth)
-    return normal_share(_BEYOND * (reach - 1))
+    return normal_share((_BEYOND + normal_quantile(POWER)) * math.sqrt(factor / growth) - _BEYOND)
 
 
 def next_round(

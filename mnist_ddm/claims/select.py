@@ -15,6 +15,8 @@ from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 _NAMES = {"paris": "Paris", "mnist": "MNIST"}
 _NORMAL = 1.96
+_DRAWN = ("quality", "quality-differences")
+"""Tables whose rows say of how many samples each is; elsewhere all are of those of the analysis."""
 _GENERIC = "measured"
 """The title of a column of which the row says what was measured."""
 _AGAINST = "against"
@@ -60,6 +62,7 @@ class Operand:
         row: where it stands.
         key: the name of its row, for the paper's values.
         decider: the title of the column that decides for it, or nothing.
+        n: the number of samples of its row, where rows of one table differ in it.
     """
 
     cell: Cell
@@ -68,6 +71,7 @@ class Operand:
     row: Row
     key: str
     decider: str = ""
+    n: int | None = None
 
 
 def operands(claim: Claim, comparison: Comparison, results: Results, runs: Mapping[str, Results]) -> list[Operand]:
@@ -138,7 +142,13 @@ def _operand(
     if comparison.decided_by is not None:
         decided = as_estimate(row.get(comparison.decided_by), exact=False)
         deciding, decider = decided or Estimate(value.value, math.nan, math.nan), schema[comparison.decided_by].title
-    return Operand(cell, value, level(deciding), row, row_key, decider)
+    return Operand(cell, value, level(deciding), row, row_key, decider, _drawn(schema.name, row, column.key))
+
+
+def _drawn(table: str, row: Row, column: str) -> int | None:
+    """The number of samples that a cell of `_DRAWN` is of."""
+    n = row.get(f"n_{column}", row.get("n")) if table in _DRAWN else None
+    return n if isinstance(n, int) else None
 
 
 def _at_level(level: float, freedom: float, estimate: Estimate) -> Estimate:
@@ -279,7 +289,9 @@ def differing_sizes(claim: Claim, comparison: Comparison, cells: Sequence[Operan
         if of != system:
             return [f"the paper states the size for {proper_name(of)} alone"]
         gap = difference(operand.value, paper)
-        if not gap.low <= 0 <= gap.high:
+        if math.isnan(gap.low) or math.isnan(gap.high):
+            reasons.append(f"the size of {operand.cell.label} has no interval to hold the paper's {value}")
+        elif not gap.low <= 0 <= gap.high:
             reasons.append(f"the size of {operand.cell.label} is not the paper's {value}")
     return reasons
 

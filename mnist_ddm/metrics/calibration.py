@@ -55,6 +55,8 @@ def calibration_estimate(confidence: Array, right: Array, bins: int = BINS) -> E
     predictions by confidence, with the variance :math:`s_b^2` of right minus confidence in the bin: without it even a
     perfect router has an error, which only measures the number of samples. At least as large as the mean absolute gap
     of the same bins. The interval is normal, of the squared error, from the variance of its terms; a negative end is 0.
+    In it the variance of a bin is at least what its confidence implies, and that of Laplace's share of wrong
+    predictions (one wrong and one right more than were seen): where nothing is wrong something may be.
 
     Args:
         confidence: as in `reliability`.
@@ -67,10 +69,14 @@ def calibration_estimate(confidence: Array, right: Array, bins: int = BINS) -> E
         return Estimate(float("nan"), float("nan"), float("nan"))
     order = np.argsort(confidence, kind="stable")
     squared, variance = 0.0, 0.0
-    for gaps in np.array_split((right - confidence)[order], bins):
-        size, noise = len(gaps), float(gaps.var(ddof=1))
+    for rows in np.array_split(order, bins):
+        gaps, size = (right - confidence)[rows], len(rows)
+        noise = float(gaps.var(ddof=1))
         term = float(gaps.mean()) ** 2 - noise / size
         squared += size / n * term
+        wrong = float(1 - right[rows].mean()) * size
+        unseen = (wrong + 1) * (size - wrong + 1) / (size + 2) ** 2
+        noise = max(noise, float((confidence[rows] * (1 - confidence[rows])).mean()), unseen)
         variance += (size / n) ** 2 * (2 * noise**2 / (size * (size - 1)) + 4 * max(term, 0.0) * noise / size)
     half = normal_quantile((1 + LEVEL) / 2) * math.sqrt(variance)
     return Estimate(*(math.sqrt(max(end, 0.0)) for end in (squared, squared - half, squared + half)))

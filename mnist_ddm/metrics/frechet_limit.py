@@ -40,6 +40,9 @@ _FEWEST = 50
 _SMALLEST = 1e-12
 """Of the largest eigenvalue: what is below is a direction in which the samples do not vary."""
 
+_ROUNDING = 1e-7
+"""Of a distance: states are float32, and so much is all that rounding them does to it."""
+
 
 @final
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ class FrechetLimit:
 
     def minus(self, other: "FrechetLimit") -> Estimate:
         """The difference to that of as many other samples, paired: sample i of both started from the same noise."""
-        return _normal(self.value - other.value, self.influence - other.influence, self.halves - other.halves)
+        apart = _normal(self.value - other.value, self.influence - other.influence, self.halves - other.halves)
+        # What is alike but for rounding, as two names of one field are, does not differ.
+        noise = _ROUNDING * float(np.abs(self.halves).max())
+        return Estimate(apart.value, apart.low - noise, apart.high + noise) if abs(apart.value) <= noise else apart
 
 
 @final

@@ -10,6 +10,7 @@ interval narrower where they agree. It has the fewer of their two degrees of fre
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mnist_ddm.stats.intervals import LEVEL, Estimate
@@ -39,6 +40,18 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     )
 
 
+def largest(estimates: Sequence[Estimate]) -> Estimate:
+    """The largest of several numbers, with an interval that knows that it was chosen by its estimate.
+
+    It is above the lower end of each, of intervals that share the level (Bonferroni), and not above all upper ends.
+    No interval unless each has one.
+    """
+    value, level = max(e.value for e in estimates), (1 - LEVEL) / len(estimates)
+    if any(math.isnan(e.low) or math.isnan(e.high) for e in estimates):
+        return Estimate(value, math.nan, math.nan)
+    return Estimate(value, max(widened(e, level).low for e in estimates), max(e.high for e in estimates))
+
+
 def log_ratio(a: Estimate, b: Estimate) -> Estimate | None:
     """The logarithm of a / b with its interval; ``None`` unless both are positive. Equal numbers have the ratio 1."""
     if a == b and a.low == a.high:
@@ -49,6 +62,8 @@ def log_ratio(a: Estimate, b: Estimate) -> Estimate | None:
 
 
 def _logarithm(a: Estimate) -> Estimate:
+    if math.isnan(a.low) or math.isnan(a.high):
+        return Estimate(math.log(a.value), math.nan, math.nan, a.freedom)
     low = math.log(a.low) if a.low > 0 else -math.inf
     return Estimate(math.log(a.value), low, math.log(a.high), a.freedom)
 

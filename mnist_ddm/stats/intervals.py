@@ -205,10 +205,15 @@ def share_estimate(events: NDArray[np.bool_]) -> Estimate:
     """The share of samples with an event, with the exact interval (Clopper, Pearson 1934)."""
     if len(events) < 2:
         return Estimate(float(np.mean(events)), float("nan"), float("nan"))
+    return exact_share(int(events.sum()), len(events))
+
+
+def exact_share(count: int, n: int) -> Estimate:
+    """The share of ``count`` events among ``n`` tries, at least one, with the exact interval."""
     from scipy import stats
 
-    interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(LEVEL, method="exact")
-    return Estimate(float(np.mean(events)), float(interval.low), float(interval.high))
+    interval = stats.binomtest(count, n).proportion_ci(LEVEL, method="exact")
+    return Estimate(count / n, float(interval.low), float(interval.high))
 
 
 def spearman_estimate(a: Array, b: Array) -> Estimate:

@@ -60,7 +60,7 @@ def over_trainings(estimates: Sequence[Estimate]) -> Levels:
 
 def _share(between: float, within: float, count: int) -> Estimate:
     """What is left of a variance, and of the ends of its interval, without that of the samples."""
-    if between == 0:
+    if between == 0 or not math.isfinite(between) or not math.isfinite(within):
         return _UNKNOWN
     freedom = count - 1
     ends = (freedom / chi_square_quantile(share, freedom) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))

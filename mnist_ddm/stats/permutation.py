@@ -39,7 +39,7 @@ class Ties:
         null: the statistic with swapped selections.
         beyond: the statistic minus that null, with an interval over samples.
         beyond_deals: the statistic minus its mean over all deals. Its interval holds 0 unless less than 5% of the deals
-            are as far out.
+            are as far out, and its p-value is never below the share of those that are.
     """
 
     null: Estimate
@@ -116,6 +116,8 @@ def _among(apart: Array) -> Estimate:
     """
     low, high = np.quantile(apart, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     value = float(apart[0])
-    share = float((np.abs(apart) >= abs(value)).mean())
-    least = 0.0 if share >= 1 - LEVEL else abs(value) * _NORMAL / -normal_quantile(share / 2)
+    # Quantiles of a side alone would exclude 0 where the other side has the deals that are as far; if all are, there is
+    # no such reach.
+    share = min(float((np.abs(apart) >= abs(value)).mean()), 1 - 0.5 / len(apart))
+    least = abs(value) * _NORMAL / -normal_quantile(share / 2)
     return Estimate(value, value - max(float(high), least), value + max(-float(low), least))

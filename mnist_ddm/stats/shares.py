@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, share_estimate
+from mnist_ddm.stats.intervals import LEVEL, Array, Estimate, exact_share
 from mnist_ddm.stats.quantiles import normal_quantile
 from mnist_ddm.stats.tests import rounded
 
@@ -62,4 +62,4 @@ def _of_decided(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Estimate:
     decided = ours | theirs
     if not decided.any():
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return share_estimate(ours[decided])
+    return exact_share(int(ours.sum()), int(decided.sum()))

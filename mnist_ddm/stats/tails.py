@@ -32,7 +32,7 @@ def heavy_ratio_estimate(a: Array, b: Array, event: float) -> Estimate:
     have a ratio near 1 until the sample comes that decides it.
     """
     above, below = float(np.mean(a)), float(np.mean(b))
-    if min(above, below) <= 0:
+    if below <= 0 or above < 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
     if not (_carried(a, event) and _carried(b, event) and _carried(np.abs(a - b), event)):
         return Estimate(above / below, float("nan"), float("nan"))
@@ -49,8 +49,15 @@ def norm_mean_estimate(values: Array) -> Estimate:
 
 
 def norm_ratio_estimate(a: Array, b: Array) -> Estimate:
-    """The ratio of two such means over the same samples; see `norm_mean_estimate`, `heavy_ratio_estimate`."""
-    return heavy_ratio_estimate(a, b, LARGE * float(np.median(b)))
+    """The ratio of two such means over the same samples; see `norm_mean_estimate`, `heavy_ratio_estimate`.
+
+    Each in units of its own median, so that the larger norms of one routing are not all events.
+    """
+    units = float(np.median(a)), float(np.median(b))
+    if min(units) <= 0:
+        return heavy_ratio_estimate(a, b, math.inf)
+    scaled, unit = heavy_ratio_estimate(a / units[0], b / units[1], LARGE), units[0] / units[1]
+    return Estimate(unit * scaled.value, unit * scaled.low, unit * scaled.high)
 
 
 def median_estimate(values: Array) -> Estimate:

@@ -104,6 +104,18 @@ def _calibration(rng, n, flatter):
     return calibration_estimate(confidence, (rng.random(n) < 0.5 + flatter * (confidence - 0.5)).astype(float))
 
 
+def _nearly_sure(rng, n, mean):
+    """Of a router whose confidence comes true, and is nearly always near 1."""
+    confidence = np.clip(1 - rng.exponential(1 - mean, n), 0.1, 1)
+    return calibration_estimate(confidence, (rng.random(n) < confidence).astype(float))
+
+
+def _norms_of_two(rng, n):
+    """Norms of two routings, one 2.5 times as large and with rare large ones, the other with frequent ones."""
+    first, second = rng.lognormal(0, 0.05, (2, n))
+    return 25 * first * np.where(rng.random(n) < 0.003, 20, 1), 10 * second * np.where(rng.random(n) < 0.1, 4, 1)
+
+
 def _tied(rng, n, strength):
     """Selections that follow the values with some strength; the truth is the mean of what that brings."""
     values = rng.normal(size=(n, 1, 8))
@@ -237,6 +249,12 @@ def _kinds():
         _BODY * math.exp(0.5 * stats.norm.ppf(0.5 / 0.9)),
     )
     yield Kind("ratio of means", "norms of two routings", lambda r, n: _norm_ratio(r, n), math.exp(0.1), 1.0)
+    yield Kind(
+        "ratio of means of norms",
+        "0.003 large of one, 0.1 of the other",
+        lambda r, n: norm_ratio_estimate(*_norms_of_two(r, n)),
+        25 * (1 + 19 * 0.003) / (10 * (1 + 3 * 0.1)),
+    )
     for p in (0.01, 0.02, 0.1):
         mean = p * 85 + (1 - p) * _NORM * math.exp(0.05**2 / 2)
         yield Kind("mean of norms", f"{p:g} large", lambda r, n, p=p: norm_mean_estimate(_norms(r, n, p)), mean)
@@ -337,6 +355,9 @@ def _kinds():
             truth,
             None if flatter == 1 else 0.0,
         )
+    for mean in (0.99, 0.999):
+        what = f"a confidence of {mean:g} that comes true"
+        yield Kind("calibration error", what, lambda r, n, m=mean: _nearly_sure(r, n, m), 0.0)
     for strength in (0.0, 0.3):
         yield Kind(
             "beyond swapped selections",

@@ -10,15 +10,25 @@ from mnist_ddm.analyses.comparison import _apart, _chain
 from mnist_ddm.analyses.registry import ANALYSES
 from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, above, between, growth_to, near
 from mnist_ddm.claims.rounds import predicted_power
+from mnist_ddm.errors import InputError
 from mnist_ddm.metrics.calibration import calibration_estimate
+from mnist_ddm.metrics.frechet import KernelDistance, frechet_distance
 from mnist_ddm.metrics.frechet_limit import LimitDistance
+from mnist_ddm.metrics.manifold import manifold
 from mnist_ddm.stats.differences import largest, log_ratio, p_of_sign
-from mnist_ddm.stats.intervals import Estimate, spearman_estimate
+from mnist_ddm.stats.intervals import (
+    Estimate,
+    auc_estimate,
+    bounded_mean_estimate,
+    share_estimate,
+    spearman_estimate,
+)
 from mnist_ddm.stats.levels import over_trainings
 from mnist_ddm.stats.permutation import _among
 from mnist_ddm.stats.shares import discordant_share
 from mnist_ddm.stats.tails import heavy_ratio_estimate, norm_ratio_estimate
-from mnist_ddm.stats.tests import spearman_p
+from mnist_ddm.stats.tests import spearman, spearman_p
+from mnist_ddm.systems.gaussian import GaussianPool
 
 NAN = math.nan
 Z = 1.959963984540054
@@ -147,6 +157,28 @@ def test_one_field_under_two_names_has_no_distance_to_itself():
     assert apart.low <= 0 <= apart.high
     moved = limit(fake).minus(limit(fake + 0.5))
     assert not moved.low <= 0 <= moved.high
+
+
+def test_what_is_no_number_or_no_event_is_refused_or_has_no_interval():
+    with pytest.raises(InputError, match="yes or no"):
+        share_estimate(np.array([0.2, 0.7, 1.0]))
+    with pytest.raises(InputError, match="scale them"):
+        frechet_distance(1e160 * torch.randn(20, 3, dtype=torch.float64), torch.randn(20, 3, dtype=torch.float64))
+    with pytest.raises(InputError, match="not finite"):
+        manifold(torch.randn(20, 3), torch.full((4, 3), NAN))
+    with pytest.raises(InputError, match="finite means"):
+        GaussianPool(torch.full((2, 3), NAN), torch.ones(2), torch.ones(2))
+    scores, events = rng().normal(size=60), np.arange(60) % 3 == 0
+    assert auc_estimate(scores, events.astype(int)) == auc_estimate(scores, events)
+    for estimate in (
+        auc_estimate(np.where(events, NAN, scores), events),
+        bounded_mean_estimate(np.array([NAN, 1.0]), 0, 1),
+    ):
+        assert math.isnan(estimate.low)
+        assert math.isnan(estimate.high)
+    assert spearman(np.array([1e-306, 2e-306, 4e-306]), np.arange(3.0)) == pytest.approx(1)
+    few = KernelDistance(torch.randn(3, 4))(torch.randn(300, 4))
+    assert math.isnan(few.low)
 
 
 def test_what_no_number_bounds_has_no_share_of_a_variance():

@@ -1,7 +1,7 @@
 """Does each routing select the experts whose data lie closest to the state? Table 1 of the paper."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -194,7 +194,9 @@ def _nulls(shares: Array, ranks: Ranks) -> Row:
         "rank_below_dealt": _turned(rank.beyond_deals),
         "null_among_two": match.null,
         "match_above_null": match.beyond,
-        "match_above_dealt": match.beyond_deals,
+        "match_above_dealt": replace(
+            match.beyond_deals, low=max(-100.0, match.beyond_deals.low), high=min(100.0, match.beyond_deals.high)
+        ),
     }
 
 

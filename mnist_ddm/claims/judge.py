@@ -166,6 +166,7 @@ def judge_run(folder: Path, beside: Path | None = None) -> list[Judgement]:
     Raises:
         InputError: if the folder holds no finished run, or a table cannot be read.
     """
+    folder = Path(folder)
     claims = [claim_named(name) for name in read_manifest(folder).claims or ledger().claims]
     return judge_all(claims, read_results(folder), None if beside is None else read_results(beside))
 

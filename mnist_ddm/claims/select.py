@@ -221,7 +221,7 @@ def as_estimate(value: Value, exact: bool) -> Estimate | None:
     if isinstance(value, Estimate):
         return None if math.isnan(value.value) else value
     if isinstance(value, str):
-        number = re.fullmatch(r"<?\s*([-+]?[.\d]+(?:[eE][-+]?\d+)?)", value)
+        number = re.fullmatch(r"<?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)", value)
         value = float(number[1]) if number else None
     if value is None or math.isnan(value):
         return None

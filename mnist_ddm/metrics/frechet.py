@@ -19,6 +19,8 @@ from mnist_ddm.stats.intervals import LEVEL, Estimate, mean_moves
 from mnist_ddm.stats.quantiles import normal_quantile
 
 _BATCH = 512
+_LARGEST = 1e70
+"""Of a feature: the product of two covariances has its fourth power."""
 ENOUGH = 200
 """Samples for an interval of the kernel distance."""
 _NORMAL = normal_quantile((1 + LEVEL) / 2)
@@ -48,13 +50,17 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The Frechet distance of two sets of feature vectors ``(N, dim)`` and ``(M, dim)``.
 
     Raises:
-        InputError: if a set has fewer than two vectors, or one that is not finite.
+        InputError: if a set has fewer than two vectors, one that is not finite, or one of numbers above 1e70.
     """
     if min(len(a), len(b)) < 2:
         raise InputError("a Frechet distance needs at least two samples in each set")
     if not (a.isfinite().all() and b.isfinite().all()):
         raise InputError(
             "a Frechet distance was asked of features that are not finite; is the feature extractor whole?"
+        )
+    if max(float(a.abs().max()), float(b.abs().max())) > _LARGEST:
+        raise InputError(
+            f"a Frechet distance was asked of features above {_LARGEST:g}, whose products are none; scale them"
         )
     from torchmetrics.image.fid import FrechetInceptionDistance  # which takes seconds
 
@@ -87,14 +93,14 @@ class KernelDistance:
         self._rows = _row_means(self._real)
 
     def __call__(self, fake: Tensor) -> Estimate:
-        """The distance of features ``(M, dim)``; NaN for fewer than two."""
+        """The distance of features ``(M, dim)``; NaN for fewer than two, no interval for few of either set."""
         if len(fake) < 2:
             return Estimate(float("nan"), float("nan"), float("nan"))
         fake = fake.double()
         within = _row_means(fake)
         fake_to_real, real_to_fake = self._across(fake, fake.new_full((len(fake),), 1 / len(fake)))
         value = float(within.mean() + self._rows.mean() - 2 * fake_to_real.mean())
-        if len(fake) < ENOUGH:
+        if min(len(fake), len(self._real)) < ENOUGH:
             return Estimate(value, math.nan, math.nan)
         return self._around(value, *mean_moves((2 * (within - fake_to_real)).numpy()), real_to_fake)
 
@@ -119,7 +125,7 @@ class KernelDistance:
             within[part] = others + own * instead[part]
         fake_to_real, real_to_fake = self._across(fake, weights)
         value = float(weights @ within + self._rows.mean() - 2 * weights @ fake_to_real)
-        if len(fake) < ENOUGH:
+        if min(len(fake), len(self._real)) < ENOUGH:
             return Estimate(value, math.nan, math.nan)
         terms, shares = within - fake_to_real, fake.new_zeros(int(classes.max()) + 1).index_add(0, classes, weights)
         moves = [float(shares[c]) * np.array(mean_moves((2 * terms[classes == c]).numpy())) for c in classes.unique()]

@@ -69,7 +69,7 @@ class FrechetLimit:
         apart = _normal(self.value - other.value, self.influence - other.influence, self.halves - other.halves)
         # What is alike but for rounding, as two names of one field are, does not differ.
         noise = _ROUNDING * float(np.abs(self.halves).max())
-        return Estimate(apart.value, apart.low - noise, apart.high + noise) if abs(apart.value) <= noise else apart
+        return Estimate(apart.value, apart.low - noise, apart.high + noise) if 0 < abs(apart.value) <= noise else apart
 
 
 @final

@@ -45,10 +45,12 @@ def manifold(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Manifold:
         k: which neighbour bounds a ball; fewer if there are not that many.
 
     Raises:
-        InputError: if there are fewer than two real vectors, or no sample.
+        InputError: if there are fewer than two real vectors, or no sample, or one that is not finite.
     """
     if len(real) < 2 or len(fake) == 0:
         raise InputError("precision and coverage need at least two real vectors and one sample")
+    if not (real.isfinite().all() and fake.isfinite().all()):
+        raise InputError("precision and coverage were asked of features that are not finite")
     real, fake = real.double(), fake.double()
     exact, on, covered = "donot_use_mm_for_euclid_dist", torch.zeros(len(fake), dtype=torch.bool), []
     for part in real.split(_BATCH):

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.errors import InputError
 from mnist_ddm.stats.quantiles import beta_quantile, normal_quantile, normal_share, student_quantile
 from mnist_ddm.stats.tests import auc, rounded, spearman
 
@@ -135,6 +136,8 @@ def bounded_mean_estimate(values: Array, least: float, most: float) -> Estimate:
     no numbers with these bounds and this mean vary more than events do (Hoeffding 1963).
     """
     estimate, n = mean_estimate(values), len(values)
+    if not math.isfinite(estimate.value):
+        return Estimate(estimate.value, float("nan"), float("nan"))
     if n < 2 or (not math.isnan(estimate.low) and estimate.low < estimate.high):
         return Estimate(estimate.value, max(estimate.low, least), min(estimate.high, most))
     span = most - least
@@ -202,7 +205,13 @@ def _skewness(values: Array) -> float:
 
 
 def share_estimate(events: NDArray[np.bool_]) -> Estimate:
-    """The share of samples with an event, with the exact interval (Clopper, Pearson 1934)."""
+    """The share of samples with an event, with the exact interval (Clopper, Pearson 1934).
+
+    Raises:
+        InputError: if they are other numbers than 0 and 1.
+    """
+    if not np.isin(events, (0, 1)).all():
+        raise InputError("a share is counted over events, yes or no, and was given other numbers")
     if len(events) < 2:
         return Estimate(float(np.mean(events)), float("nan"), float("nan"))
     return exact_share(int(events.sum()), len(events))
@@ -272,8 +281,9 @@ def auc_estimate(scores: Array, positive: NDArray[np.bool_]) -> Estimate:
     DeLong's on the logit supposes no distribution, and is far too narrow where few positives are nearly always above
     the others; Newcombe's (2006, his method 5) is right there, for scores that are distributed about as normal ones.
     """
+    positive = np.asarray(positive, dtype=bool)
     events, others = int(positive.sum()), int((~positive).sum())
-    if min(events, others) < MIN_POSITIVES:
+    if min(events, others) < MIN_POSITIVES or np.isnan(scores).any():
         return Estimate(float("nan"), float("nan"), float("nan"))
     value = auc(scores, positive)
     if not 0 < value < 1:

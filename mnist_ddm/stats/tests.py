@@ -16,8 +16,8 @@ def rounded(values: Array) -> Array:
     """To `DIGITS` significant digits, so that what only rounding tells apart is a tie."""
     with np.errstate(divide="ignore", invalid="ignore"):
         exponent = np.floor(np.log10(np.abs(values)))
-    scale = 10.0 ** np.where(np.isfinite(exponent), DIGITS - 1 - exponent, 0.0)
-    return np.asarray(np.round(values * scale) / scale, dtype=np.float64)
+    power = 10.0 ** np.where(np.isfinite(exponent), exponent, 0.0)
+    return np.asarray(np.round(values / power, DIGITS - 1) * power, dtype=np.float64)
 
 
 def spearman(a: Array, b: Array) -> float:

@@ -69,6 +69,9 @@ class GaussianPool(ExpertPool):
         k = len(means)
         if means.ndim < 2 or scales.shape != (k,) or prior.shape != (k,):
             raise InputError("a gaussian system needs means (K, *state_shape), scales (K,) and a prior (K,)")
+        knobs = [expert_error, router_temperature]
+        if not all(bool(given.isfinite().all()) for given in (means, scales, prior, torch.tensor(knobs))):
+            raise InputError("a gaussian system needs finite means, scales, prior, error and temperature")
         if k == 0 or bool((scales <= 0).any()) or bool((prior <= 0).any()) or router_temperature <= 0:
             raise InputError("a gaussian system needs K >= 1 and positive scales, prior and router temperature")
         if expert_error < 0:

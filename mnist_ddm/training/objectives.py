@@ -50,6 +50,18 @@ class Objective(ABC, Generic[Data]):
         """What the model is called with in `loss`, where that is all it is called with, and so can be captured."""
         return None
 
+    def resident(self, data: Data) -> Batch:
+        """What of the data can lie on the device of a training from its beginning; nothing by default."""
+        return {}
+
+    def drawn(self, data: Data, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        """What of a batch has to be sent for each step, with the times ``t`` among it; by default all of it."""
+        return self.batch(data, rows, recipe, rng)
+
+    def completed(self, drawn: Batch, resident: Batch) -> Batch:
+        """The batch of what was drawn for it and what is resident, without waiting for the device where they lie."""
+        return drawn
+
 
 def training_times(n: int, recipe: Recipe, rng: np.random.Generator) -> Tensor:
     """Logit-normal times ``(n,)``, stratified: one in each n-th of the distribution, in random order."""
@@ -58,39 +70,44 @@ def training_times(n: int, recipe: Recipe, rng: np.random.Generator) -> Tensor:
     return logit_normal(normal, recipe.time_mean, recipe.time_spread).float()
 
 
-def _noised(data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    clean = to_state(data.images[rows])
-    noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32))
-    t = training_times(len(rows), recipe, rng)
-    return {"clean": clean, "noise": noise, "t": t, "target": data.targets[rows]}
+class NoisedObjective(Objective[TrainingData]):
+    """An objective of a noised image and its time: noise and times are drawn, images and targets are resident."""
+
+    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        return self.completed(self.drawn(data, rows, recipe, rng), self.resident(data))
+
+    def resident(self, data: TrainingData) -> Batch:
+        # A table of the levels' states, as a GPU divides otherwise than the CPU.
+        levels = to_state(torch.arange(256, dtype=torch.uint8))
+        return {"images": data.images, "targets": data.targets, "levels": levels}
+
+    def drawn(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
+        noise = torch.from_numpy(rng.standard_normal((len(rows), *data.images.shape[1:]), np.float32))
+        return {"rows": rows, "noise": noise, "t": training_times(len(rows), recipe, rng)}
+
+    def completed(self, drawn: Batch, resident: Batch) -> Batch:
+        rows = drawn["rows"]
+        clean = resident["levels"][resident["images"][rows].int()]
+        return {"clean": clean, "noise": drawn["noise"], "t": drawn["t"], "target": resident["targets"][rows]}
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"]
 
 
 @final
-class VelocityObjective(Objective[TrainingData]):
+class VelocityObjective(NoisedObjective):
     """Flow matching, for experts and the monolith."""
-
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
-        return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return flow_matching_error(model(*self.inputs(batch)), batch["clean"], batch["noise"])
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"]
-
 
 @final
-class RouterObjective(Objective[TrainingData]):
+class RouterObjective(NoisedObjective):
     """Cross-entropy of the cluster given a noised image and its time."""
-
-    def batch(self, data: TrainingData, rows: Tensor, recipe: Recipe, rng: np.random.Generator) -> Batch:
-        return _noised(data, rows, recipe, rng)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return functional.cross_entropy(model(*self.inputs(batch)), batch["target"], reduction="none")
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return interpolate(batch["clean"], batch["noise"], batch["t"]), batch["t"]
 
 
 @final

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, final
+from functools import lru_cache
+from typing import Any, Generic, final
 
 import lightning
 import numpy as np
@@ -43,9 +44,15 @@ def rows_of_step(n: int, batch: int, step: int, streams: Streams) -> Tensor:
     """The rows ``(batch,)`` of batch ``step`` when an endless sequence of shuffled epochs is cut into batches."""
     first, last = step * batch, (step + 1) * batch
     epochs = range(first // n, (last - 1) // n + 1)
-    order = np.concatenate([streams.of(Purpose.ORDER, epoch).permutation(n) for epoch in epochs])
+    order = np.concatenate([_order(n, streams, epoch) for epoch in epochs])
     offset = epochs.start * n
     return torch.from_numpy(order[first - offset : last - offset])
+
+
+@lru_cache(maxsize=4)
+def _order(n: int, streams: Streams, epoch: int) -> "np.ndarray[Any, Any]":
+    """The rows of an epoch, shuffled; the steps of an epoch follow each other, and shuffling takes longer than one."""
+    return streams.of(Purpose.ORDER, epoch).permutation(n)
 
 
 @final

@@ -28,6 +28,14 @@ def averaging_decay(recipe: Recipe, step: int) -> float:
     return min(1 - 1 / max(recipe.averaging * recipe.steps, 1.0), (step + 1) / (step + 10))
 
 
+def rate_type(device: torch.device) -> torch.dtype:
+    """The numbers in which a rate is told to the optimiser: that of CUDA reads a tensor's in float32 alone.
+
+    It has to be told the same rate as a tensor, where its steps are captured, and as a number, where they are not.
+    """
+    return torch.float32 if device.type == "cuda" else torch.float64
+
+
 def captured(model: nn.Module, objective: Objective[Any], batch: Batch) -> nn.Module:
     """The model with the launches of its passes, forwards and backwards, captured for batches like this one.
 
@@ -52,7 +60,11 @@ class TrainingModule(lightning.LightningModule, Generic[Data]):
         model: being trained.
         averaged: its exponential moving average, which is what is kept in the end.
         done: steps finished.
+        optimizer: of the model, from `configure_optimizers` on.
+        moments: of each parameter by its number, with which the optimiser begins; ``None`` for fresh ones.
     """
+
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, model: nn.Module, objective: Objective[Data], recipe: Recipe) -> None:
         super().__init__()
@@ -61,20 +73,27 @@ class TrainingModule(lightning.LightningModule, Generic[Data]):
         self.objective = objective
         self.recipe = recipe
         self.done = 0
-        self.optimizer_state: dict[str, Any] | None = None
+        self.moments: dict[int, dict[str, Tensor]] | None = None
         self._launched: tuple[nn.Module, ...] = ()  # a module of its own would be a part of this one twice
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay, fused=True
+    def configure_optimizers(self, rate: float | Tensor = 0.0) -> torch.optim.Optimizer:
+        """The optimiser; its steps can be captured if its rate is a tensor, of which it holds a copy."""
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=rate,
+            betas=BETAS,
+            weight_decay=self.recipe.weight_decay,
+            fused=True,
+            capturable=isinstance(rate, Tensor),
         )
-        if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
-        return optimizer
+        if self.moments is not None:
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": self.moments})
+        return self.optimizer
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        for group in self._optimizer().param_groups:
-            group["lr"] = learning_rate(self.recipe, self.done)
+        rate = torch.tensor(learning_rate(self.recipe, self.done), dtype=rate_type(self.device)).item()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         if not self._launched:
@@ -88,8 +107,3 @@ class TrainingModule(lightning.LightningModule, Generic[Data]):
         weight = 1 - averaging_decay(self.recipe, self.done)
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)
         self.done += 1
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        return optimizer

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, final
 
 import msgspec
 import torch
@@ -42,7 +42,7 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     tensors |= {f"model.{name}": value for name, value in module.model.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in module.averaged.state_dict().items()}
-    state = module._optimizer().state_dict()["state"]
+    state = module.optimizer.state_dict()["state"]
     for index, moments in state.items():
         tensors |= {f"optimizer.{index}.{name}": moments[name] for name in _MOMENTS}
     header = {"done": module.done, "identity": identity, "log": log, "seconds": seconds, "versions": history}
@@ -73,10 +73,7 @@ def load_state(path: Path, module: TrainingModule[Data], identity: str) -> tuple
     for i, parameter in enumerate(parameters):
         if not _fit(_below(tensors, f"optimizer.{i}."), parameter, header.done):
             raise InputError(f"{path} does not hold the optimiser of this model; delete it to begin again")
-    optimizer = module.configure_optimizers()
-    saved: dict[str, Any] = optimizer.state_dict()
-    saved["state"] = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
-    module.optimizer_state = saved
+    module.moments = {i: _like(parameter, _below(tensors, f"optimizer.{i}.")) for i, parameter in enumerate(parameters)}
     module.done = header.done
     return header.log, header.seconds, header.versions
 

@@ -35,17 +35,22 @@ class Capture(ABC):
 
 @final
 class CudaGraphs(Capture):
-    """CUDA graphs, all of which share one pool of memory, as they never run at once."""
+    """CUDA graphs, all of which share one pool of memory, as they never run at once.
 
-    def __init__(self) -> None:
-        """Start without a pool; the first capture makes it."""
+    Graphs that do run at once must be of several of these, each with the stream on which its graphs are repeated:
+    libraries have working memory for each stream on which they were called.
+    """
+
+    def __init__(self, stream: torch.cuda.Stream | None = None) -> None:
+        """Start without a pool, which the first capture makes; without a stream captures are made on one of torch's."""
         self._pool: Any = None
+        self._stream = stream
 
     def __call__(self, function: Function, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], Tensor]:
         # What libraries set up in their first calls must not be captured; and it must not be in the way of others.
         device = inputs[0].device
         with torch.cuda.device(device):
-            side = torch.cuda.Stream(device)
+            side = self._stream or torch.cuda.Stream(device)
             side.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(side):
                 for _ in range(_WARM_UPS):
@@ -54,12 +59,12 @@ class CudaGraphs(Capture):
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 output = function(*inputs)
         return graph.replay, output
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_pool": None}
+        return {"_pool": None, "_stream": None}
 
 
 _WARM_UPS = 3

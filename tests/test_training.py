@@ -363,9 +363,9 @@ def test_moments_and_weights_of_a_resume_state_are_what_they_were_saved_as(half_
 
 def test_a_loss_that_is_not_finite_is_named_by_its_step_however_late_it_is_looked_at():
     """On a GPU losses are looked at together, when a row of the log is due."""
-    watch = loop._Watch(SimpleNamespace(name="expert-0"), lambda fraction: None)
-    watch._losses = [torch.ones(4), torch.ones(4)]
-    watch._check(11)
-    watch._losses += [torch.ones(4), torch.tensor([1.0, torch.nan]), torch.ones(4)]
+    keeper = loop.Keeper(SimpleNamespace(name="expert-0"), lambda fraction: None)
+    keeper._losses = [torch.ones(1, 4), torch.ones(1, 4)]
+    keeper._check(11)
+    keeper._losses += [torch.ones(1, 4), torch.tensor([[1.0, torch.nan]]).repeat(1, 2), torch.ones(1, 4)]
     with pytest.raises(InputError, match="expert-0 became nan at step 13;"):
-        watch._check(14)
+        keeper._check(14)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.data import to_state
@@ -76,6 +77,11 @@ class TrainingJob:
         if is_finished(self.out, self.part):
             report(1.0)
             return None
+        fit, model = self.prepared()
+        return self.finish(fit(model, report))
+
+    def prepared(self) -> tuple[Fit[TrainingData], nn.Module]:
+        """What is fitted and how, and the fresh model."""
         kind = part_kind(self.part)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.streams.torch_seed())
@@ -93,8 +99,9 @@ class TrainingJob:
             device=self.device,
             show=self.show,
             after_step=self._keep,
+            every=self.keep_every or self.recipe.steps,
         )
-        return self._finish(fit(model, report))
+        return fit, model
 
     @cached_property
     def identity(self) -> str:
@@ -103,12 +110,13 @@ class TrainingJob:
         return digest([self.part, system_digest(self.system), asdict(self.recipe), seen, self.keep_every])
 
     def _keep(self, module: TrainingModule[TrainingData]) -> None:
-        """Keep the averaged weights of this step, if they are wanted."""
-        if self.keep_every and module.done % self.keep_every == 0 and module.done < self.recipe.steps:
+        """Keep the averaged weights of this step, unless it is the last one, whose are the result."""
+        if module.done < self.recipe.steps:
             path = kept_file(self.out, self.part, module.done)
             write_tensors(path, module.averaged.state_dict(), {"done": module.done})
 
-    def _finish(self, fitted: Fitted) -> PartCard:
+    def finish(self, fitted: Fitted) -> PartCard:
+        """Write what was fitted, and its card; the resume state is needed no longer."""
         write_text(self.out / "losses" / f"{self.part}.csv", loss_log(fitted.rows))
         card = PartCard(
             part=self.part,

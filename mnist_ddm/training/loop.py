@@ -31,6 +31,8 @@ LOG_EVERY = 50
 """Steps between two rows of the loss log; the resume state is saved with a row."""
 SAVE_SECONDS = 5.0
 """The least time between two saved states: a small network's steps are shorter than the writing of its state."""
+SAVE_SHARE = 0.05
+"""The share of the time that goes into saved states at most, where writing one takes long."""
 TIME_BINS = 10
 DIVERGED = 10.0
 """A mean loss this many times the first one ends the training."""
@@ -67,7 +69,8 @@ class Fit(Generic[Data]):
         state_file: where the resume state is while the training runs; the caller deletes it when the result is safe.
         device: `cpu`, `cuda`, ...
         show: whether to draw Lightning's progress bar.
-        after_step: called after each step.
+        after_step: called after each step whose number ``every`` divides.
+        every: see ``after_step``.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Fit(Generic[Data]):
     device: str = "cpu"
     show: bool = False
     after_step: Callable[[TrainingModule[Data]], None] = lambda module: None
+    every: int = 1
 
     def __call__(self, model: nn.Module, report: OnProgress) -> Fitted:
         """Fit a fresh model, or go on where the state file left it.
@@ -87,15 +91,17 @@ class Fit(Generic[Data]):
         Raises:
             InputError: if the loss diverges, or the state file is of another training.
         """
-        module, watch = TrainingModule(model, self.objective, self.recipe), _Watch(self, report)
-        if self.state_file.exists():
-            watch.rows, watch.spent, before = load_state(self.state_file, module, self.identity)
-            watch.versions = continued(before)
+        module, keeper = TrainingModule(model, self.objective, self.recipe), Keeper(self, report)
+        keeper.resume(module)
         if module.done < self.recipe.steps:
-            self._run(module, watch)
-        return Fitted(module.averaged, watch.rows, watch.spent, watch.versions)
+            self._run(module, keeper)
+        return keeper.fitted(module)
 
-    def _run(self, module: TrainingModule[Data], watch: "_Watch[Data]") -> None:
+    def next_look(self, done: int) -> int:
+        """The first step after ``done`` at whose end a row is logged, something is called, or all is done."""
+        return min(self.recipe.steps, *(done - done % every + every for every in (LOG_EVERY, self.every)))
+
+    def _run(self, module: TrainingModule[Data], keeper: "Keeper[Data]") -> None:
         batches = StepBatches(
             self.data, self.objective, self.recipe, range(module.done, self.recipe.steps), self.streams
         )
@@ -109,17 +115,17 @@ class Fit(Generic[Data]):
                 enable_checkpointing=False,
                 enable_model_summary=False,
                 enable_progress_bar=self.show,
-                callbacks=[watch, *([RichProgressBar()] if self.show else [])],
+                callbacks=[_Keeping(keeper), *([RichProgressBar()] if self.show else [])],
             )
             try:
-                with _repeatable(torch.device(self.device)):
+                with repeatable(torch.device(self.device)):
                     trainer.fit(module, StepDataModule(batches))
             except SystemExit as error:  # Lightning's answer to Ctrl-C
                 raise KeyboardInterrupt from error
 
 
 @contextlib.contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
+def repeatable(device: torch.device) -> Iterator[None]:
     """Let a GPU train in float32 and by kernels that sum in a fixed order, so that a resumed training is the same."""
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -137,66 +143,105 @@ def _accelerator(device: str) -> dict[str, Any]:
 
 
 @final
-class _Watch(Callback, Generic[Data]):
+class Keeper(Generic[Data]):
     """Keeps the loss log and the resume state, reports progress, and stops a training that diverges."""
 
-    def __init__(self, fit: Fit[Data], report: OnProgress) -> None:
-        self.fit = fit
-        self.report = report
-        self.rows: list[LogRow] = []
-        self.spent = 0.0
-        self.versions = versions()
+    def __init__(self, fit: Fit[Data], report: OnProgress, beside: int = 1) -> None:
+        """Keep those of one fit, out of ``beside`` of its process, which share the time that goes into saved states."""
+        self._fit = fit
+        self._report = report
+        self._beside = beside
+        self._rows: list[LogRow] = []
+        self._spent = 0.0
+        self._versions = versions()
         self._since = time.monotonic()
-        self._saved = -math.inf
+        self._next_save = -math.inf
         self._losses: list[Tensor] = []
         self._times: list[Tensor] = []
         self._checked = 0
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._since = time.monotonic()
+    def resume(self, module: TrainingModule[Data]) -> None:
+        """Put a fresh training back to where its state file left it, if there is one.
+
+        Raises:
+            InputError: if the state file is damaged or of another training.
+        """
+        if self._fit.state_file.exists():
+            self._rows, self._spent, before = load_state(self._fit.state_file, module, self._fit.identity)
+            self._versions = continued(before)
+
+    def look(self, module: TrainingModule[Data], losses: Tensor, times: Tensor) -> None:
+        """Look at what the last ``n`` steps of a training gave: losses and times, shapes ``(n, B)``.
+
+        Raises:
+            InputError: if the loss diverges.
+        """
+        steps, done = self._fit.recipe.steps, module.done
+        self._losses.append(losses)
+        self._times.append(times)
+        logged = done % LOG_EVERY == 0 or done == steps
+        # To look at a loss is to wait for the device, which could begin the next step meanwhile.
+        if logged or losses.device.type == "cpu":
+            self._check(done)
+        if done % self._fit.every == 0:
+            self._fit.after_step(module)
+        if logged:
+            self._add_row(done)
+            if time.monotonic() >= self._next_save or done == steps:
+                self.save(module)
+        self._report(done / steps)
+
+    def save(self, module: TrainingModule[Data]) -> bool:
+        """Save the state, which can be done where a row of the log ends; whether it was."""
+        if not self._rows or self._rows[-1]["step"] != module.done:
+            return False
+        now = time.monotonic()
+        self._spent, self._since = self._spent + now - self._since, now
+        save_state(self._fit.state_file, module, self._fit.identity, self._rows, self._spent, self._versions)
+        took = time.monotonic() - now
+        self._next_save = now + max(SAVE_SECONDS, took * self._beside / SAVE_SHARE)
+        return True
+
+    def fitted(self, module: TrainingModule[Data]) -> Fitted:
+        """The result, when all steps are done."""
+        return Fitted(module.averaged, self._rows, self._spent, self._versions)
+
+    def _check(self, done: int) -> None:
+        """Refuse a loss that is not finite, of the steps since the last look."""
+        means = torch.cat(self._losses[self._checked :]).mean(dim=1).tolist()
+        for step, mean in enumerate(means, done - len(means) + 1):
+            if not math.isfinite(mean):
+                raise InputError(f"the loss of {self._fit.name} became {mean} at step {step}; lower its learning rate")
+        self._checked = len(self._losses)
+
+    def _add_row(self, done: int) -> None:
+        losses, times = (torch.cat(seen).flatten().cpu() for seen in (self._losses, self._times))
+        self._losses, self._times, self._checked = [], [], 0
+        bins = (times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
+        row = {"step": done, "learning_rate": learning_rate(self._fit.recipe, done - 1), "loss": float(losses.mean())}
+        for i in range(TIME_BINS):
+            row[f"loss_t{i / TIME_BINS:.1f}"] = float(losses[bins == i].mean())
+        self._rows.append(row)
+        if row["loss"] > DIVERGED * self._rows[0]["loss"]:
+            raise InputError(
+                f"the loss of {self._fit.name} diverged from {self._rows[0]['loss']:.3g} to {row['loss']:.3g} at step "
+                f"{done}; lower its learning rate"
+            )
+
+
+@final
+class _Keeping(Callback):
+    """Lets Lightning's trainer tell a `Keeper` of each step."""
+
+    def __init__(self, keeper: Keeper[Any]) -> None:
+        self._keeper = keeper
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, TrainingModule)
         pl_module.finish_step()
-        steps, done = self.fit.recipe.steps, pl_module.done
-        self._losses.append(outputs["losses"])
-        self._times.append(outputs["t"])
-        logged = done % LOG_EVERY == 0 or done == steps
-        # To look at a loss is to wait for the device, which could begin the next step meanwhile.
-        if logged or pl_module.device.type == "cpu":
-            self._check(done)
-        self.fit.after_step(pl_module)
-        if logged:
-            self._add_row(done)
-            now = time.monotonic()
-            if now - self._saved >= SAVE_SECONDS or done == steps:
-                self.spent, self._since, self._saved = self.spent + now - self._since, now, now
-                save_state(self.fit.state_file, pl_module, self.fit.identity, self.rows, self.spent, self.versions)
-        self.report(done / steps)
-
-    def _check(self, done: int) -> None:
-        """Refuse a loss that is not finite, of the steps since the last look."""
-        unseen = self._losses[self._checked :]
-        for step, mean in enumerate(torch.stack([losses.mean() for losses in unseen]).tolist(), done - len(unseen) + 1):
-            if not math.isfinite(mean):
-                raise InputError(f"the loss of {self.fit.name} became {mean} at step {step}; lower its learning rate")
-        self._checked = len(self._losses)
-
-    def _add_row(self, done: int) -> None:
-        losses, times = torch.cat(self._losses).cpu(), torch.cat(self._times).cpu()
-        self._losses, self._times, self._checked = [], [], 0
-        bins = (times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
-        row = {"step": done, "learning_rate": learning_rate(self.fit.recipe, done - 1), "loss": float(losses.mean())}
-        for i in range(TIME_BINS):
-            row[f"loss_t{i / TIME_BINS:.1f}"] = float(losses[bins == i].mean())
-        self.rows.append(row)
-        if row["loss"] > DIVERGED * self.rows[0]["loss"]:
-            raise InputError(
-                f"the loss of {self.fit.name} diverged from {self.rows[0]['loss']:.3g} to {row['loss']:.3g} at step "
-                f"{done}; lower its learning rate"
-            )
+        self._keeper.look(pl_module, outputs["losses"][None], outputs["t"][None])
 
 
 def loss_log(rows: list[LogRow]) -> str:

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from mnist_ddm.compute.devices import shared_gpus
 from mnist_ddm.compute.parallel import backend_named, run_jobs
 from mnist_ddm.data import load_images, title_of, to_state
 from mnist_ddm.data.labels import labels_said
@@ -19,8 +20,9 @@ from mnist_ddm.terminal import options
 from mnist_ddm.terminal.progress import progress_bars, waiting
 from mnist_ddm.terminal.screen import Screen
 from mnist_ddm.terminal.words import shown_duration, shown_workers
+from mnist_ddm.training.job import TrainingJob
 from mnist_ddm.training.pace import expected_seconds
-from mnist_ddm.training.plan import TrainingPlan, share_parts, training_jobs
+from mnist_ddm.training.plan import TrainingPlan, divided, share_parts, training_jobs
 from mnist_ddm.versions import changed
 
 
@@ -80,6 +82,19 @@ def train(
     jobs.sort(key=lambda job: -job.recipe.steps * job.recipe.batch * len(job.part.split("-")[0]))
     if jobs:
         console.print(f"training {', '.join(job.part for job in jobs)} into {plan.out}")
+    if torch.device(device).type == "cuda":
+        _on_gpus(console, jobs, count, device, backend)
+    else:
+        _on_cores(console, jobs, count, device, backend)
+    _report(console, plan.out, names)
+    console.print(f"model card: {write_model_card(plan.out)}")
+    if "classifier" in names:
+        console.print(f"classifier accuracy on the test images: {_accuracy(plan):.4f}")
+
+
+def _on_cores(console: Console, jobs: list[TrainingJob], count: int, device: str, backend: str) -> None:
+    """Train parts in turn, or each in a process; on a GPU that is not NVIDIA's as well."""
+    if jobs:
         with waiting(console, "timing a few steps"):
             seconds = expected_seconds(jobs, min(count, len(jobs)))
         if seconds is not None:
@@ -92,10 +107,19 @@ def train(
     elif jobs:
         with progress_bars([job.part for job in jobs], console) as update, backend_named(backend):
             run_jobs(jobs, count, update, device)
-    _report(console, plan.out, names)
-    console.print(f"model card: {write_model_card(plan.out)}")
-    if "classifier" in names:
-        console.print(f"classifier accuracy on the test images: {_accuracy(plan):.4f}")
+
+
+def _on_gpus(console: Console, jobs: list[TrainingJob], count: int, device: str, backend: str) -> None:
+    """Train parts all at once, those of one GPU in one process; more workers than GPUs would only share them."""
+    gpus = count if backend == "ray" else max(1, len(shared_gpus(device)))
+    groups = divided(jobs, min(count, gpus))
+    if len(groups) == 1:
+        with progress_bars([job.part for job in jobs], console, [float(job.recipe.steps) for job in jobs]) as update:
+            run_jobs([lambda report: groups[0].train(update)], 1)
+    elif groups:
+        names = [", ".join(job.part for job in group.jobs) for group in groups]
+        with progress_bars(names, console) as update, backend_named(backend):
+            run_jobs(groups, len(groups), update, device)
 
 
 def _accuracy(plan: TrainingPlan) -> float:

@@ -2,13 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import final
 
 import torch
 from torch import Tensor
 
+from mnist_ddm.compute.launches import CudaGraphs
+from mnist_ddm.compute.parallel import OnProgress
 from mnist_ddm.core.noise import MAX_SEED
 from mnist_ddm.data import Images
 from mnist_ddm.data.partition import divide
@@ -25,6 +29,7 @@ from mnist_ddm.models.checkpoint import (
 from mnist_ddm.models.presets import Preset, Recipe
 from mnist_ddm.training.job import TrainingJob
 from mnist_ddm.training.objectives import TrainingData
+from mnist_ddm.training.together import fit_together
 
 SHARED = ("monolith", "classifier")
 """The parts whose training does not depend on the partition."""
@@ -178,3 +183,52 @@ def _job(plan: TrainingPlan, part: str, assignment: Tensor) -> TrainingJob:
         keep_every=plan.keep_every,
         command=plan.command,
     )
+
+
+@final
+@dataclass(frozen=True)
+class Together:
+    """Trainings that share one device, as one job.
+
+    Attributes:
+        jobs: of one device.
+    """
+
+    jobs: tuple[TrainingJob, ...]
+
+    def __call__(self, report: OnProgress) -> None:
+        """Train all; the fraction that is reported is that of all their steps."""
+        steps, done = [job.recipe.steps for job in self.jobs], [0.0] * len(self.jobs)
+
+        def on_progress(number: int, fraction: float) -> None:
+            done[number] = fraction
+            report(sum(s * d for s, d in zip(steps, done, strict=True)) / sum(steps))
+
+        self.train(on_progress)
+
+    def train(self, on_progress: Callable[[int, float], None]) -> None:
+        """Train, or go on training, what is not finished; ``on_progress`` takes a job's number and its fraction.
+
+        Raises:
+            InputError: if a loss diverges, or the folder holds another training's state.
+        """
+        wanted = []
+        for number, job in enumerate(self.jobs):
+            if is_finished(job.out, job.part):
+                on_progress(number, 1.0)
+            else:
+                wanted.append((job, *job.prepared(), partial(on_progress, number)))
+        on_gpu = any(torch.device(job.device).type == "cuda" for job in self.jobs)
+        fit_together(
+            [(fit, model, report) for _, fit, model, report in wanted],
+            lambda number, fitted: wanted[number][0].finish(fitted),
+            CudaGraphs if on_gpu else None,
+        )
+
+
+def divided(jobs: Sequence[TrainingJob], count: int) -> list[Together]:
+    """The jobs in at most so many groups of about the same work; the longest jobs first."""
+    groups: list[list[TrainingJob]] = [[] for _ in range(min(count, len(jobs)))]
+    for job in jobs:
+        min(groups, key=lambda group: sum(other.recipe.steps * other.recipe.batch for other in group)).append(job)
+    return [Together(tuple(group)) for group in groups]

@@ -2,10 +2,10 @@
 
     python tests/device/benchmark.py [--device cuda] [--seconds 260] [--quick]
 
-Start-up by itself; forwards of each preset by batch, eager and captured, in each precision; a step of training, and
-what ten experts take by it; then, from an empty cache and without the start-up of Python, whole analyses on the shipped
-checkpoint; forwards compiled by `torch.compile`; and `reproduce --scale full` in what is left. What the seconds do not
-reach is named in the table, which is printed whatever happens.
+Start-up by itself; forwards of each preset by batch, eager and captured, in each precision; a step of training by
+Lightning, and one of an expert alone and of ten at once, and what ten take by it; then, from an empty cache and without
+the start-up of Python, whole analyses on the shipped checkpoint; forwards compiled by `torch.compile`; and `reproduce
+--scale full` in what is left. What the seconds do not reach is named in the table, which is printed whatever happens.
 """
 
 import argparse
@@ -33,8 +33,9 @@ from mnist_ddm.storage.recordings import RecordingStore
 from mnist_ddm.study.study import Study
 from mnist_ddm.systems.mnist import load
 from mnist_ddm.training.data import Streams
-from mnist_ddm.training.loop import Fit
+from mnist_ddm.training.loop import LOG_EVERY, Fit
 from mnist_ddm.training.objectives import TrainingData, VelocityObjective
+from mnist_ddm.training.together import fit_together
 
 PRESETS = ("classroom", "paper")
 BATCHES = (16, 128, 512, 2048)
@@ -46,7 +47,9 @@ STUDIES = {
 }
 TRAINED_STEPS, TRAINED_BATCH = 60, 64
 EXPERTS, EXPERT_STEPS = 10, 10_000
-"""Of the aim for training: so many experts for so many steps of `TRAINED_BATCH`, one after the other."""
+"""Of the aim for training: so many experts for so many steps of `TRAINED_BATCH`."""
+TIMED_CHUNKS = 2
+"""Chunks of steps that are timed of trainings at once, after a first one."""
 COMPILED_BATCHES = (128, 2048)
 STARTS = {
     "python and torch": ("-c", "import torch"),
@@ -123,33 +126,64 @@ def forwards(
     return rows
 
 
-def training(device: torch.device, steps: int) -> list[dict[str, object]]:
-    """Milliseconds of a step of training, by Lightning as commands train; the first steps are not counted."""
-    rows: list[dict[str, object]] = []
+def expert(
+    name: str, number: int, steps: int, folder: str, device: torch.device, **changes: Any
+) -> tuple[Fit[TrainingData], torch.nn.Module]:
+    """An expert of a preset with batches of `TRAINED_BATCH`, by its number, to be fitted to noise."""
     images = torch.randint(0, 256, (2000, 1, SIDE, SIDE), dtype=torch.uint8)
-    data = TrainingData(images, torch.zeros(len(images), dtype=torch.int64))
+    data, preset = TrainingData(images, torch.zeros(len(images), dtype=torch.int64)), preset_named(name)
+    recipe = replace(preset.recipes["expert"], steps=steps, batch=TRAINED_BATCH)
+    state = Path(folder) / f"{number}.safetensors"
+    fit = Fit(name, Streams(0, 0, number), "", VelocityObjective(), recipe, data, state, str(device), **changes)
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        return fit, preset.build("expert", 10, 10)
+
+
+def minutes(ms: float) -> dict[str, object]:
+    """What ten experts take whose step takes so many milliseconds."""
+    return {"minutes of ten experts": round(ms * EXPERTS * EXPERT_STEPS / 60_000, 1), "steps of each": EXPERT_STEPS}
+
+
+def training(device: torch.device, steps: int) -> list[dict[str, object]]:
+    """Milliseconds of a step of training by Lightning; the first steps are not counted."""
+    rows: list[dict[str, object]] = []
     for name in PRESETS:
-        preset, moments = preset_named(name), list[float]()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network = preset.build("expert", 10, 10)
+        moments = list[float]()
 
         def after_step(module: object, moments: list[float] = moments) -> None:
             synchronize(device)
             moments.append(time.perf_counter())
 
-        recipe = replace(preset.recipes["expert"], steps=steps, batch=TRAINED_BATCH)
         with tempfile.TemporaryDirectory() as folder:
-            state = Path(folder) / "state.safetensors"
-            fit = Fit(
-                name, Streams(0, 0, 0), "", VelocityObjective(), recipe, data, state, str(device), False, after_step
-            )
+            fit, network = expert(name, 0, steps, folder, device, after_step=after_step)
             fit(network, lambda done: None)
         half = moments[len(moments) // 2 :]
         ms = 1e3 * (half[-1] - half[0]) / (len(half) - 1)
-        told = {"preset": name, "batch": TRAINED_BATCH, "ms": round(ms, 2)}
-        minutes = ms * EXPERTS * EXPERT_STEPS / 60_000
-        rows.append({**told, "minutes of ten experts": round(minutes, 1), "steps of each": EXPERT_STEPS})
+        rows.append({"preset": name, "batch": TRAINED_BATCH, "ms": round(ms, 2), **minutes(ms)})
+    return rows
+
+
+def at_once(device: torch.device, name: str, experts: int) -> list[dict[str, object]]:
+    """Milliseconds of a step of one expert, alone and beside others, as commands train on a GPU.
+
+    What comes before the end of the first chunk of steps is not counted, nor the writing of states, which is seldom.
+    """
+    rows: list[dict[str, object]] = []
+    steps = LOG_EVERY * (1 + TIMED_CHUNKS)
+    for count in (1, experts):
+        moments: list[list[float]] = [[] for _ in range(count)]
+
+        def note(done: float, own: list[float]) -> None:
+            own.append(time.perf_counter())
+
+        with tempfile.TemporaryDirectory() as folder:
+            all_of_them = [expert(name, number, steps + 1, folder, device, every=steps + 1) for number in range(count)]
+            wanted = [(*one, partial(note, own=own)) for one, own in zip(all_of_them, moments, strict=True)]
+            fit_together(wanted, lambda number, fitted: None, CudaGraphs if device.type == "cuda" else None)
+        ms = 1e3 * (moments[-1][TIMED_CHUNKS] - moments[-1][0]) / (TIMED_CHUNKS * LOG_EVERY * count)
+        row = {"preset": name, "batch": TRAINED_BATCH, "at once": count, "ms a model-step": round(ms, 2)}
+        rows.append({**row, **minutes(ms)})
     return rows
 
 
@@ -181,6 +215,8 @@ def sections(
     yield "start-up", "processes", partial(starts, str(device))
     if not quick:
         yield "forwards", "float32", partial(forwards, device, "float32")
+    for name in PRESETS[-1:] if not quick else ("tiny",):
+        yield "training at once", name, partial(at_once, device, name, 2 if quick else EXPERTS)
     yield "training", "a step", partial(training, device, 6 if quick else TRAINED_STEPS)
     for precision in precisions[:2]:
         for name in STUDIES:

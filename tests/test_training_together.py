@@ -5,7 +5,9 @@ their tensors and numbers, and does them again, as a CUDA graph does. A number o
 was, and a tensor that is made anew for a step would never be read.
 """
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -242,6 +244,25 @@ def test_a_part_that_diverges_ends_all_with_its_error_and_the_others_go_on_from_
         assert read_tensors(job.state_file, finite=True)[1]["done"] == LOG_EVERY
         job(lambda fraction: None)
         assert written(tmp_path, job.part) == alone[job.part]
+
+
+def test_after_ctrl_c_all_are_saved_at_their_next_row_and_go_on_from_there(few_images, alone, tmp_path):
+    parts = ["expert-3", "router"]
+    jobs = training_jobs(plan(few_images, tmp_path), parts)
+    told = []
+
+    def interrupt(part, fraction):
+        told.append(part)
+        if len(told) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(jobs, report=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [read_tensors(job.state_file)[1]["done"] for job in jobs] == [LOG_EVERY] * 2
+    train(jobs)
+    assert {part: written(tmp_path, part) for part in parts} == {part: alone[part] for part in parts}
 
 
 def test_a_part_is_finished_while_others_go_on_and_is_not_trained_again(few_images, tmp_path):

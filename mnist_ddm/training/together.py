@@ -10,9 +10,12 @@ waited for once in a chunk, for all models together.
 On a CPU, and where nothing can be captured, the same function is called step by step.
 """
 
+import contextlib
 import logging
+import signal
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, final
 
 import torch
@@ -39,7 +42,7 @@ def fit_together(
 ) -> None:
     """Fit models on one device, all at once; each goes on where its state file left it.
 
-    A training that diverges ends all, when the states of the others are saved.
+    A training that diverges ends all, and so does Ctrl-C, when the states of the others are saved.
 
     Args:
         wanted: what is fitted, the fresh models, and what is told how far they are.
@@ -51,8 +54,8 @@ def fit_together(
     """
     if not wanted:
         return
-    device, failure = torch.device(wanted[0][0].device), None
-    with repeatable(device), warnings.catch_warnings():
+    device, failure = torch.device(wanted[0][0].device), list[BaseException]()
+    with repeatable(device), warnings.catch_warnings(), _noted_interrupts(failure):
         warnings.filterwarnings("ignore", message=".*capturable=True")  # it is said where a step is not captured
         active = {number: _Trainee(*one, beside=len(wanted)) for number, one in enumerate(wanted)}
         if capture is not None:
@@ -75,12 +78,25 @@ def fit_together(
                 try:
                     trainee.look()
                 except InputError as error:
-                    failure = failure or error
+                    failure.append(error)
                     del active[number]
-            if failure is not None:  # who is not where a state can be saved goes on until there
+            if failure:  # who is not where a state can be saved goes on until there
                 active = {number: trainee for number, trainee in active.items() if trainee.done or not trainee.save()}
-    if failure is not None:
-        raise failure
+    if failure:
+        raise failure[0]
+
+
+@contextlib.contextmanager
+def _noted_interrupts(noted: list[BaseException]) -> Iterator[None]:
+    """Let Ctrl-C be noted inside the block, where launches are under way, instead of raised."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(KeyboardInterrupt()))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _capture(trainees: Sequence["_Trainee[Data]"], capture: OnStream) -> None:

@@ -207,7 +207,7 @@ def test_each_worker_sees_the_gpu_after_that_of_the_one_before(three_gpus, monke
 
 
 def test_workers_of_one_gpu_all_see_it(three_gpus, monkeypatch, tmp_path):
-    """So ten parts of a training can share it, each in a process of its own."""
+    """So parts of the small Paris can share it, each trained in a process of its own."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     gpus = devices.shared_gpus("cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # is put back after the test

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mnist_ddm.cli import training as command
-from mnist_ddm.compute.launches import Capture
+from mnist_ddm.compute.launches import Capture, CudaGraphs
 from mnist_ddm.errors import InputError
 from mnist_ddm.models.checkpoint import is_finished, read_part_card
 from mnist_ddm.models.presets import preset_named
@@ -213,6 +215,44 @@ def test_a_capture_leaves_weights_average_moments_and_counts_alone(few_images, t
     trainee.draw()
     trainee.send()
     assert int(trainee._step.place) == 0
+
+
+def test_graphs_of_several_streams_share_neither_memory_nor_stream(monkeypatch):
+    """As far as it can be told without a GPU: what torch is told of warm-ups and captures."""
+    current, graphs = ["default"], []
+
+    class Stream:
+        def __init__(self, name):
+            self.name = name
+
+        def wait_stream(self, other):
+            pass
+
+    @contextmanager
+    def on(stream):
+        before, current[0] = current[0], stream.name
+        yield
+        current[0] = before
+
+    @contextmanager
+    def graph(made, pool, stream):
+        graphs.append((pool, stream.name))
+        with on(stream):
+            yield
+
+    pools, called = iter(range(9)), []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(current[0]))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(pools))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    for name in "ab":
+        capture = CudaGraphs(Stream(name))
+        for _ in range(2):
+            capture(lambda x: called.append(current[0]) or x, (torch.zeros(1),))
+    assert called == ["a"] * 8 + ["b"] * 8
+    assert graphs == [(0, "a"), (0, "a"), (1, "b"), (1, "b")]
 
 
 def test_where_steps_cannot_be_captured_they_are_called_which_is_said_once(few_images, alone, tmp_path, caplog):

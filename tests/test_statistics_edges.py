@@ -109,7 +109,7 @@ def test_a_ratio_of_norms_counts_the_events_of_each_by_its_own_median():
 
 @pytest.mark.parametrize(("mean", "n"), [(0.99, 64), (0.99, 200), (0.999, 1000), (0.7, 200)])
 def test_a_perfect_router_that_is_nearly_sure_is_not_found_out_of_calibration(mean, n):
-    """The interval held 0 in 46% of the tries at 0.99 and n = 64, where most bins see no error."""
+    """The interval held 0 in 47% of the tries at 0.99 and n = 64, where most bins see no error."""
     out = 0
     for i in range(300):
         r = rng(i)

@@ -203,6 +203,27 @@ def test_a_limit_needs_halves_that_vary_in_every_direction():
     assert limit(_cloud(62, dim=30, seed=1)) is not None
 
 
+def test_a_limit_knows_that_captions_came_in_turn():
+    """Each of 200 captions is asked for twice, and decides most of its sample: halves at random do not hold each once."""
+    rng = np.random.Generator(np.random.Philox(4))
+    captions = rng.normal(size=(200, 8))
+    real = torch.from_numpy(captions[rng.integers(0, 200, 20_000)] + 0.3 * rng.normal(size=(20_000, 8)))
+    limit, asked = LimitDistance(real), [f"caption {i % 200}" for i in range(400)]
+    drawn = [torch.from_numpy(np.tile(captions, (2, 1)) + 0.3 * rng.normal(size=(400, 8))) for _ in range(60)]
+    plain, told = (np.array([limit(x, *more).value for x in drawn]) for more in ((), (asked,)))
+    whole = limit(torch.from_numpy(captions[np.arange(200_000) % 200] + 0.3 * rng.normal(size=(200_000, 8)))).value
+    error = told.std(ddof=1) / len(told) ** 0.5
+    assert abs(told.mean() - whole) < 4 * error
+    assert plain.mean() < whole - 20 * error
+
+
+def test_captions_that_all_differ_and_none_are_halved_at_random():
+    limit, fake = LimitDistance(_cloud(300)), _cloud(201, seed=1)
+    each = limit(fake, [str(i) for i in range(201)]).halves
+    assert each.std() == pytest.approx(limit(fake).halves.std(), rel=0.7)
+    assert np.array_equal(limit(fake, ()).halves, limit(fake).halves)
+
+
 def test_differences_of_limits_are_paired():
     limit, fake = LimitDistance(_cloud(500)), _cloud(200, shift=0.3, seed=1)
     near = limit(fake + 1e-3 * _cloud(200, seed=2))

@@ -236,7 +236,8 @@ class _Rulers:
             enough = min(len(vectors), len(self._real.vectors)) > 1
             plain = frechet_distance(self._real.vectors, vectors) if enough else math.nan
             balanced = self._apart.balanced(images, vectors) if self._apart is not None and enough else None
-            self._known[recording.key] = _Distances(plain, self._real.limit(vectors), balanced)
+            limit = self._real.limit(vectors, self._pool.condition(recording.seeds).captions)
+            self._known[recording.key] = _Distances(plain, limit, balanced)
         return self._known[recording.key]
 
 

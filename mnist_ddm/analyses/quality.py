@@ -170,7 +170,8 @@ class Quality(Analysis[QualitySettings]):
             row["fid_floor"] = floors[sampling.n]
             if common < max(s.n for s in samplings.values()):
                 row |= {"fid_common": _fid(reference.vectors, vectors[:common]), "n_common": common}
-            told = {n: reference.limit(vectors[:n]) for n in {sampling.n, common}}
+            asked = pool.condition(recording.seeds).captions
+            told = {n: reference.limit(vectors[:n], asked[:n]) for n in {sampling.n, common}}
             limits[routing] = {n: limit for n, limit in told.items() if limit is not None}
             whole = limits[routing].get(sampling.n)
             row["fid_infinite"] = None if whole is None else whole.estimate

@@ -221,7 +221,8 @@ def _distances(
     kid = reference.kernel(vectors)
     balanced = apart.balanced(images, vectors) if apart is not None and len(vectors) > 1 else None
     thousandths = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
-    return _Distances(fid, reference.limit(vectors), thousandths, balanced)
+    limit = reference.limit(vectors, pool.condition(recording.seeds).captions)
+    return _Distances(fid, limit, thousandths, balanced)
 
 
 def _levels(pool: ExpertPool) -> tuple[_Level, ...]:

@@ -15,10 +15,16 @@ sum over pairs of samples. A random half and its complement keep half of all pai
 alone is that of the sum itself, so the spread of the halves' means over the splits estimates it. `tests/coverage`
 measures the intervals.
 
+Where samples are asked for something each, such as the captions of a list in turn, they are no independent draws: a
+list that comes round twice is twice whole. A random half of it is not, and its distance is too large by what captions
+differ in. So halves share out evenly the samples of a caption. Of a list that did not come round twice nothing can be
+shared out, and E is too small by what captions differ in, over n.
+
 The real samples are taken as they are: the distance is to them, not to the distribution that they were drawn from.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -85,8 +91,13 @@ class LimitDistance:
         """Whether so many samples can be extrapolated: each half must be able to vary in every direction."""
         return n >= _FEWEST and n // 2 > len(self._mean)
 
-    def __call__(self, fake: Tensor) -> FrechetLimit | None:
-        """The limit from features ``(n, dim)``; ``None`` if they are too few, see `enough`."""
+    def __call__(self, fake: Tensor, asked: Sequence[str] = ()) -> FrechetLimit | None:
+        """The limit from features ``(n, dim)``; ``None`` if they are too few, see `enough`.
+
+        Args:
+            fake: of the samples.
+            asked: what each of them was asked to be, such as its caption; nothing if they were not asked.
+        """
         n, fake = len(fake), fake.double()
         if not self.enough(n):
             return None
@@ -95,7 +106,7 @@ class LimitDistance:
         centred = fake - mean
         moved = centred - centred @ transport
         influence = 2 * centred @ (mean - self._mean) + (moved * centred).sum(dim=1)
-        halves = [self._half_distance(fake, order) for order in _orders(n)]
+        halves = [self._half_distance(fake, order) for order in _orders(n, asked)]
         return FrechetLimit(2 * distance - float(np.mean(halves)), influence.numpy(), np.asarray(halves))
 
     def _half_distance(self, fake: Tensor, order: Tensor) -> float:
@@ -129,6 +140,12 @@ def _root(covariance: Tensor) -> Tensor:
     return root
 
 
-def _orders(n: int) -> list[Tensor]:
+def _orders(n: int, asked: Sequence[str]) -> list[Tensor]:
+    """Samples in random orders, whose first and second half have as many of each thing that was asked."""
     rng = generator(_SEED, Purpose.RESAMPLE, n)
-    return [torch.from_numpy(rng.permutation(n)) for _ in range(SPLITS)]
+    orders = [rng.permutation(n) for _ in range(SPLITS)]
+    if not asked:
+        return [torch.from_numpy(order) for order in orders]
+    _, groups = np.unique(np.asarray(asked), return_inverse=True)
+    alike = [order[np.argsort(rng.permutation(n)[groups[order]], kind="stable")] for order in orders]
+    return [torch.from_numpy(np.concatenate([order[0::2], order[1::2]])) for order in alike]

@@ -204,7 +204,7 @@ def test_a_limit_needs_halves_that_vary_in_every_direction():
 
 
 def test_a_limit_knows_that_captions_came_in_turn():
-    """Each of 200 captions is asked for twice, and decides most of its sample: halves at random do not hold each once."""
+    """Each of 200 captions comes twice, and decides most of its sample: random halves do not hold each once."""
     rng = np.random.Generator(np.random.Philox(4))
     captions = rng.normal(size=(200, 8))
     real = torch.from_numpy(captions[rng.integers(0, 200, 20_000)] + 0.3 * rng.normal(size=(20_000, 8)))

@@ -148,7 +148,7 @@ def test_a_class_without_samples_can_have_no_share():
 
 
 def test_the_kernel_distance_of_one_class_is_the_plain_one_and_of_many_that_of_a_plain_sum():
-    real, fake, many = normal(1, 60), 1.2 * normal(2, 30), 1.2 * normal(3, 200)
+    real, fake, many = normal(1, 260), 1.2 * normal(2, 30), 1.2 * normal(3, 200)
     kernel = KernelDistance(real)
     one = balanced_kernel_distance(kernel, many, torch.zeros(200, dtype=torch.int64), torch.ones(1).double())
     plain = kernel(many)
@@ -159,7 +159,7 @@ def test_the_kernel_distance_of_one_class_is_the_plain_one_and_of_many_that_of_a
     def k(x, y):
         return (float(x @ y) / 5 + 1) ** 3
 
-    expected = sum(k(real[i], real[j]) for i in range(60) for j in range(60) if i != j) / (60 * 59)
+    expected = sum(k(real[i], real[j]) for i in range(260) for j in range(260) if i != j) / (260 * 259)
     for c in range(3):
         own = fake[classes == c]
         expected -= 2 * float(PRIOR[c]) * np.mean([k(x, y) for x in own for y in real])

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import stats
 from test_claims import HIGH, LOW, NAN, WIDE, claim, compare, results
 
 from mnist_ddm.claims.contrasts import Agreement, above, below
-from mnist_ddm.claims.judge import Verdict, judge, judge_all
+from mnist_ddm.claims.judge import Verdict, judge, judge_all, judge_run
 from mnist_ddm.claims.ledger import Reading, ledger
 from mnist_ddm.claims.word import full_table, rounded_up, verdict_text
 from mnist_ddm.stats.differences import p_of_sign, widened
@@ -239,3 +240,13 @@ def test_of_many_comparisons_over_five_trainings_one_is_refuted_by_chance_as_sel
         ).verdict
         refuted += judged is Verdict.NOT
     assert refuted <= 0.045 * 400
+
+
+def test_a_claim_says_the_samples_of_the_rows_and_of_the_other_analyses_that_it_rests_on():
+    """Norms of 1000 samples beside FIDs of 5000; a random pair of experts was only drawn 1000 times."""
+    shipped = Path(__file__).parents[1] / "docs" / "results" / "reproduce-gaussian"
+    found = {j.claim.id: j for j in judge_run(shipped)}
+    assert set(found["dissociation"].sizes) == {1000, 5000}
+    assert found["dissociation"].samples == "n = 1000, n = 5000, seed 0"
+    assert set(found["alignment-governs-quality"].sizes) == {1000}
+    assert found["alignment-governs-quality"].samples == "n = 1000, seed 0"

@@ -9,6 +9,7 @@ from pathlib import Path
 from mnist_ddm.claims.contrasts import NO_INTERVAL, Agreement, Contrast, contrasts, growth_to
 from mnist_ddm.claims.ledger import Claim, Reading, claim_named, ledger
 from mnist_ddm.claims.select import (
+    SAID_BY_ROWS,
     Cell,
     MissingCell,
     Stated,
@@ -185,9 +186,6 @@ def _p(judgement: Judgement) -> float | None:
 def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judgement:
     """The verdict of one claim; `judge_all` adds the correction for many."""
     runs = {r.in_paper or r.system: r for r in (results, beside) if r is not None}
-    counted = {_counted(r, r.samples[a]) for r in runs.values() for a in claim.analyses if a in r.samples}
-    seeds = ", ".join(dict.fromkeys(f"seed {r.seed}" for r in runs.values()))
-    samples = ", ".join([*sorted(counted), seeds]) if counted else ""
     if claim.untestable:
         return Judgement(claim, Verdict.ABSENT, claim.untestable, (), "")
     if claim.only_there and results.in_paper not in claim.stated_for:
@@ -198,23 +196,31 @@ def judge(claim: Claim, results: Results, beside: Results | None = None) -> Judg
     if lacking := [s for s in claim.systems if s not in runs]:
         reason = f"it compares {' with '.join(claim.systems)} and needs a run of {' and of '.join(lacking)} beside"
         return Judgement(claim, Verdict.ABSENT, reason, (), "")
-    measured_by = tuple(r.samples[a] for r in runs.values() for a in claim.analyses if a in r.samples)
     readings = _deciding_first([_judge_reading(claim, reading, results, runs) for reading in claim.readings])
     first = readings[0]
+    sized = [(r, n) for r in runs.values() for n in _sizes(claim, first, r)]
+    counted = sorted({_counted(r, n) for r, n in sized})
+    samples = ", ".join([*counted, *dict.fromkeys(f"seed {r.seed}" for r in runs.values())]) if counted else ""
+    sizes = tuple(n for _, n in sized)
     if first.verdict is not Verdict.ABSENT and not all(r.makes_claims for r in runs.values()):
         reason = f"the scale {results.scale!r} has too few samples for any claim about the paper"
         readings = tuple(replace(r, verdict=Verdict.NONE, reason="") for r in readings)
-        return Judgement(claim, Verdict.NONE, reason, readings, samples, sizes=measured_by)
+        return Judgement(claim, Verdict.NONE, reason, readings, samples, sizes=sizes)
     growth = first.growth if first.verdict is Verdict.OPEN else None
     needed = trainings_needed = None
-    if growth is not None and measured_by:
+    if growth is not None and sizes:
         trainings = min(r.trainings for r in runs.values())
         if trainings == 1:
-            needed = min(first.sizes or measured_by) * max(1.0, growth)
+            needed = min(sizes) * max(1.0, growth)
         else:  # it may be trainings that are lacking, not samples
             trainings_needed = trainings * max(1.0, growth)
-    sizes = first.sizes or measured_by
     return Judgement(claim, first.verdict, first.reason, readings, samples, needed, trainings_needed, sizes=sizes)
+
+
+def _sizes(claim: Claim, deciding: ReadingVerdict, run: Results) -> list[int]:
+    """The numbers of samples that a claim rests on: of the rows that were looked at, else of the analyses."""
+    unsaid = [a for a in claim.analyses if a in run.samples and not (deciding.sizes and a == SAID_BY_ROWS)]
+    return [*deciding.sizes, *(run.samples[a] for a in unsaid)]
 
 
 def _counted(run: Results, n: int) -> str:

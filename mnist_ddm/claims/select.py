@@ -15,8 +15,9 @@ from mnist_ddm.tables.table import Column, Row, Schema, Table, Value
 
 _NAMES = {"paris": "Paris", "mnist": "MNIST"}
 _NORMAL = 1.96
-_DRAWN = ("quality", "quality-differences")
-"""Tables whose rows say of how many samples each is; elsewhere all are of those of the analysis."""
+SAID_BY_ROWS = "quality"
+"""The analysis whose rows say of how many samples each is; elsewhere all are of those of the analysis."""
+_DRAWN = (SAID_BY_ROWS, f"{SAID_BY_ROWS}-differences")
 _GENERIC = "measured"
 """The title of a column of which the row says what was measured."""
 _AGAINST = "against"

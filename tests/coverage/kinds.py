@@ -5,13 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy import linalg, stats
+from mixture import EVEN, UNEVEN, Mixture
+from scipy import stats
 
 from mnist_ddm.metrics.calibration import calibration_estimate
-from mnist_ddm.metrics.frechet import KernelDistance
-from mnist_ddm.metrics.frechet_limit import LimitDistance
-from mnist_ddm.metrics.weighted import WeightedDistance
 from mnist_ddm.stats.differences import difference
 from mnist_ddm.stats.intervals import (
     Estimate,
@@ -129,83 +126,6 @@ def _range(values):
 
 _MOVED = 0.3
 """How far one of two sets of samples is from the real ones, in one dimension."""
-_CLASSES = 10
-_EVEN, _UNEVEN = np.full(_CLASSES, 0.1), np.array([0.05, 0.27, 0.08, 0.1, 0.12, 0.02, 0.09, 0.12, 0.06, 0.09])
-"""Shares of classes: of real images, and of the samples of a routing that starves some."""
-
-
-class _Mixture:
-    """Features of so many dimensions in ten classes, and distances to 4000 real ones."""
-
-    def __init__(self, dim):
-        self._centres = 2 * np.random.Generator(np.random.Philox(2)).normal(size=(_CLASSES, dim))
-        self._spread = np.linspace(0.3, 2, dim)
-        (self._real,), _ = self.features(np.random.Generator(np.random.Philox(3)), 4000, _EVEN)
-        self._limit = LimitDistance(self._real)
-
-    def features(self, rng, n, *shares):
-        """Of samples of some routings from the same noise, whose classes are there in these shares; and the classes."""
-        noise, drawn = rng.normal(size=(n, len(self._spread))) * self._spread, rng.random(n)
-        classes = [np.searchsorted(np.cumsum(s)[:-1], drawn) for s in shares]
-        return [torch.from_numpy(self._centres[c] + noise) for c in classes], classes
-
-    def truth(self, shares):
-        """From the exact moments of the samples: of the mixture, and of the real ones as they are."""
-        mean = shares @ self._centres
-        apart = self._centres - mean
-        inside = apart.T @ np.diag(shares) @ apart + np.diag(self._spread**2)
-        real, outside = self._real.mean(dim=0).numpy(), np.cov(self._real.T.numpy())
-        root = linalg.sqrtm(inside @ outside).real
-        return float(((mean - real) ** 2).sum() + np.trace(inside + outside - 2 * root))
-
-    def limit(self, rng, n, *shares):
-        """The FID of infinitely many of one routing, or the difference of two."""
-        limits = [self._limit(x) for x in self.features(rng, n, *shares)[0]]
-        if limits[0] is None:
-            return Estimate(math.nan, math.nan, math.nan)
-        return limits[0].estimate if len(limits) == 1 else limits[0].minus(limits[1])
-
-    def kernel(self, rng, n, shares):
-        """The kernel distance of samples to 1000 real ones."""
-        (fake,), _ = self.features(rng, n, shares)
-        (real,), _ = self.features(rng, 1000, _EVEN)
-        return KernelDistance(real)(fake)
-
-    def kernel_truth(self, shares):
-        """From the exact moments of both, up to the third."""
-        one, other = self._moments(shares), self._moments(_EVEN)
-        return _mean_kernel(one, one) + _mean_kernel(other, other) - 2 * _mean_kernel(one, other)
-
-    def _moments(self, shares):
-        inside = np.diag(self._spread**2)
-        mean = shares @ self._centres
-        second = np.einsum("k,ki,kj->ij", shares, self._centres, self._centres) + inside
-        third = np.einsum("k,ki,kj,kl->ijl", shares, self._centres, self._centres, self._centres)
-        mixed = np.einsum("ij,l->ijl", inside, mean)
-        return mean, second, third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 1, 0)
-
-    def balanced(self, rng, n, shares):
-        """The distance of samples of which each class is given its share, to as many as there could be of real ones."""
-        (fake,), (classes,) = self.features(rng, n, shares)
-        (real,), _ = self.features(rng, 4000, _EVEN)
-        return WeightedDistance(real).balanced(fake, torch.from_numpy(classes), torch.from_numpy(_EVEN))
-
-    def balanced_difference(self, rng, n, move):
-        """How much larger that distance is of samples that starve classes, and are moved, than of even ones."""
-        (first, second), (of_first, of_second) = self.features(rng, n, _UNEVEN, _EVEN)
-        (real,), _ = self.features(rng, 4000, _EVEN)
-        first[:, 0] += move
-        classes = (torch.from_numpy(of_first), torch.from_numpy(of_second))
-        shares = torch.from_numpy(_EVEN)
-        return WeightedDistance(real).balanced_difference(first, classes[0], second, classes[1], shares)
-
-
-def _mean_kernel(one, other):
-    """Of the cubic kernel, between two distributions of these first three moments."""
-    dim, scales = len(one[0]), (3, 3, 1)
-    terms = zip(scales, one, other, strict=True)
-    return 1 + sum(scale * float((a * b).sum()) / dim**i for i, (scale, a, b) in enumerate(terms, 1))
-
 
 _LARGEST_OF_8 = 1.42360030604
 """The mean of the largest of eight standard normal numbers."""
@@ -375,38 +295,38 @@ def _kinds():
 
 
 def _of_mixture(dim):
-    of, what = _Mixture(dim), f"{dim} dimensions"
-    even, uneven = of.truth(_EVEN), of.truth(_UNEVEN)
-    for name, shares, truth in (("no better than real", _EVEN, even), ("starved classes", _UNEVEN, uneven)):
+    of, what = Mixture(dim), f"{dim} dimensions"
+    even, uneven = of.truth(EVEN), of.truth(UNEVEN)
+    for name, shares, truth in (("no better than real", EVEN, even), ("starved classes", UNEVEN, uneven)):
         yield Kind(
             "FID of infinitely many",
             f"{what}, {name}",
             lambda r, n, s=shares: of.limit(r, n, s),
             truth,
-            None if shares is _EVEN else even,
+            None if shares is EVEN else even,
             slow=True,
         )
     yield Kind(
         "difference of FIDs of infinitely many",
         f"{what}, starved and not, from the same noise",
-        lambda r, n: of.limit(r, n, _UNEVEN, _EVEN),
+        lambda r, n: of.limit(r, n, UNEVEN, EVEN),
         uneven - even,
         0.0,
         slow=True,
     )
-    for name, shares in (("no better than real", _EVEN), ("starved classes", _UNEVEN)):
+    for name, shares in (("no better than real", EVEN), ("starved classes", UNEVEN)):
         yield Kind(
             "kernel distance",
             f"{what}, {name}",
             lambda r, n, s=shares: of.kernel(r, n, s),
             of.kernel_truth(shares),
-            None if shares is _EVEN else 0.0,
+            None if shares is EVEN else 0.0,
             slow=True,
         )
     yield Kind(
         "FID with the shares put right",
         f"{what}, starved classes",
-        lambda r, n: of.balanced(r, n, _UNEVEN),
+        lambda r, n: of.balanced(r, n, UNEVEN),
         0.0,
         slow=True,
     )

@@ -135,7 +135,7 @@ def _plain(real, fake):
 
 def _stratified(real, fake):
     classes = torch.arange(len(fake)) % 2
-    return astuple(KernelDistance(real).stratified(fake, classes, torch.full((len(fake),), 1 / len(fake)).double()))
+    return astuple(KernelDistance(real).stratified(fake, classes, torch.full((2,), 0.5).double()))
 
 
 @pytest.mark.parametrize("measure", [_plain, _stratified, precision_and_coverage])

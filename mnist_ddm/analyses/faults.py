@@ -235,9 +235,9 @@ class _Rulers:
             vectors = extract(self._features, images)
             enough = min(len(vectors), len(self._real.vectors)) > 1
             plain = frechet_distance(self._real.vectors, vectors) if enough else math.nan
-            balanced = self._apart.balanced(images, vectors) if self._apart is not None and enough else None
-            limit = self._real.limit(vectors, self._pool.condition(recording.seeds).captions)
-            self._known[recording.key] = _Distances(plain, limit, balanced)
+            asked = self._pool.condition(recording.seeds).captions
+            balanced = self._apart.balanced(images, vectors, asked) if self._apart is not None and enough else None
+            self._known[recording.key] = _Distances(plain, self._real.limit(vectors, asked), balanced)
         return self._known[recording.key]
 
 

@@ -175,7 +175,7 @@ class Quality(Analysis[QualitySettings]):
             limits[routing] = {n: limit for n, limit in told.items() if limit is not None}
             whole = limits[routing].get(sampling.n)
             row["fid_infinite"] = None if whole is None else whole.estimate
-            kid = reference.kernel(vectors)
+            kid = reference.kernel(vectors, asked)
             row["kid"] = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
             row["precision"] = row["coverage"] = None
             if common > 1:
@@ -185,8 +185,8 @@ class Quality(Analysis[QualitySettings]):
             row["expert_evaluations"] = float(recording.evaluations.double().mean())
             rows.append({**row, "paper_fid": paper.get(routing)})
             if apart is not None and len(vectors) > 1:
-                within.append({**what, "fid": row["fid"], **apart.measured(images, vectors)})
-                seen[routing] = Classified(vectors, apart.classes.of(images))
+                within.append({**what, "fid": row["fid"], **apart.measured(images, vectors, asked)})
+                seen[routing] = Classified(vectors, apart.classes.of(images), asked)
             if pool.measures.classifier is not None and apart is not None:
                 shares = apart.classes.shares
                 classes.append({**what, **_classified(pool.measures.classifier, recording, images, shares)})

@@ -218,11 +218,11 @@ def _distances(
     images = pool.decode(recording.final.to(pool.device))
     vectors = extract(features, images)
     fid = frechet_distance(reference.vectors, vectors) if min(len(reference.vectors), len(vectors)) > 1 else math.nan
-    kid = reference.kernel(vectors)
-    balanced = apart.balanced(images, vectors) if apart is not None and len(vectors) > 1 else None
+    asked = pool.condition(recording.seeds).captions
+    kid = reference.kernel(vectors, asked)
+    balanced = apart.balanced(images, vectors, asked) if apart is not None and len(vectors) > 1 else None
     thousandths = Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high)))
-    limit = reference.limit(vectors, pool.condition(recording.seeds).captions)
-    return _Distances(fid, limit, thousandths, balanced)
+    return _Distances(fid, reference.limit(vectors, asked), thousandths, balanced)
 
 
 def _levels(pool: ExpertPool) -> tuple[_Level, ...]:

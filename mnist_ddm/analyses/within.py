@@ -62,14 +62,16 @@ class Classified:
     Attributes:
         vectors: their features, shape ``(n, dim)``.
         classes: of each, shape ``(n,)``.
+        asked: the caption of each, if they have any.
     """
 
     vectors: Tensor
     classes: Tensor
+    asked: tuple[str, ...] = ()
 
     def first(self, n: int) -> "Classified":
         """The first n of them."""
-        return Classified(self.vectors[:n], self.classes[:n])
+        return Classified(self.vectors[:n], self.classes[:n], self.asked[:n])
 
 
 @final
@@ -115,9 +117,9 @@ class ClassesApart:
     def _distance(self) -> WeightedDistance:
         return WeightedDistance(self.real.vectors)
 
-    def balanced(self, images: Tensor, vectors: Tensor) -> Estimate:
-        """The Frechet distance of some samples with the classes' shares put right."""
-        return self._distance.balanced(vectors, self.classes.of(images), self.classes.shares)
+    def balanced(self, images: Tensor, vectors: Tensor, asked: tuple[str, ...] = ()) -> Estimate:
+        """The Frechet distance of samples, and their captions if they have any, with the classes' shares put right."""
+        return self._distance.balanced(vectors, self.classes.of(images), self.classes.shares, asked)
 
     def differences(self, seen: Mapping[str, Classified]) -> Callable[[str, str, int], Estimate | None]:
         """How much larger that distance is of one routing than another's, of their first n samples, paired.
@@ -129,17 +131,25 @@ class ClassesApart:
             if not {first, second} <= seen.keys():
                 return None
             a, b = seen[first].first(n), seen[second].first(n)
-            return self._distance.balanced_difference(a.vectors, a.classes, b.vectors, b.classes, self.classes.shares)
+            return self._distance.balanced_difference(
+                a.vectors, a.classes, b.vectors, b.classes, self.classes.shares, a.asked
+            )
 
         return of
 
-    def measured(self, images: Tensor, vectors: Tensor) -> dict[str, Value]:
-        """The columns of `WITHIN` but for keys and the plain distance, of samples ``(n, ...)`` and their features."""
+    def measured(self, images: Tensor, vectors: Tensor, asked: tuple[str, ...] = ()) -> dict[str, Value]:
+        """The columns of `WITHIN` but for keys and the plain distance, of samples ``(n, ...)`` and their features.
+
+        Args:
+            images: of the samples.
+            vectors: their features.
+            asked: the caption of each, if they have any.
+        """
         shares, seen = self.classes.shares, self.classes.of(images)
         n, n_classes = len(seen), len(shares)
         counts = seen.bincount(minlength=n_classes)
         as_seen = balancing_weights(self.training_classes, class_shares(seen, n_classes))
-        kid = balanced_kernel_distance(self.real.kernel, vectors, seen, shares)
+        kid = balanced_kernel_distance(self.real.kernel, vectors, seen, shares, asked)
         real, real_classes = self.real.vectors, self.real_classes
         alike = self._as_many(counts)
         recalls = [
@@ -148,7 +158,7 @@ class ClassesApart:
         ]
         lacking = [self.classes.names[c] for c in range(n_classes) if counts[c] == 0 and shares[c] > 0]
         return {
-            "fid_balanced": self._distance.balanced(vectors, seen, shares),
+            "fid_balanced": self._distance.balanced(vectors, seen, shares, asked),
             "fid_shares": self._distance(self.training, as_seen),
             "kid_balanced": Estimate(*(1000 * end for end in (kid.value, kid.low, kid.high))),
             "n_effective": effective_number(balancing_weights(seen, shares)),

@@ -6,15 +6,17 @@ of different extractors cannot be compared, nor can Frechet distances of differe
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from mnist_ddm.core.measures import Features
 from mnist_ddm.errors import InputError
+from mnist_ddm.metrics.turns import strata_of, within_strata
 from mnist_ddm.stats.intervals import LEVEL, Estimate, mean_moves
 from mnist_ddm.stats.quantiles import normal_quantile
 
@@ -92,11 +94,18 @@ class KernelDistance:
         self._real = real.double()
         self._rows = _row_means(self._real)
 
-    def __call__(self, fake: Tensor) -> Estimate:
-        """The distance of features ``(M, dim)``; NaN for fewer than two, no interval for few of either set."""
+    def __call__(self, fake: Tensor, asked: Sequence[str] = ()) -> Estimate:
+        """The distance of features ``(M, dim)``; NaN for fewer than two, no interval for few of either set.
+
+        Args:
+            fake: of the samples.
+            asked: what each of them was asked to be, such as its caption; nothing if they were not asked.
+        """
         if len(fake) < 2:
             return Estimate(float("nan"), float("nan"), float("nan"))
         fake = fake.double()
+        if asked:
+            return self.stratified(fake, torch.zeros(len(fake), dtype=torch.int64), fake.new_ones(1), asked)
         within = _row_means(fake)
         fake_to_real, real_to_fake = self._across(fake, fake.new_full((len(fake),), 1 / len(fake)))
         value = float(within.mean() + self._rows.mean() - 2 * fake_to_real.mean())
@@ -104,31 +113,41 @@ class KernelDistance:
             return Estimate(value, math.nan, math.nan)
         return self._around(value, *mean_moves((2 * (within - fake_to_real)).numpy()), real_to_fake)
 
-    def stratified(self, fake: Tensor, classes: Tensor, weights: Tensor) -> Estimate:
-        r"""The distance of weighted samples ``(M, dim)``, with a variance within classes alone.
+    def stratified(self, fake: Tensor, classes: Tensor, shares: Tensor, asked: Sequence[str] = ()) -> Estimate:
+        r"""The distance of samples ``(M, dim)`` whose classes are given their shares, with a variance within classes.
+
+        .. math:: \sum_{c, d} \pi_c \pi_d \bar k_{cd} + \bar k_{rr} - 2 \sum_c \pi_c \bar k_{cr}
+
+        with means over pairs of different samples. Pairs that were asked for the same are fewer than they should be,
+        since a sample makes no pair with itself; each of them counts :math:`n_h / (n_h - 1)` times (`turns.py`).
 
         Args:
-            fake: features, at least two of each class that there is.
+            fake: features, at least two of each class that has a share.
             classes: of the samples, shape ``(M,)``.
-            weights: of sum 1, equal within a class, shape ``(M,)``.
+            shares: of the classes, of sum 1, shape ``(C,)``.
+            asked: what each sample was asked to be, such as its caption; nothing if they were not asked.
         """
-        itself = _itself(fake)
-        within, counts = fake.new_zeros(len(fake)), classes.bincount()[classes].double()
-        # Within its own class a sample is compared with the others alone, which then stand for all.
-        instead = weights * counts / (counts - 1).clamp(min=1)
+        strata, n_classes = strata_of(asked, len(fake)), len(shares)
+        alike = strata.bincount().double()
+        times, member = alike / (alike - 1), one_hot(classes, n_classes).double()
+        cells = one_hot(strata * n_classes + classes, len(alike) * n_classes).sum(dim=0).view(-1, n_classes).double()
+        counts = cells.sum(dim=0)
+        pairs = counts.outer(counts) + cells.T @ ((times - 1)[:, None] * cells) - (cells.T @ times).diag()
+        sums = -times[strata, None] * _itself(fake)[:, None] * member
         for part in torch.arange(len(fake)).split(_BATCH):
-            own, others = -itself[part], fake.new_zeros(len(part))
-            for _, beside, pairs in _tiles(fake[part], fake):
-                same = classes[part, None] == classes[beside]
-                own += (pairs * same).sum(dim=1)
-                others += pairs.mul_(~same) @ weights[beside]
-            within[part] = others + own * instead[part]
+            for _, beside, kernel in _tiles(fake[part], fake):
+                same = strata[part, None] == strata[beside]
+                sums[part] += kernel.mul_(torch.where(same, times[strata[part], None], 1.0)) @ member[beside]
+        each = torch.where(pairs > 0, shares / pairs.clamp(min=1), 0) * counts[:, None]
+        within, weights = (sums * each[classes]).sum(dim=1), (shares / counts.clamp(min=1))[classes]
         fake_to_real, real_to_fake = self._across(fake, weights)
         value = float(weights @ within + self._rows.mean() - 2 * weights @ fake_to_real)
         if min(len(fake), len(self._real)) < ENOUGH:
             return Estimate(value, math.nan, math.nan)
-        terms, shares = within - fake_to_real, fake.new_zeros(int(classes.max()) + 1).index_add(0, classes, weights)
-        moves = [float(shares[c]) * np.array(mean_moves((2 * terms[classes == c]).numpy())) for c in classes.unique()]
+        terms = within - fake_to_real
+        terms -= ((member.T @ terms) / counts.clamp(min=1))[classes]
+        inside = torch.from_numpy(within_strata(terms.numpy(), strata))
+        moves = [float(shares[c]) * np.array(mean_moves((2 * inside[classes == c]).numpy())) for c in classes.unique()]
         low, high = np.hypot.reduce(moves)
         return self._around(value, float(low), float(high), real_to_fake)
 

@@ -15,10 +15,11 @@ sum over pairs of samples. A random half and its complement keep half of all pai
 alone is that of the sum itself, so the spread of the halves' means over the splits estimates it. `tests/coverage`
 measures the intervals.
 
-Where samples are asked for something each, such as the captions of a list in turn, they are no independent draws: a
-list that comes round twice is twice whole. A random half of it is not, and its distance is too large by what captions
-differ in. So halves share out evenly the samples of a caption. Of a list that did not come round twice nothing can be
-shared out, and E is too small by what captions differ in, over n.
+Where samples are asked for something each, such as the captions of a list in turn, they are no independent draws
+(`turns.py`): a list that comes round twice is twice whole. A random half of it is not, and its distance is too large by
+what captions differ in. So halves share out evenly the samples of a caption, and the variance of the influence is that
+among the samples of one. Of a list that did not come round twice nothing can be shared out, and E is too small by what
+captions differ in, over n.
 
 The real samples are taken as they are: the distance is to them, not to the distribution that they were drawn from.
 """
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist_ddm.core.noise import Purpose, generator
+from mnist_ddm.metrics.turns import strata_of, within_strata
 from mnist_ddm.stats.intervals import LEVEL, Estimate
 from mnist_ddm.stats.quantiles import normal_quantile
 
@@ -57,7 +59,7 @@ class FrechetLimit:
 
     Attributes:
         value: may be below 0, as an estimate without bias near 0 must be.
-        influence: of each sample, shape ``(n,)``.
+        influence: of each sample, shape ``(n,)``; where samples were asked for something, beyond what was asked.
         halves: the mean distance of both halves of each split, shape ``(SPLITS,)``.
     """
 
@@ -106,8 +108,10 @@ class LimitDistance:
         centred = fake - mean
         moved = centred - centred @ transport
         influence = 2 * centred @ (mean - self._mean) + (moved * centred).sum(dim=1)
-        halves = [self._half_distance(fake, order) for order in _orders(n, asked)]
-        return FrechetLimit(2 * distance - float(np.mean(halves)), influence.numpy(), np.asarray(halves))
+        strata = strata_of(asked, n)
+        halves = [self._half_distance(fake, order) for order in _orders(strata)]
+        value = 2 * distance - float(np.mean(halves))
+        return FrechetLimit(value, within_strata(influence.numpy(), strata), np.asarray(halves))
 
     def _half_distance(self, fake: Tensor, order: Tensor) -> float:
         half = len(order) // 2
@@ -140,12 +144,13 @@ def _root(covariance: Tensor) -> Tensor:
     return root
 
 
-def _orders(n: int, asked: Sequence[str]) -> list[Tensor]:
-    """Samples in random orders, whose first and second half have as many of each thing that was asked."""
+def _orders(strata: Tensor) -> list[Tensor]:
+    """Samples in random orders, whose first and second half have as many of each stratum."""
+    n = len(strata)
     rng = generator(_SEED, Purpose.RESAMPLE, n)
     orders = [rng.permutation(n) for _ in range(SPLITS)]
-    if not asked:
+    if int(strata.max()) == 0:
         return [torch.from_numpy(order) for order in orders]
-    _, groups = np.unique(np.asarray(asked), return_inverse=True)
+    groups = strata.numpy()
     alike = [order[np.argsort(rng.permutation(n)[groups[order]], kind="stable")] for order in orders]
     return [torch.from_numpy(np.concatenate([order[0::2], order[1::2]])) for order in alike]

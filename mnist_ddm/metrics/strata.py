@@ -84,18 +84,21 @@ def class_shares(classes: Tensor, n_classes: int) -> Tensor:
     return counts / counts.sum()
 
 
-def balancing_weights(classes: Tensor, shares: Tensor) -> Tensor:
-    """Weights that give classes some shares; float64, shape ``(n,)``, of sum n.
+def balancing_weights(classes: Tensor, shares: Tensor, counting: Tensor | None = None) -> Tensor:
+    """Weights that give classes some shares; float64, shape ``(n,)``, of the sum n.
 
     A class without samples cannot be given any; the others share what it should have.
 
     Args:
         classes: of the samples, shape ``(n,)``.
         shares: that the classes shall have, shape ``(C,)``.
+        counting: how often each sample counts, float64, shape ``(n,)``, by default once; the sum of the weights is then
+            the `effective_number` of these, so that what does not count is not there.
     """
-    counts = classes.bincount(minlength=len(shares)).double()
-    each = torch.where(counts > 0, shares / counts.clamp(min=1), 0)[classes]
-    return each * (len(classes) / each.sum())
+    counting = torch.ones(len(classes), dtype=torch.float64) if counting is None else counting
+    counts = torch.zeros(len(shares), dtype=torch.float64).index_add(0, classes, counting)
+    each = torch.where(counts > 0, shares / torch.where(counts > 0, counts, 1), 0)[classes] * counting
+    return each * (effective_number(counting) / each.sum())
 
 
 def effective_number(weights: Tensor) -> float:

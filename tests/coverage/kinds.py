@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from captioned import Captioned
 from mixture import EVEN, UNEVEN, Mixture
 from scipy import stats
 
@@ -288,6 +289,7 @@ def _kinds():
         )
     for dim in (8, 64):
         yield from _of_mixture(dim)
+    yield from _of_captions(8)
     truth = float(np.subtract(*stats.gamma.ppf([0.75, 0.25], 4)))
     yield Kind(
         "interquartile range", "gamma", lambda r, n: bootstrap_batched(_range, r.gamma(4.0, size=n)), truth, slow=True
@@ -339,6 +341,22 @@ def _of_mixture(dim):
             0.0 if move else None,
             slow=True,
         )
+
+
+def _of_captions(dim):
+    of, what = Captioned(dim), f"{dim} dimensions, captions in turn, each twice"
+    moved = f"{what}, of moved samples"
+    yield Kind("FID of infinitely many", what, of.limit, 0.0, slow=True)
+    yield Kind(
+        "difference of FIDs of infinitely many",
+        f"{moved} and others, from the same noise",
+        of.limit_difference,
+        0.0,
+        slow=True,
+    )
+    yield Kind("kernel distance", what, of.kernel, 0.0, slow=True)
+    for move, name in ((0.0, what), (_MOVED, moved)):
+        yield Kind("FID with the shares put right", name, lambda r, n, m=move: of.balanced(r, n, m), move**2, slow=True)
 
 
 def _trained(rng, n, spread):

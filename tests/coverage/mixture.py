@@ -33,12 +33,7 @@ class Mixture:
 
     def truth(self, shares):
         """From the exact moments of the samples: of the mixture, and of the real ones as they are."""
-        mean = shares @ self._centres
-        apart = self._centres - mean
-        inside = apart.T @ np.diag(shares) @ apart + np.diag(self._spread**2)
-        real, outside = self._real.mean(dim=0).numpy(), np.cov(self._real.T.numpy())
-        root = linalg.sqrtm(inside @ outside).real
-        return float(((mean - real) ** 2).sum() + np.trace(inside + outside - 2 * root))
+        return normal_distance(raw_moments(shares, self._centres, self._spread), self._real)
 
     def limit(self, rng, n, *shares):
         """The FID of infinitely many of one routing, or the difference of two."""
@@ -55,16 +50,8 @@ class Mixture:
 
     def kernel_truth(self, shares):
         """From the exact moments of both, up to the third."""
-        one, other = self._moments(shares), self._moments(EVEN)
+        one, other = (raw_moments(s, self._centres, self._spread) for s in (shares, EVEN))
         return mean_kernel(one, one) + mean_kernel(other, other) - 2 * mean_kernel(one, other)
-
-    def _moments(self, shares):
-        inside = np.diag(self._spread**2)
-        mean = shares @ self._centres
-        second = np.einsum("k,ki,kj->ij", shares, self._centres, self._centres) + inside
-        third = np.einsum("k,ki,kj,kl->ijl", shares, self._centres, self._centres, self._centres)
-        mixed = np.einsum("ij,l->ijl", inside, mean)
-        return mean, second, third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 1, 0)
 
     def balanced(self, rng, n, shares):
         """The distance of samples of which each class is given its share, to as many as there could be of real ones."""
@@ -80,6 +67,25 @@ class Mixture:
         classes = (torch.from_numpy(of_first), torch.from_numpy(of_second))
         shares = torch.from_numpy(EVEN)
         return WeightedDistance(real).balanced_difference(first, classes[0], second, classes[1], shares)
+
+
+def raw_moments(weights, means, spread):
+    """The first three of a mixture of Gaussians with one diagonal covariance."""
+    inside = np.diag(spread**2)
+    mean = weights @ means
+    second = np.einsum("k,ki,kj->ij", weights, means, means) + inside
+    third = np.einsum("k,ki,kj,kl->ijl", weights, means, means, means)
+    mixed = np.einsum("ij,l->ijl", inside, mean)
+    return mean, second, third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 1, 0)
+
+
+def normal_distance(moments, real):
+    """The Frechet distance of these moments to some real features."""
+    mean, second, _ = moments
+    inside = second - np.outer(mean, mean)
+    centre, outside = real.mean(dim=0).numpy(), np.cov(real.T.numpy())
+    root = linalg.sqrtm(inside @ outside).real
+    return float(((mean - centre) ** 2).sum() + np.trace(inside + outside - 2 * root))
 
 
 def mean_kernel(one, other):

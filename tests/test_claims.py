@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -370,6 +371,18 @@ def test_verdicts_have_meanings_and_can_be_written_down():
     text = markdown(found, "`a command`")
     assert "no \\| bound" in text
     assert all(line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_a_verdict_in_a_file_says_which_comparisons_decided_it():
+    whole, wrong = (
+        judge_all([claim(compare("rising", *rows))], results(ROWS)) for rows in (("low", "high"), ("high", "low"))
+    )
+    assert wrong[0].verdict is Verdict.NOT
+    assert f"| not reproduced: {wrong[0].reason} |" in markdown(wrong, "`a command`")
+    assert "the other way" in wrong[0].reason
+    assert "| reproduced |" in markdown(whole, "`a command`")
+    many = replace(wrong[0], reason="; ".join("abcde"))
+    assert "| not reproduced: a; b; c; ... (5 in all) |" in markdown([many], "`a command`")
 
 
 def test_a_limit_that_stands_in_a_row_is_that_of_its_row():

@@ -124,6 +124,15 @@ def verdict_text(judgement: Judgement) -> str:
     return f"{j.verdict.value} (not after Holm)" if j.survives is False else j.verdict.value
 
 
+def _because(judgement: Judgement) -> str:
+    """Which comparisons decided against a claim, or made it a matter of direction; nothing of other verdicts."""
+    if judgement.verdict not in (Verdict.NOT, Verdict.DIRECTION, Verdict.EQUIVALENT) or not judgement.reason:
+        return ""
+    parts = judgement.reason.split("; ")
+    more = f"; ... ({len(parts)} in all)" if len(parts) > _FEW else ""
+    return f": {'; '.join(parts[:_FEW])}{more}"
+
+
 def needed_text(judgement: Judgement) -> str:
     """What an open claim would take, in brackets; nothing if that cannot be told."""
     needed, trainings = judgement.needed, judgement.trainings_needed
@@ -203,6 +212,6 @@ def markdown(judgements: Sequence[Judgement], what: str) -> str:
     ]
     for j in judgements:
         measured = measured_text(j.readings[0]) if j.readings else "-"
-        cells = (j.claim.statement, j.claim.place, measured, verdict_text(j))
+        cells = (j.claim.statement, j.claim.place, measured, verdict_text(j) + _because(j))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", holm_note(judgements)])

@@ -6,7 +6,8 @@
 The UNet is trained on the same digits with their classes as input, in one thread and by the example's recipe (Adam, 128
 images a step), for the seconds that stand on the cards of the shipped experts, or those asked for. Both are judged by
 the Frechet distance of as many samples to the held-out digits, in features of the classroom's classifier. If the UNet's
-is the larger one, it needs more seconds for the same distance than it had: their ratio to ours is at least 1.
+is the larger one, it needs more seconds for the same distance than it had: their ratio to ours is at least 1. With
+`--also FOLDER` experts that were trained for a tenth of the steps are judged too: if they are better, at least 10.
 """
 
 import argparse
@@ -33,9 +34,9 @@ from mnist_ddm.systems.mnist import MnistPool, load
 BATCH, RATE, FEATURES = 128, 1e-3, "classifier"
 
 
-def seconds_of_experts() -> float:
-    """What the training of the ten shipped experts took, by their cards."""
-    cards = sorted((checkpoints_folder() / "mnist-classroom").glob("expert-*.json"))
+def seconds_of_experts(folder: Path) -> float:
+    """What the training of some experts took, by their cards."""
+    cards = sorted(folder.glob("expert-*.json"))
     return sum(float(read_json(card)["figures"]["seconds"]) for card in cards)
 
 
@@ -81,11 +82,20 @@ def distance(pool: MnistPool, states: Tensor) -> float:
     return frechet_distance(*(extract(features, to_image(part)) for part in (to_state(real), states)))
 
 
+def ours(judge: MnistPool, folder: Path, n: int, steps: int) -> dict[str, float]:
+    """What a training took, and the distances of its samples."""
+    pool = load(checkpoint=folder)
+    finals = {routing: sample(pool, Sampling(routing, n, steps=steps)).final for routing in ("top2", "label")}
+    distances = {f"fid, {routing}": distance(judge, final) for routing, final in finals.items()}
+    return {"seconds": round(seconds_of_experts(folder), 1), **distances}
+
+
 def main() -> None:
     """Train, sample and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("torchcfm", type=Path, help="Where it is installed.")
     parser.add_argument("--seconds", type=float, default=None, help="By default those of the experts' cards.")
+    parser.add_argument("--also", type=Path, default=None, help="Another training of ours.")
     parser.add_argument("--n", type=int, default=1000, help="Samples of each.")
     parser.add_argument("--steps", type=int, default=25, help="Of Heun's method.")
     parser.add_argument("--out", type=Path, required=True)
@@ -93,7 +103,8 @@ def main() -> None:
     torch.manual_seed(0)
     with one_thread():
         pool, network = load(), torchcfm_unet(asked.torchcfm)
-        seconds = seconds_of_experts() if asked.seconds is None else asked.seconds
+        trainings = [checkpoints_folder() / "mnist-classroom", *([asked.also] if asked.also else [])]
+        seconds = seconds_of_experts(trainings[0]) if asked.seconds is None else asked.seconds
         steps = trained(network, seconds)
         network.eval()
         told = {
@@ -101,12 +112,7 @@ def main() -> None:
             "samples": asked.n,
             "Heun steps": asked.steps,
             "torchcfm, its UNet": {"steps": steps, "fid": distance(pool, drawn(network, asked.n, asked.steps))},
-            **{
-                f"this package, {routing}": {
-                    "fid": distance(pool, sample(pool, Sampling(routing, asked.n, steps=asked.steps)).final)
-                }
-                for routing in ("top2", "label")
-            },
+            **{f"this package, {folder.name}": ours(pool, folder, asked.n, asked.steps) for folder in trainings},
             "processor": platform.processor() or platform.machine(),
             "torch": torch.__version__,
         }

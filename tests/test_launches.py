@@ -1,5 +1,6 @@
 """Captured launches as what they are, a cache of a pure function; and networks in other precisions."""
 
+import gc
 import pickle
 from typing import final
 
@@ -8,7 +9,7 @@ import torch
 
 from mnist_ddm import load_system
 from mnist_ddm.compute.batches import evaluate_in_powers
-from mnist_ddm.compute.launches import Capture, Replayed, products_alone
+from mnist_ddm.compute.launches import Capture, Replayed, products_alone, uncollected
 from mnist_ddm.compute.parallel import one_thread
 from mnist_ddm.compute.precision import computing_in
 from mnist_ddm.compute.runner import Runner
@@ -105,6 +106,51 @@ def test_what_is_captured_in_inference_mode_serves_those_outside_of_it_too():
             assert replayed(torch.ones(2, 1), torch.ones(2)).equal(torch.full((2, 1), 2.0))
 
 
+@final
+class Unable(Capture):
+    """What a device does that cannot capture something."""
+
+    def __call__(self, function, inputs):
+        function(*inputs)  # the warm-up
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def test_what_cannot_be_captured_is_called_each_time_and_said_once(caplog):
+    network = UNet(preset_named("tiny").unet).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.normal_(generator=generator, std=0.1)
+    replayed = Replayed(network, Unable())
+    for _ in range(2):
+        x, u, v = (torch.randn(2, 1, 28, 28, generator=generator) for _ in range(3))
+        t = torch.rand(2, generator=generator)
+        with torch.inference_mode():
+            torch.testing.assert_close(replayed(x, t), network(x, t), rtol=1e-5, atol=1e-5)
+        first = replayed(x, t)
+        replayed(x + 1, t)
+        torch.testing.assert_close(first, network(x, t), rtol=1e-5, atol=1e-5)
+        maps = [linearize(lambda z, f=f, t=t: f(z, t).square(), x) for f in (network, replayed)]
+        for product, vector in (("jvp", v), ("vjp", u)):
+            plain, called = (getattr(jacobian, product)(vector) for jacobian in maps)
+            torch.testing.assert_close(called, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    said = [record for record in caplog.records if "could not be captured" in record.message]
+    assert [record.message.endswith("stream is capturing") for record in said] == [True]
+
+
+def test_no_garbage_is_collected_while_something_is_captured():
+    """An older graph among it would spoil the new one."""
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError), uncollected():
+        raise RuntimeError
+    assert gc.isenabled()
+
+
 def test_what_was_captured_stays_in_its_process():
     replayed = Replayed(double, Rerun())
     replayed(torch.ones(1, 1), torch.ones(1))
@@ -147,6 +193,34 @@ def test_bfloat16_is_near_float32_and_its_samples_are_never_taken_for_those():
     assert 1e-5 < float((a - b).norm() / a.norm()) < 0.02
     assert plain.fingerprints["experts"] != half.fingerprints["experts"]
     assert plain.fingerprints["metrics"] == half.fingerprints["metrics"]
+
+
+@pytest.mark.parametrize("capture", [None, Rerun()], ids=["called", "captured"])
+def test_products_with_a_jacobian_are_in_float32_whatever_networks_compute_in(capture):
+    pools = [load_system("mnist", precision=name) for name in ("float32", "bfloat16")]
+    if capture is not None:
+        for pool, precision in zip(pools, ("float32", "bfloat16"), strict=True):
+            pool._run = Runner(torch.device("cpu"), precision, Rerun())
+    x, samples = start(pools[0], sample_seeds(0, 2))
+    t, v = torch.full((2,), 0.4), torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    with one_thread():
+        products = []
+        for pool in pools:
+            with torch.no_grad():
+                pool.velocity(3, x, t, samples.condition)  # captured in the pool's own precision
+            jacobian = linearize(lambda z, pool=pool: pool.velocity(3, z, t, samples.condition).square(), x)
+            products.append((jacobian.jvp(v), jacobian.vjp(v)))
+    torch.testing.assert_close(products[1], products[0], rtol=1e-6, atol=1e-6)
+
+
+def test_a_precision_inside_another_is_the_one_that_holds():
+    a = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    cpu = torch.device("cpu")
+    with computing_in("bfloat16", cpu):
+        assert (a @ a).dtype == torch.bfloat16
+        with computing_in("float32", cpu):
+            assert (a @ a).dtype == torch.float32
+        assert (a @ a).dtype == torch.bfloat16
 
 
 def test_a_precision_that_is_none_or_not_here_is_refused():

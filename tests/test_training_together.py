@@ -5,6 +5,7 @@ their tensors and numbers, and does them again, as a CUDA graph does. A number o
 was, and a tensor that is made anew for a step would never be read.
 """
 
+import gc
 import os
 import pickle
 import signal
@@ -254,6 +255,15 @@ def test_graphs_of_several_streams_share_neither_memory_nor_stream(monkeypatch):
             capture(lambda x: called.append(current[0]) or x, (torch.zeros(1),))
     assert called == ["a"] * 8 + ["b"] * 8
     assert graphs == [(0, "a"), (0, "a"), (1, "b"), (1, "b")]
+    names = iter("cdef")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(next(names)))
+    called.clear()
+    for capture in (CudaGraphs(), CudaGraphs()):
+        for _ in range(2):
+            capture(lambda x: called.append((current[0], gc.isenabled())) or x, (torch.zeros(1),))
+    # To warm up and to capture each has a stream of its own, and keeps it.
+    assert called == [*[("c", False)] * 3, ("d", False)] * 2 + [*[("e", False)] * 3, ("f", False)] * 2
+    assert graphs[4:] == [(2, "d"), (2, "d"), (3, "f"), (3, "f")]
 
 
 def test_where_steps_cannot_be_captured_they_are_called_which_is_said_once(few_images, alone, tmp_path, caplog):

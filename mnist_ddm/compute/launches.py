@@ -5,9 +5,12 @@ the launches of one evaluation and repeats them at once; it is a cache of a pure
 """
 
 import contextlib
+import gc
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import cache, partial
 from typing import Any, cast, final
 
 import torch
@@ -38,33 +41,47 @@ class CudaGraphs(Capture):
     """CUDA graphs, all of which share one pool of memory, as they never run at once.
 
     Graphs that do run at once must be of several of these, each with the stream on which its graphs are repeated:
-    libraries have working memory for each stream on which they were called.
+    libraries have working memory for each stream on which they were called. For the same reason no two of these share
+    the stream on which they capture: torch takes a stream's working memory away with a graph that was captured there.
     """
 
     def __init__(self, stream: torch.cuda.Stream | None = None) -> None:
-        """Start without a pool, which the first capture makes; without a stream captures are made on one of torch's."""
+        """Start without a pool, which the first capture makes; without a stream captures are made on one of its own."""
         self._pool: Any = None
-        self._stream = stream
+        self._warm = self._capturing = stream
 
     def __call__(self, function: Function, inputs: tuple[Tensor, ...]) -> tuple[Callable[[], None], Tensor]:
         # What libraries set up in their first calls must not be captured; and it must not be in the way of others.
         device = inputs[0].device
-        with torch.cuda.device(device):
-            side = self._stream or torch.cuda.Stream(device)
-            side.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UPS):
-                    function(*inputs)
-            torch.cuda.current_stream(device).wait_stream(side)
+        with torch.cuda.device(device), uncollected():
+            if self._warm is None or self._capturing is None:
+                self._warm, self._capturing = torch.cuda.Stream(device), torch.cuda.Stream(device)
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()
+            self._warm.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(self._warm):
+                for _ in range(_WARM_UPS):
+                    function(*inputs)
+            torch.cuda.current_stream(device).wait_stream(self._warm)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._capturing):
                 output = function(*inputs)
         return graph.replay, output
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_pool": None, "_stream": None}
+        return {"_pool": None, "_warm": None, "_capturing": None}
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Let no garbage be collected inside the block: an older graph that is destroyed spoils one that is captured."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 _WARM_UPS = 3
@@ -86,9 +103,24 @@ def products_alone() -> Iterator[None]:
         _products.reset(token)
 
 
-def _exact_products(what: str, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Products with a Jacobian are taken in float32, as `linearize` does where nothing is captured."""
-    return contextlib.nullcontext() if what == "value" else computing_in("float32", device)
+def precision_of(chosen: str) -> str:
+    """The precision of what is evaluated here: the chosen one, but float32 inside `products_alone`."""
+    return "float32" if _products.get() else chosen
+
+
+@contextlib.contextmanager
+def _for_everybody(what: str, device: torch.device) -> Iterator[None]:
+    """Without a mode of whoever asks first; products with a Jacobian, and where they are taken, are in float32."""
+    exact = contextlib.nullcontext() if what == "value" else computing_in("float32", device)
+    # To leave the mode of inference turns derivatives on, so that comes first.
+    with torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction(), exact:
+        yield
+
+
+@cache
+def _say_uncaptured(why: str) -> None:
+    """Once for each reason."""
+    logging.getLogger(__name__).warning("what could not be captured is launched anew each time: %s", why)
 
 
 @final
@@ -115,14 +147,14 @@ class Replayed:
         if not _products.get() or not wanted[0] or any(wanted[1:]):
             return self._function(*arguments)
         at = tuple(argument.detach() for argument in arguments)
-        value = self.answer("value", *at)
+        value = self.answer("point", *at)
         # The products are captured here, and not later, inside a derivative and in a thread of its own.
         self._captured("pull", (value, *at))
         self._captured("push", (at[0], *at))
         return cast(Tensor, _Value.apply(self, value, *arguments))
 
     def answer(self, what: str, *arguments: Tensor) -> Tensor:
-        """The `value` of some tensors, or a product there: J^T u, `pull` of u and them, J v, `push` of v and them."""
+        """The `value` of some tensors, also at the `point` of products, or these: `pull`, J^T u, and `push`, J v."""
         inputs, replay, output = self._captured(what, arguments)
         with torch.no_grad():
             for place, argument in zip(inputs, arguments, strict=True):
@@ -133,17 +165,16 @@ class Replayed:
     def _captured(self, what: str, like: tuple[Tensor, ...]) -> Held:
         key = (what, tuple((tensor.shape, tensor.dtype) for tensor in like))
         if key not in self._known:
-            function = {"value": self._function, "pull": self._pull, "push": self._push}[what]
-            # What is captured serves everybody, so no mode of whoever asks first has a part in it. To leave the mode of
-            # inference turns derivatives on, so that comes first.
-            with (
-                torch.inference_mode(False),
-                torch.no_grad(),
-                torch._C.DisableTorchFunction(),
-                _exact_products(what, like[0].device),
-            ):
+            functions = {"value": self._function, "point": self._function, "pull": self._pull, "push": self._push}
+            modes, function = partial(_for_everybody, what, like[0].device), functions[what]
+            with modes():
                 held = tuple(tensor.detach().clone() for tensor in like)
-                self._known[key] = (held, *self._capture(function, held))
+                try:
+                    replay, output = self._capture(function, held)
+                except RuntimeError as error:
+                    _say_uncaptured(str(error).split("\n")[0])
+                    replay, output = _called(function, held, modes)
+            self._known[key] = held, replay, output
         return self._known[key]
 
     def _pull(self, u: Tensor, x: Tensor, *rest: Tensor) -> Tensor:
@@ -158,6 +189,19 @@ class Replayed:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}}
+
+
+def _called(
+    function: Function, inputs: tuple[Tensor, ...], modes: Callable[[], contextlib.AbstractContextManager[None]]
+) -> tuple[Callable[[], None], Tensor]:
+    """As `Capture` has it, with a function that is called each time."""
+    output = function(*inputs).detach().clone()
+
+    def replay() -> None:
+        with modes():
+            output.copy_(function(*inputs))
+
+    return replay, output
 
 
 class _Value(torch.autograd.Function):

@@ -24,15 +24,19 @@ def check_precision(name: str) -> str:
 
 @contextlib.contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Let networks compute in one of `PRECISIONS` inside the block; torch's own default is TF32 for convolutions."""
-    if device.type == "cpu" and precision != "bfloat16":
+    """Let networks compute in one of `PRECISIONS` inside the block, whatever was chosen around it.
+
+    Torch's own default is TF32 for convolutions.
+    """
+    half = precision == "bfloat16"
+    if device.type == "cpu" and not half and not torch.is_autocast_enabled("cpu"):
         yield  # there is nothing to choose
         return
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
     try:
-        with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext():
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

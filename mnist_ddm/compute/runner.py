@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_ddm.compute.batches import MULTIPLE, evaluate_in_batches, evaluate_in_powers
-from mnist_ddm.compute.launches import Capture, CudaGraphs, Replayed
+from mnist_ddm.compute.launches import Capture, CudaGraphs, Replayed, precision_of
 from mnist_ddm.compute.precision import check_precision, computing_in
 from mnist_ddm.errors import InputError
 
@@ -45,7 +45,7 @@ class Runner:
             columns: states ``(B, ...)``, times ``(B,)``.
             multiple: of which batches on the CPU are.
         """
-        with computing_in(self.precision, self._device):
+        with computing_in(precision_of(self.precision), self._device):
             if self._device.type == "cpu" and self._capture is None:
                 answer = evaluate_in_batches(network, *columns, multiple=multiple)
             else:

@@ -9,6 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from mnist_ddm.compute.launches import uncollected
 from mnist_ddm.models.presets import Recipe
 from mnist_ddm.training.objectives import Batch, Data, Objective
 
@@ -46,7 +47,8 @@ def captured(model: nn.Module, objective: Objective[Any], batch: Batch) -> nn.Mo
         return model
     try:
         like = tuple(tensor.detach().clone() for tensor in inputs)
-        return cast(nn.Module, torch.cuda.make_graphed_callables(model, like))
+        with uncollected():
+            return cast(nn.Module, torch.cuda.make_graphed_callables(model, like))
     except RuntimeError as error:
         logging.getLogger(__name__).warning("training goes on without captured launches: %s", str(error).split("\n")[0])
         return model

@@ -58,8 +58,11 @@ def fit_together(
     with repeatable(device), warnings.catch_warnings(), _noted_interrupts(failure):
         warnings.filterwarnings("ignore", message=".*capturable=True")  # it is said where a step is not captured
         active = {number: _Trainee(*one, beside=len(wanted)) for number, one in enumerate(wanted)}
+        everybody = list(
+            active.values()
+        )  # torch has 32 streams: with a graph would go what another's needs on the same
         if capture is not None:
-            _capture(list(active.values()), capture)
+            _capture(everybody, capture)
         for trainee in active.values():
             trainee.draw()
         while active:

@@ -28,7 +28,9 @@ def test_the_page_names_every_interval_that_misleads_more_often_than_it_should()
     assert int(said[1]) == sum(row["misled"] > TOO_OFTEN for row in stored["rows"])
     assert int(said[2]) == len(stored["rows"])
     few = [row for row in stored["rows"] if row["given"] and row["covers"] < 0.93]
-    strict = re.search(r"is given, (\d+) cells hold the truth in fewer than 93%: those three, and\s+(\d+) in which", text)
+    strict = re.search(
+        r"is given, (\d+) cells hold the truth in fewer than 93%: those three, and\s+(\d+) in which", text
+    )
     assert (int(strict[1]), int(strict[2])) == (len(few), sum(row["given"] <= 0.07 for row in few))
 
 

@@ -1,12 +1,12 @@
 """Trains the `paper` preset on one GPU and measures it, in at most eight minutes; a JSON object on standard output.
 
-    python tests/device/paper.py [--steps 800] [--device cuda] [--seconds 450]
+    sh tests/device/paper.sh [--steps 800] [--device cuda] [--seconds 450]
 
 Experts and router first; then quality by the classifier that ships, the angles of Table 4, the consistency of the
 router and the map; the monolith last. No part begins after the seconds, none goes on beyond them, and what they do not
 reach is named in the object, which is printed whatever happens: the machine keeps nothing, weights neither.
 
-    python tests/device/paper.py --device cpu --preset tiny --steps 1 --n 6 --analysis-steps 2
+    sh tests/device/paper.sh --device cpu --preset tiny --steps 1 --n 6 --analysis-steps 2
 
 is a dry run.
 """

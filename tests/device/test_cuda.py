@@ -25,8 +25,10 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
 
-TRAINED = 1e-3
-"""Of weights after a few steps, of which AdamW moves the first by its rate whatever the size of a gradient."""
+TRAINED = 5e-3
+"""Of weights after a few steps, of which AdamW moves the first by its rate whatever the size of a gradient.
+
+One unit in the last place of the noise moved single ones by up to 1.3e-3 on a CPU."""
 TOLERANCE = 2e-4
 """Of a velocity, whose numbers are of the size of 1: float32 sums of a few hundred terms in another order."""
 

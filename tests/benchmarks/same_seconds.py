@@ -84,7 +84,7 @@ def distance(pool: MnistPool, states: Tensor) -> float:
 
 def ours(judge: MnistPool, folder: Path, n: int, steps: int) -> dict[str, float]:
     """What a training took, and the distances of its samples."""
-    pool = load(checkpoint=folder)
+    pool = load(checkpoint=folder, judge=checkpoints_folder() / "mnist-classroom")
     finals = {routing: sample(pool, Sampling(routing, n, steps=steps)).final for routing in ("top2", "label")}
     distances = {f"fid, {routing}": distance(judge, final) for routing, final in finals.items()}
     return {"seconds": round(seconds_of_experts(folder), 1), **distances}
@@ -105,6 +105,9 @@ def main() -> None:
         pool, network = load(), torchcfm_unet(asked.torchcfm)
         trainings = [checkpoints_folder() / "mnist-classroom", *([asked.also] if asked.also else [])]
         seconds = seconds_of_experts(trainings[0]) if asked.seconds is None else asked.seconds
+        told_of_ours = {
+            f"this package, {folder.name}": ours(pool, folder, asked.n, asked.steps) for folder in trainings
+        }
         steps = trained(network, seconds)
         network.eval()
         told = {
@@ -112,7 +115,7 @@ def main() -> None:
             "samples": asked.n,
             "Heun steps": asked.steps,
             "torchcfm, its UNet": {"steps": steps, "fid": distance(pool, drawn(network, asked.n, asked.steps))},
-            **{f"this package, {folder.name}": ours(pool, folder, asked.n, asked.steps) for folder in trainings},
+            **told_of_ours,
             "processor": platform.processor() or platform.machine(),
             "torch": torch.__version__,
         }

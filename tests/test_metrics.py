@@ -138,7 +138,11 @@ def _stratified(real, fake):
     return astuple(KernelDistance(real).stratified(fake, classes, torch.full((2,), 0.5).double()))
 
 
-@pytest.mark.parametrize("measure", [_plain, _stratified, precision_and_coverage])
+def _asked(real, fake):
+    return astuple(KernelDistance(real)(fake, [f"caption {i % 1100}" for i in range(len(fake))]))
+
+
+@pytest.mark.parametrize("measure", [_plain, _stratified, _asked, precision_and_coverage])
 def test_what_compares_all_with_all_does_so_a_tile_at_a_time(measure, monkeypatch):
     """At n = 20,000 a table of all pairs with 10,000 real vectors would take 1.6 GB, one row of blocks 80 MB."""
     real, fake = _features(1100), _features(2500, seed=1)

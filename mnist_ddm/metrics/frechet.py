@@ -130,7 +130,7 @@ class KernelDistance:
         strata, n_classes = strata_of(asked, len(fake)), len(shares)
         alike = strata.bincount().double()
         times, member = alike / (alike - 1), one_hot(classes, n_classes).double()
-        cells = one_hot(strata * n_classes + classes, len(alike) * n_classes).sum(dim=0).view(-1, n_classes).double()
+        cells = (strata * n_classes + classes).bincount(minlength=len(alike) * n_classes).view(-1, n_classes).double()
         counts = cells.sum(dim=0)
         pairs = counts.outer(counts) + cells.T @ ((times - 1)[:, None] * cells) - (cells.T @ times).diag()
         sums = -times[strata, None] * _itself(fake)[:, None] * member

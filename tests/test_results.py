@@ -347,7 +347,7 @@ def _spoil(file, old, new):
 def test_verdicts_tables_crates_and_pictures_are_those_of_the_files(record, results):
     """What `made` writes as a whole, and files that are no results of a run."""
     _spoil(results / "verdicts.md", " claims: ", "0 claims: ")
-    _spoil(results / "verdicts-gaussian.md", "| not reproduced |", "| reproduced |")
+    _spoil(results / "verdicts-gaussian.md", "| not reproduced: ", "| reproduced: ")
     statistics = results.parent / "statistics.md"
     text = statistics.read_text()
     _spoil(statistics, "| mean | normal | 0.958 |", "| mean | normal | 0.111 |")

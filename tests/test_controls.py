@@ -175,6 +175,28 @@ def test_no_claim_of_alignment_comes_out_of_selections_of_other_samples(apart, e
     assert {name: v for name, v in verdicts.items() if v in PASSED} == {}
 
 
+def test_a_router_that_always_names_one_cluster_knows_nothing_however_many_of_the_states_are_of_it():
+    """Test images of random parts are of the nearest centroid, and those shares are uneven."""
+
+    def always(recording):
+        logits = torch.zeros_like(recording.observed["logits"])
+        logits[..., 3] = 0.01
+        many = torch.arange(len(recording.cluster)) % 5 < 2
+        return replace(
+            recording,
+            observed={**recording.observed, "logits": logits},
+            cluster=torch.where(many, 3, recording.cluster),
+        )
+
+    claims = [claim for claim in CLAIMS if claim.id == "router-learns-clusters"]
+    pool = GaussianPool(4 * spots(), torch.full((8,), 0.3), torch.ones(8))
+    assert judged(pool, n=400, claims=claims)[0].verdict in PASSED
+    (found,) = judged(pool, swap=always, n=400, claims=claims)
+    accuracy = found.readings[0].cells[0].value
+    assert accuracy.low > 1 / 8
+    assert found.verdict not in PASSED
+
+
 @pytest.mark.slow
 def test_no_claim_of_alignment_comes_out_of_experts_of_random_digits():
     pool = load_mnist(checkpoint=ROOT / "checkpoints" / "mnist-random")

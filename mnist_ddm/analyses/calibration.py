@@ -34,7 +34,7 @@ _COLUMNS = (
     Column("reference_accuracy", "reference accuracy", optional=True, kind=FRACTION),
     Column("reference_ece", "reference ECE (debiased)", optional=True),
     Column("tv_to_reference", "TV to reference", optional=True, kind=FRACTION),
-    Column("chance_accuracy", "accuracy of always the largest cluster", "note", kind=FRACTION),
+    Column("chance_accuracy", "accuracy by chance", "note", kind=FRACTION),
 )
 _TABLE = Schema("router-calibration", _COLUMNS)
 _NEAR = Schema("router-calibration-near-noise", _COLUMNS)
@@ -70,6 +70,7 @@ class RouterCalibration(Analysis[NoisingSettings]):
             f"ECE: root of the squared calibration error in {BINS} bins of equally many states by confidence, without "
             "the part that a finite sample adds even for a perfect router (Kumar et al. 2019).",
             "Log loss of the prior: of a router that only knows how large the clusters are.",
+            "Accuracy by chance: that of always the largest cluster, or of guesses as often made, if that is more.",
             "Intervals are over held-out states.",
         ]
         if reference is not None:
@@ -110,7 +111,7 @@ def _rows(pool: ExpertPool, recording: Recording) -> tuple[Row, ...]:
                 "prior_log_loss": mean_estimate(of_prior),
                 "gain_on_prior": mean_estimate(of_prior - loss),
                 **beside,
-                "chance_accuracy": float(prior.max()),
+                "chance_accuracy": max(float(prior.max()), _agreement(router.argmax(axis=1), truth, len(prior))),
             }
         )
     return tuple(rows)
@@ -129,6 +130,16 @@ def _curves(recording: Recording) -> list[Series]:
 def _log_router(recording: Recording) -> Array:
     logits = recording.observed["logits"].double().numpy()
     return np.asarray(log_softmax(logits, axis=2), dtype=np.float64)
+
+
+def _agreement(guessed: Array, truth: Array, n_clusters: int) -> float:
+    """How often guesses are right that know nothing but how often each is made (Cohen 1960).
+
+    Held-out states need not have the shares of the training's: those of random parts are of the nearest centroid, which
+    is very uneven, and who always names one cluster must not seem to know something.
+    """
+    made, there = (np.bincount(of, minlength=n_clusters) / len(of) for of in (guessed, truth))
+    return float(made @ there)
 
 
 def _best_guess(probabilities: Array, truth: Array) -> tuple[Array, Array]:

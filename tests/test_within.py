@@ -9,7 +9,7 @@ import torch
 
 from mnist_ddm.analyses import within
 from mnist_ddm.analyses.quality import Quality, QualitySettings
-from mnist_ddm.analyses.systems import features_named
+from mnist_ddm.analyses.systems import distance_named, features_named
 from mnist_ddm.analyses.within import ClassesApart, told
 from mnist_ddm.errors import InputError
 from mnist_ddm.metrics import real
@@ -321,3 +321,11 @@ def test_each_routing_is_paired_with_full_within_classes_as_well(answered):
     apart = rows["top-p=0.9", "full"]
     assert math.isnan(apart.value) == (math.isnan(within["top-p=0.9"].value) or math.isnan(within["full"].value))
     assert any("top-p=0.9" in note and "within classes" in note for note in tables["quality-within-classes"].notes)
+
+
+@pytest.mark.parametrize(("asked", "member"), [(distance_named, "distances"), (features_named, "frechet_features")])
+def test_a_system_without_any_distance_or_features_is_told_so(monkeypatch, asked, member):
+    pool = load()
+    monkeypatch.setattr(type(pool.measures), member, property(lambda self: {}))
+    with pytest.raises(InputError, match="has no"):
+        asked(pool, "")

@@ -19,6 +19,8 @@ def distance_named(pool: ExpertPool, name: str) -> Distance:
         InputError: if the system has no distance of that name, or cannot compute it now (a file is missing).
     """
     distances = pool.measures.distances
+    if not distances:
+        raise InputError(f"the system {pool.name!r} has no distance of pictures; leave out what compares them")
     name = name or next(iter(distances))
     if name not in distances:
         raise unknown(f"distance of the system {pool.name!r}", name, list(distances))
@@ -34,6 +36,8 @@ def features_named(pool: ExpertPool, name: str) -> Features:
         InputError: if the system has no features of that name, or cannot compute them now (a file is missing).
     """
     features = pool.measures.frechet_features
+    if not features:
+        raise InputError(f"the system {pool.name!r} has no features for a Frechet distance; leave out what asks for it")
     name = name or next(iter(features))
     if name not in features:
         raise unknown(f"features of the system {pool.name!r}", name, list(features))
